@@ -1,0 +1,112 @@
+"""What the scripts share at the terminal: error sentences, checked numbers, a progress line."""
+
+import argparse
+import importlib.util
+import sys
+import time
+
+PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
+            'matplotlib': 'matplotlib', 'cntk': 'cntk or cntk-gpu'}
+
+
+class UserError(Exception):
+    """Something that the user can put right; the text says what and how."""
+
+
+def run(main):
+    """Run a script. What a user can put right ends in one sentence on stderr and exit code 2."""
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sentence = str(error)
+    except OSError as error:            # unwritable folder, full disk, vanished file …
+        if error.filename is None:
+            raise
+        sentence = '%s: %s' % (error.filename, error.strerror)
+    print('error: ' + sentence, file=sys.stderr)
+    sys.exit(2)
+
+
+def require_packages():
+    """End in one sentence if this Python lacks a package: most likely it is the wrong Python."""
+    missing = [package for module, package in PACKAGES.items()
+               if importlib.util.find_spec(module) is None]
+    if missing:
+        print('error: this Python (%s, %s) lacks %s; run "make setup" once, then use '
+              '.venv/bin/python' % (sys.executable, sys.version.split()[0], ', '.join(missing)),
+              file=sys.stderr)
+        sys.exit(2)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one sentence, without the list of all options."""
+
+    def __init__(self, **kwargs):
+        super().__init__(formatter_class=_HelpWithDefaults, **kwargs)
+
+    def error(self, message):
+        raise UserError(message + ' (--help lists all options)')
+
+
+class _HelpWithDefaults(argparse.HelpFormatter):
+    def _get_help_string(self, action):
+        default = action.default
+        shown = default not in (None, argparse.SUPPRESS) and not isinstance(default, bool)
+        return action.help + (' (default: %(default)s)' if shown else '')
+
+
+def number(kind, low, high=float('inf'), above=False, below=False):
+    """An argparse type: an int or float from low to high; above, below: but not low, not high."""
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError('%r is not %s number'
+                                             % (text, 'a whole' if kind is int else 'a'))
+        if not (low <= value <= high) or (above and value == low) or (below and value == high):
+            raise argparse.ArgumentTypeError('%s is out of range: it must be %s %s%s' % (
+                text, 'above' if above else 'at least', low,
+                '' if high == float('inf') else ' and %s %s' % ('below' if below else 'at most',
+                                                                high)))
+        return value
+    return convert
+
+
+class Progress:
+    """'training 120/1500 …, 2.1 a second, 11:05 left': rewritten in place, or a line in 10 s."""
+
+    def __init__(self, what, total, done=0):
+        self.what, self.total, self.first = what, total, done
+        self.start = self.shown = time.time()
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, done, text=''):
+        """done: how many are. text: what else to say of the state."""
+        now = time.time()
+        if now - self.shown < (0.2 if self.terminal else 10) and done < self.total:
+            return
+        self.shown = now
+        rate = (done - self.first) / max(now - self.start, 1e-9)
+        left = (self.total - done) / rate if rate else 0
+        line = '%s %d/%d %s %s, %s left' % (self.what, done, self.total, text, _rate(rate),
+                                            _clock(left))
+        print('\r\033[K' + line if self.terminal else line,
+              end='' if self.terminal else '\n', file=sys.stderr, flush=True)
+
+    def end(self, text):
+        """Leave the progress line and say how it ended."""
+        took = _clock(time.time() - self.start)
+        print('%s%s (%s)' % ('\r\033[K' if self.terminal else '', text, took), flush=True)
+
+
+def _rate(rate):
+    return '%.1f a second' % rate if rate >= 1 else '%.1f s each' % (1 / max(rate, 1e-9))
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return '%d:%02d:%02d' % (hours, minutes, seconds) if hours else '%d:%02d' % (minutes, seconds)
+
+
+require_packages()

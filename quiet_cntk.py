@@ -1,0 +1,62 @@
+"""Import CNTK without its noise, and choose its device. Scripts import this before CNTK.
+
+CNTK warns at import of Linux distributions and GPU parts, and writes on stderr from C++: notes,
+the chosen device, and a call stack for every exception. What it says is held back, and shown if
+the import (or whatever else stands under `quiet`) fails.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+
+import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
+
+from command_line import UserError
+
+
+@contextlib.contextmanager
+def quiet():
+    """Hold back what is written to stderr, by C++ too; show it if the block raises.
+
+    A UserError is a sentence that says it all: then it stays hidden.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        terminal = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                yield
+        except UserError:
+            raise
+        except Exception:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+with quiet():
+    import cntk as C
+
+
+def select_device(name):
+    """Make CNTK compute on 'cpu', on 'gpu' (the first), or, for 'auto', on a GPU if there is one.
+
+    Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
+    """
+    gpus = [d for d in C.device.all_devices() if d.type() == C.device.DeviceKind.GPU]
+    if name == 'gpu' and not gpus:
+        raise UserError('--device gpu: CNTK finds no GPU. It needs an NVIDIA card with its driver '
+                        'and the cntk-gpu package ("make setup DEVICE=gpu"); or use --device cpu')
+    use_gpu = gpus and name != 'cpu'
+    with quiet():
+        C.device.try_set_default_device(gpus[0] if use_gpu else C.device.cpu())
+        C.plus([0.0], [0.0]).eval()                 # CNTK names its device at the first use
+    return 'gpu' if use_gpu else 'cpu'
