@@ -1,0 +1,81 @@
+"""The networks: shapes, maps, initial weights, and the layer normalisation."""
+
+import numpy as np
+import pytest
+
+from quiet_cntk import C
+import models
+
+
+@pytest.mark.parametrize('size', models.IMAGE_SIZES)
+def test_shapes(size):
+    generator, critic = models.generator(size, latent_size=7, width=2), models.critic(size, width=2)
+    images = generator.eval({generator.arguments[0]: np.ones((2, 7), np.float32)})
+    assert images.shape == (2, 3, size, size) and np.abs(images).max() <= 1
+    assert critic.eval({critic.arguments[0]: images}).shape == (2, 1)
+
+
+def test_the_articles_networks():
+    """At 256 pixels and width 32: every kernel, from the latent to the score."""
+    def kernels(network):
+        return sorted((p.shape for p in network.parameters if len(p.shape) == 4), reverse=True)
+
+    maps = [1024, 512, 256, 128, 64, 32]
+    assert kernels(models.generator(256)) == sorted(
+        [(100, 1024, 4, 4)] + [(i, o, 5, 5) for i, o in zip(maps, maps[1:] + [3])], reverse=True)
+    maps = maps[::-1]
+    assert kernels(models.critic(256)) == sorted(
+        [(o, i, 3, 3) for i, o in zip([3] + maps, maps)] + [(1, 1024, 4, 4)], reverse=True)
+    # Normalised: five layers of the critic (not its first), a gain and a bias for each map.
+    assert sorted(p.shape for p in models.critic(256).parameters if p.name == 'gain') == [
+        (m, 1, 1) for m in (64, 128, 256, 512, 1024)]
+
+
+def test_initial_weights():
+    """N(0, 0.02), the same from the same seed, and not the same numbers in every layer."""
+    a, b, other = (models.generator(64, seed=s) for s in (5, 5, 6))
+    kernels = [p.value for p in a.parameters if len(p.shape) == 4]
+    for kernel, again in zip(kernels, (p.value for p in b.parameters if len(p.shape) == 4)):
+        assert (kernel == again).all()
+        assert abs(kernel.std() - 0.02) < 0.002 and abs(kernel.mean()) < 0.002
+    assert len({kernel.flat[0] for kernel in kernels}) == len(kernels)
+    assert other.parameters[0].value.flat[0] != a.parameters[0].value.flat[0]
+
+
+def test_layer_normalization_is_per_sample_with_gain_and_bias_per_map():
+    rng = np.random.RandomState(0)
+    data, gain, bias = rng.randn(4, 3, 5, 6) * 3 + 1, rng.randn(3, 1, 1), rng.randn(3, 1, 1)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable((3, 5, 6))
+        y = models.layer_normalization(x)
+    for p in y.parameters:
+        p.value = {'gain': gain, 'bias': bias}[p.name]
+    mean = data.mean(axis=(1, 2, 3), keepdims=True)
+    variance = data.var(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(y.eval({x: data}),
+                               gain * (data - mean) / np.sqrt(variance + 1e-5) + bias, rtol=1e-12)
+
+
+def test_generation_does_not_depend_on_the_batch():
+    generator = models.generator(32, width=4, seed=1)
+    latents = np.random.RandomState(0).randn(10, 100).astype(np.float32)
+    models.generate_in_training(generator, latents)             # moves the running statistics
+    whole = models.generate(generator, latents, 10)
+    np.testing.assert_allclose(models.generate(generator, latents, 3), whole, atol=1e-6)
+
+
+def test_in_training_the_minibatch_normalises_itself():
+    """The first layer's statistics become those of the minibatch: what evaluation uses later."""
+    generator = models.generator(32, width=4, seed=1)
+    latents = np.random.RandomState(0).randn(64, 100).astype(np.float32)
+    evaluated = models.generate(generator, latents, 64)
+    value = models.generate_in_training(generator, latents)
+    trained = np.asarray(value.asarray()).reshape(evaluated.shape)
+    assert np.abs(trained - evaluated).max() > 0.1              # CNTK starts from no statistics
+    # A first minibatch sets the running statistics to its own: now both agree closely.
+    assert np.abs(models.generate(generator, latents, 64) - trained).max() < 0.05
+
+
+def test_unknown_size():
+    with pytest.raises(ValueError, match='image size 100 is not supported'):
+        models.generator(100)
