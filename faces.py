@@ -1,0 +1,215 @@
+"""Pictures on disk to minibatches, and arrays to picture grids. Knows nothing of CNTK."""
+
+import os
+import sys
+
+import cv2
+import numpy as np
+
+from command_line import Progress, UserError
+
+# What OpenCV reads. A folder may hold other files; they are passed over.
+SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
+            '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
+
+MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
+
+
+def find_pictures(source):
+    """List the paths of all pictures of `source`.
+
+    source: a folder, searched through with its subfolders; or a map file as CNTK's readers take
+        it, lines of 'path<TAB>label'. The label is not used; a relative path counts from the
+        folder of the map file.
+    Raises UserError if there is no such thing, no picture in it, or a line of the map file names
+    a picture that does not exist.
+    """
+    if os.path.isdir(source):
+        paths = [os.path.join(folder, name) for folder, _, names in os.walk(source)
+                 for name in names if name.lower().endswith(SUFFIXES) and name[0] != '.']
+        if not paths:
+            raise UserError('no picture in the folder %s (looked for %s)'
+                            % (source, ' '.join(SUFFIXES)))
+        return sorted(paths)
+    if os.path.isfile(source):
+        return _read_map_file(source)
+    raise UserError('%s does not exist; --data takes a folder of pictures or a map file' % source)
+
+
+def _read_map_file(source):
+    paths = []
+    try:
+        with open(source, encoding='utf-8') as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                path = os.path.join(os.path.dirname(source), line.rstrip('\r\n').split('\t')[0])
+                if not os.path.isfile(path):
+                    raise UserError('%s, line %d: the picture %s does not exist'
+                                    % (source, number, path))
+                paths.append(path)
+    except UnicodeDecodeError:
+        raise UserError('%s is no map file (lines of path<TAB>label, UTF-8); --data takes one of '
+                        'those or a folder' % source)
+    if not paths:
+        raise UserError('the map file %s lists no picture' % source)
+    return paths
+
+
+def read_picture(path, size):
+    """The centre square of a picture file, resized: RGB, uint8, (size, size, 3).
+
+    Grey becomes RGB, an alpha channel is dropped, the orientation that a camera noted is applied.
+    Returns None if OpenCV can't read the file.
+    """
+    data = np.fromfile(path, np.uint8)          # unlike imread, takes any file name on Windows
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        return None
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    picture = picture[top:top + side, left:left + side]
+    if side != size:
+        # Linear, as the article resizes; but linear interpolation looks at four neighbours only,
+        # and would skip pixels when it shrinks by more than two.
+        shrink_far = side > 2 * size
+        picture = cv2.resize(picture, (size, size), interpolation=(
+            cv2.INTER_AREA if shrink_far else cv2.INTER_LINEAR))
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+class Faces:
+    """A set of pictures, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
+
+    They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
+    else each time they are asked for. A picture that can't be read is named once on stderr,
+    counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
+    Raises UserError as `find_pictures` does, and if no picture at all can be read.
+    """
+
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT):
+        self.source, self.size, self.unreadable = source, size, set()
+        self.paths = find_pictures(source)
+        self.pictures = None
+        if 3 * size * size * len(self.paths) <= memory_limit:
+            self._decode_all()
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        if self.pictures is not None:
+            return self.pictures[i]
+        for path in self.paths[i:] + self.paths[:i]:
+            picture = self._read(path)
+            if picture is not None:
+                return picture
+        raise self._none_readable()
+
+    def _decode_all(self):
+        pictures, paths = [], []
+        progress = Progress('reading pictures', len(self.paths))
+        for done, path in enumerate(self.paths, 1):
+            picture = self._read(path)
+            if picture is not None:
+                pictures.append(picture)
+                paths.append(path)
+            progress.show(done)
+        if not pictures:
+            raise self._none_readable()
+        self.pictures, self.paths = np.stack(pictures), paths
+        progress.end('%d pictures from %s%s' % (
+            len(paths), self.source,
+            ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
+
+    def _read(self, path):
+        picture = read_picture(path, self.size)
+        if picture is None and path not in self.unreadable:
+            self.unreadable.add(path)
+            print('skipped, not a picture that OpenCV can read: ' + path, file=sys.stderr)
+        return picture
+
+    def _none_readable(self):
+        return UserError('none of the %d pictures in %s can be read' % (len(self.paths),
+                                                                        self.source))
+
+
+class Batches:
+    """Minibatches without end: each epoch all pictures once, in a new order.
+
+    brightness, contrast, saturation: how far each picture is varied at random; 0.2 means by a
+        factor from 0.8 to 1.2 (brightness: a shift by that part of the picture's mean), 0 not at
+        all. mirror: whether half of the pictures are flipped left to right.
+    rng: the numpy.random.RandomState that all of it is drawn from.
+    Raises UserError if there are fewer pictures than batch_size.
+    """
+
+    def __init__(self, faces, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
+                 mirror=True):
+        if batch_size > len(faces):
+            raise UserError('--batch-size is %d, but %s has only %d readable pictures'
+                            % (batch_size, faces.source, len(faces)))
+        self.faces, self.batch_size, self.rng = faces, batch_size, rng
+        self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
+        self.mirror = mirror
+        self.order, self.position = rng.permutation(len(faces)), 0
+
+    def next(self):
+        """The next minibatch: RGB, float32, (batch_size, 3, size, size), in [-1, 1]."""
+        if self.position + self.batch_size > len(self.order):
+            self.order, self.position = self.rng.permutation(len(self.faces)), 0
+        chosen = self.order[self.position:self.position + self.batch_size]
+        self.position += self.batch_size
+        pictures = np.stack([self.faces[i] for i in chosen]).astype(np.float32)
+        return to_network(self._augment(pictures))
+
+    def _augment(self, x):
+        """Vary x, (N, size, size, 3) in 0 … 255, as the article's reader does; also mirrors."""
+        def draw(radius):
+            return self.rng.uniform(-radius, radius, (len(x), 1, 1, 1)).astype(np.float32)
+
+        if self.mirror:
+            x = np.where(self.rng.rand(len(x), 1, 1, 1) < 0.5, x[:, :, ::-1], x)
+        if self.brightness or self.contrast:
+            mean = x.mean(axis=(1, 2, 3), keepdims=True)
+            x = x * (1 + draw(self.contrast)) + mean * draw(self.brightness)
+        if self.saturation:
+            grey = x @ np.float32([0.299, 0.587, 0.114])        # ITU-R BT.601 luma
+            grey = grey[..., None]
+            x = grey + (x - grey) * (1 + draw(self.saturation))
+        return np.clip(x, 0, 255)
+
+
+def to_network(pictures):
+    """Pictures (N, H, W, 3) in 0 … 255 → float32 (N, 3, H, W) in [-1, 1], as the networks have."""
+    return np.ascontiguousarray(
+        np.moveaxis(pictures, 3, 1).astype(np.float32) / np.float32(127.5) - 1)
+
+
+def to_pictures(images):
+    """The way back: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded."""
+    levels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(levels, 1, 3))
+
+
+def grid(pictures, columns):
+    """Pictures (N, H, W, 3) side by side, row after row; the last row is filled up with black."""
+    count, height, width, channels = pictures.shape
+    rows = -(-count // columns)
+    cells = np.zeros((rows * columns, height, width, channels), pictures.dtype)
+    cells[:count] = pictures
+    cells = cells.reshape(rows, columns, height, width, channels)
+    return cells.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def write_picture(path, picture):
+    """Write an RGB picture, uint8, (H, W, 3); the suffix of the path says in which format.
+
+    Raises UserError if OpenCV has no writer for that suffix; OSError if the path can't be written.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in SUFFIXES or suffix in ('.exr', '.hdr', '.pic'):
+        raise UserError('%s: pictures are written as .png or .jpg, not as "%s"' % (path, suffix))
+    _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    data.tofile(path)

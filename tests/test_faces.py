@@ -1,0 +1,187 @@
+"""Reading pictures: formats, map files, what can't be read, variation, grids."""
+
+import cv2
+import numpy as np
+import pytest
+
+from command_line import UserError
+import faces
+from faces import Batches, Faces
+
+
+def write(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ok, data = cv2.imencode(path.suffix, picture)
+    assert ok
+    data.tofile(str(path))
+    return path
+
+
+def flat(colour, height=20, width=20):
+    """A picture of one colour, BGR as OpenCV writes it."""
+    return np.full((height, width, len(colour)), colour, np.uint8)
+
+
+def test_folder_is_searched_through_in_order(tmp_path):
+    for name in ('b/2.JPG', 'a/1.png', 'c/d e/3 ü.bmp', '4.webp', '5.tiff'):
+        write(tmp_path / name, flat((10, 20, 30)))
+    (tmp_path / 'notes.txt').write_text('not a picture')
+    found = faces.find_pictures(str(tmp_path))
+    assert [p[len(str(tmp_path)) + 1:] for p in found] == [
+        '4.webp', '5.tiff', 'a/1.png', 'b/2.JPG', 'c/d e/3 ü.bmp']
+    assert len(Faces(str(tmp_path), 8)) == 5
+
+
+def test_channels_become_rgb(tmp_path):
+    red = (0, 0, 200)
+    for name, picture in (('1.png', flat(red)), ('2.png', flat(red + (128,))),
+                          ('3.png', flat((77,))), ('4.png', flat((77,)).astype(np.uint16) * 257)):
+        write(tmp_path / name, picture)
+    pictures = Faces(str(tmp_path), 8).pictures
+    assert pictures.shape == (4, 8, 8, 3) and pictures.dtype == np.uint8
+    assert pictures[:, 4, 4].tolist() == [[200, 0, 0], [200, 0, 0], [77] * 3, [77] * 3]
+
+
+@pytest.mark.parametrize('transposed', (False, True))
+def test_centre_square(tmp_path, transposed):
+    picture = flat((0, 0, 0), 30, 10)
+    picture[10:20] = 255                                    # the centre square is white
+    if transposed:
+        picture = picture.transpose(1, 0, 2)
+    path = write(tmp_path / 'tall.png', np.ascontiguousarray(picture))
+    assert (faces.read_picture(str(path), 10) == 255).all()
+
+
+def test_far_shrinking_averages(tmp_path):
+    """Black and white columns, shrunk by eight: grey, not stripes of chance."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:, ::2] = 255
+    shrunk = faces.read_picture(str(write(tmp_path / 's.png', picture)), 8)
+    assert shrunk.min() >= 127 and shrunk.max() <= 128
+
+
+def test_unreadable_are_skipped_counted_and_named_once(tmp_path, capfd):
+    write(tmp_path / 'good.png', flat((1, 2, 3)))
+    (tmp_path / 'bad.png').write_bytes(b'no picture')
+    (tmp_path / 'empty.jpg').write_bytes(b'')
+    for limit in (faces.MEMORY_LIMIT, 0):                   # decoded at the start, or each time
+        pictures = Faces(str(tmp_path), 8, memory_limit=limit)
+        for i in list(range(len(pictures))) * 2:
+            assert pictures[i][0, 0].tolist() == [3, 2, 1]
+        assert len(pictures.unreadable) == 2
+        errors = capfd.readouterr().err
+        assert errors.count('bad.png') == 1 and errors.count('empty.jpg') == 1
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(UserError, match='does not exist'):
+        Faces(str(tmp_path / 'nowhere'), 8)
+    with pytest.raises(UserError, match='no picture in the folder'):
+        Faces(str(tmp_path), 8)
+    (tmp_path / 'bad.png').write_bytes(b'no picture')
+    with pytest.raises(UserError, match='none of the 1 pictures'):
+        Faces(str(tmp_path), 8)
+    with pytest.raises(UserError, match='none of the 1 pictures'):
+        Faces(str(tmp_path), 8, memory_limit=0)[0]
+
+
+def test_map_file(tmp_path):
+    first = write(tmp_path / 'sub' / 'a b.png', flat((1, 2, 3)))
+    second = write(tmp_path / 'c.png', flat((4, 5, 6)))
+    map_file = tmp_path / 'map.txt'
+    map_file.write_text('sub/a b.png\t0\r\n\n%s\t0\n' % second, encoding='utf-8')
+    assert faces.find_pictures(str(map_file)) == [str(first), str(second)]
+    map_file.write_text('c.png\t0\n\ngone.png\t0\n')
+    with pytest.raises(UserError, match=r'map\.txt, line 3: the picture .*gone\.png'):
+        faces.find_pictures(str(map_file))
+    map_file.write_text('\n')
+    with pytest.raises(UserError, match='lists no picture'):
+        faces.find_pictures(str(map_file))
+    with pytest.raises(UserError, match='is no map file'):
+        faces.find_pictures(str(second))
+
+
+def test_disk_and_memory_give_the_same(pictures):
+    memory, disk = Faces(str(pictures), 16), Faces(str(pictures), 16, memory_limit=0)
+    assert disk.pictures is None
+    for i in range(len(memory)):
+        assert (memory[i] == disk[i]).all()
+
+
+def batches(pictures, **kwargs):
+    settings = dict(batch_size=4, rng=np.random.RandomState(0), brightness=0, contrast=0,
+                    saturation=0, mirror=False)
+    settings.update(kwargs)
+    return Batches(Faces(str(pictures), 16), **settings)
+
+
+def test_an_epoch_has_each_picture_once(pictures):
+    source = batches(pictures, batch_size=5)
+    originals = faces.to_network(source.faces.pictures)
+
+    def which(batch):
+        return [int(np.abs(originals - x).sum(axis=(1, 2, 3)).argmin()) for x in batch]
+
+    epochs = [which(source.next()) + which(source.next()) for _ in range(3)]
+    assert all(sorted(e) == list(range(10)) for e in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_variation_stays_within_its_bounds(pictures):
+    def levels(**kwargs):
+        source = batches(pictures, batch_size=10, **kwargs)
+        source.order = np.arange(10)
+        return source.faces.pictures.astype(float), (source.next() + 1) * 127.5
+
+    plain, same = levels()
+    np.testing.assert_allclose(same, np.moveaxis(plain, 3, 1), atol=1e-4)
+
+    plain, mirrored = levels(mirror=True)
+    flips = [np.abs(m - np.moveaxis(p[:, ::-1], 2, 0)).max() < 1e-4
+             for p, m in zip(plain, mirrored)]
+    stays = [np.abs(m - np.moveaxis(p, 2, 0)).max() < 1e-4 for p, m in zip(plain, mirrored)]
+    assert all(f or s for f, s in zip(flips, stays)) and any(flips) and any(stays)
+
+    for name in ('brightness', 'contrast', 'saturation'):
+        plain, varied = levels(**{name: 0.2})
+        plain = np.moveaxis(plain, 3, 1)
+        if name == 'brightness':
+            # A shift of the whole picture, by at most a fifth of its mean.
+            inside = (varied > 0.5) & (varied < 254.5)
+            bound = 0.2 * plain.mean(axis=(1, 2, 3), keepdims=True) + 1e-3
+            assert (np.abs(varied - plain)[inside] <= np.broadcast_to(bound, plain.shape)[inside]).all()
+        elif name == 'contrast':
+            assert (varied <= plain * 1.2 + 1e-3).all()
+            assert (varied >= np.minimum(plain * 0.8, 255) - 1e-3).all()
+        else:
+            luma = np.tensordot(plain, [0.299, 0.587, 0.114], axes=([1], [0]))[:, None]
+            bound = 0.2 * np.abs(plain - luma) + 1e-3
+            assert (np.abs(varied - plain) <= bound).all()
+        assert np.abs(varied - plain).max() > 1
+    assert levels(brightness=0.2, contrast=0.2)[1].dtype == np.float32
+
+
+def test_batch_larger_than_the_data(pictures):
+    with pytest.raises(UserError, match='--batch-size is 11, but .* has only 10'):
+        batches(pictures, batch_size=11)
+
+
+def test_to_network_and_back():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    images = faces.to_network(levels)
+    assert images.min() == -1 and images.max() == 1 and images.shape == (1, 3, 16, 16)
+    assert (faces.to_pictures(images) == levels).all()
+
+
+def test_grid_and_colours(tmp_path):
+    """Red stays red through grid, file and reader, and stands where it should."""
+    pictures = np.zeros((3, 2, 2, 3), np.uint8)
+    pictures[1] = (255, 0, 0)
+    pictures[2] = (0, 0, 255)
+    sheet = faces.grid(pictures, columns=2)
+    assert sheet.shape == (4, 4, 3)
+    path = tmp_path / 'grid.png'
+    faces.write_picture(str(path), sheet)
+    again = cv2.imread(str(path))[:, :, ::-1]
+    assert again[0, 3].tolist() == [255, 0, 0] and again[3, 0].tolist() == [0, 0, 255]
+    assert again[3, 3].tolist() == [0, 0, 0]
