@@ -1,0 +1,222 @@
+"""wgan_training.py as a user runs it: what it writes, resuming, stopping, and bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from quiet_cntk import C
+from wgan_training import parser, trainer
+
+SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
+
+
+def losses(run):
+    return pd.read_csv(str(run / 'wgan.csv'))
+
+
+def weights(path):
+    """All parameters and constants (running statistics too) of a model file, by name and shape."""
+    model = C.Function.load(str(path))
+    return [p.value for p in list(model.parameters) + list(model.constants)]
+
+
+class Options:
+    learning_rate, beta1, beta2 = 1e-4, 0.5, 0.999977766
+
+
+def test_adam_step_equals_numpy():
+    """Ten updates of a trainer against Kingma and Ba, end of section 2, written in NumPy."""
+    rng = np.random.RandomState(3)
+    start, data = rng.randn(6, 4), rng.randn(10, 16, 6)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable(6)
+        w = C.parameter((6, 4), init=start, dtype=np.float64)
+        loss = C.reduce_sum(C.square(C.tanh(C.times(x, w)) - 0.3))
+        step = trainer(loss, loss, Options)
+
+    expected, m, v = start.copy(), 0, 0
+    for t, batch in enumerate(data, 1):
+        y = np.tanh(batch @ expected)
+        g = batch.T @ (2 * (y - 0.3) * (1 - y * y)) / len(batch)        # of the mean loss
+        m = Options.beta1 * m + (1 - Options.beta1) * g
+        v = Options.beta2 * v + (1 - Options.beta2) * g * g
+        rate = Options.learning_rate * np.sqrt(1 - Options.beta2 ** t) / (1 - Options.beta1 ** t)
+        before, target = expected, expected - rate * m / (np.sqrt(v) + 1e-8)
+        step.train_minibatch({x: batch})
+        assert np.abs(w.value - target).max() < 1e-6 * np.abs(target - before).max(), t
+        expected = w.value
+
+
+def assert_same_run(a, b):
+    pd.testing.assert_frame_equal(losses(a).drop(columns='seconds'),
+                                  losses(b).drop(columns='seconds'))
+    for name in ('wgan_generator.model', 'wgan_critic.model'):
+        for x, y in zip(weights(a / name), weights(b / name)):
+            assert x.shape == y.shape and (x == y).all(), name
+
+
+def test_what_a_run_writes(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    result = script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 5,
+                    '--sample-every', 2, '--checkpoint-every', 2, *SMALL)
+    assert result.code == 0, result.err
+    assert 'Selected CPU' not in result.err and 'not covered' not in result.err
+    assert sorted(os.listdir(str(run))) == ['checkpoints', 'config.json', 'losses.png', 'samples',
+                                            'wgan.csv', 'wgan_critic.model',
+                                            'wgan_generator.model']
+    assert sorted(os.listdir(str(run / 'samples'))) == [
+        'real.png', 'step_000002.png', 'step_000004.png', 'step_000005.png']
+    assert sorted(os.listdir(str(run / 'checkpoints'))) == ['step_00000004', 'step_00000005']
+    assert cv2.imread(str(run / 'samples' / 'step_000005.png')).shape == (256, 256, 3)
+
+    table = losses(run)
+    assert list(table) == ['step', 'G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm', 'seconds']
+    assert table['step'].tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(table['C_loss'], 10 * table['GP'] - table['wasserstein'], rtol=1e-4)
+    assert (table['grad_norm'] > 0).all() and (table['seconds'] > 0).all()
+
+    config = json.loads((run / 'config.json').read_text())
+    assert config['settings']['beta2'] == pytest.approx((0.999 ** (1 / 720)) ** 4, rel=1e-12)
+    assert config['settings']['learning_rate'] == 1e-4 and config['pictures'] == 10
+    assert set(config['versions']) == {'python', 'cntk', 'numpy', 'opencv'}
+
+
+def test_defaults_are_the_articles(script):
+    text = script('wgan_training.py', '--help').out
+    for setting in ('picture (default: 256)', 'generator (default: 50000)'):
+        assert setting.split(' (')[1] in text
+    options = parser().parse_args([])
+    assert (options.image_size, options.iterations, options.batch_size, options.n_critic,
+            options.penalty_weight, options.learning_rate, options.beta1) == (
+                256, 50000, 16, 5, 10.0, 1e-4, 0.0)
+
+
+def test_resumed_is_the_same_as_uninterrupted(script, pictures, tmp_path):
+    """60 of 100 iterations and then the rest, against 100 at a stretch: bit for bit."""
+    start = ['--data', pictures, '--checkpoint-every', 20] + SMALL
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    assert script('wgan_training.py', '--out', whole, '--iterations', 100, *start).code == 0
+    assert script('wgan_training.py', '--out', parts, '--iterations', 60, *start).code == 0
+    assert len(losses(parts)) == 60
+    assert script('wgan_training.py', '--out', parts, '--iterations', 100, '--resume').code == 0
+    assert_same_run(whole, parts)
+    assert ((whole / 'samples' / 'step_000100.png').read_bytes()
+            == (parts / 'samples' / 'step_000100.png').read_bytes())
+
+    other = tmp_path / 'other'
+    assert script('wgan_training.py', '--out', other, '--iterations', 3, '--seed', 1, *start).code == 0
+    assert losses(other)['C_loss'][0] != losses(whole)['C_loss'][0]
+
+
+def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):
+    run, whole = tmp_path / 'run', tmp_path / 'whole'
+    arguments = [str(a) for a in ['--data', pictures, '--iterations', 100000] + SMALL]
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out', str(run)] + arguments,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.time() + 60
+    while not ((run / 'wgan.csv').exists() and len((run / 'wgan.csv').read_text().split()) > 5):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and b'Traceback' not in err
+    done = len(losses(run))
+    assert ('stopped after iteration %d and saved' % done) in out.decode()
+
+    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 5).code == 0
+    assert script('wgan_training.py', '--out', whole, *(arguments + ['--iterations', done + 5])
+                  ).code == 0
+    assert_same_run(run, whole)
+
+
+def test_overwrite_only_when_told(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    arguments = ['--data', pictures, '--out', run, '--iterations', 2] + SMALL
+    assert script('wgan_training.py', *arguments).code == 0
+    (run / 'notes.txt').write_text('mine')
+    before = (run / 'wgan.csv').read_bytes()
+    sentence = script('wgan_training.py', *arguments).sentence
+    assert str(run) in sentence and '--resume' in sentence and '--overwrite' in sentence
+    assert (run / 'wgan.csv').read_bytes() == before
+    assert script('wgan_training.py', '--overwrite', '--seed', 1, *arguments).code == 0
+    assert (run / 'wgan.csv').read_bytes() != before
+    assert (run / 'notes.txt').read_text() == 'mine'
+
+
+def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    assert 'holds no run' in script('wgan_training.py', '--resume', '--out', run).sentence
+    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 2,
+                  *SMALL).code == 0
+    before = (run / 'config.json').read_bytes()
+    sentence = script('wgan_training.py', '--resume', '--out', run, '--iterations', 4,
+                      '--penalty-weight', 5, '--seed', 3).sentence
+    assert 'penalty_weight was 10.0 and is now 5.0' in sentence
+    assert 'seed was 0 and is now 3' in sentence and 'iterations was' not in sentence
+    assert 'has its 2 iterations already' in script('wgan_training.py', '--resume', '--out',
+                                                    run).sentence
+    assert 'exclude each other' in script('wgan_training.py', '--resume', '--overwrite', '--out',
+                                          run).sentence
+    (pictures / '0.png').unlink()
+    assert 'had 10 readable pictures and now has 9' in script(
+        'wgan_training.py', '--resume', '--out', run, '--iterations', 4).sentence
+    assert (run / 'config.json').read_bytes() == before
+    for checkpoint in (run / 'checkpoints').iterdir():
+        checkpoint.rename(checkpoint.with_suffix('.away'))
+    assert 'no checkpoint' in script('wgan_training.py', '--resume', '--out', run,
+                                     '--iterations', 4).sentence
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--data', 'nowhere'], ['nowhere does not exist', '--data']),
+    (['--data', 'empty'], ['no picture in the folder empty']),
+    (['--data', 'unreadable'], ['none of the 1 pictures in unreadable can be read']),
+    (['--data', 'map.txt'], ['map.txt, line 2', 'gone.png']),
+    (['--image-size', 100], ['--image-size', '100', '32, 64, 128, 256']),
+    (['--batch-size', 0], ['--batch-size', 'at least 1']),
+    (['--batch-size', 11], ['--batch-size is 11', 'only 10']),
+    (['--learning-rate', -1e-4], ['--learning-rate', 'above 0']),
+    (['--learning-rate', 'nan'], ['--learning-rate', 'out of range']),
+    (['--learning-rate', 'fast'], ['--learning-rate', "'fast' is not a number"]),
+    (['--penalty-weight', -1], ['--penalty-weight', 'at least 0']),
+    (['--beta1', 1], ['--beta1', 'below 1']),
+    (['--n-critic', 1.5], ['--n-critic', 'whole number']),
+    (['--out', 'map.txt/run'], ['map.txt/run']),
+    (['--out', '/proc/run'], ['/proc/run']),
+    (['--no-such-option'], ['--no-such-option']),
+])
+def test_bad_input(script, pictures, tmp_path, arguments, said):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'unreadable').mkdir()
+    (tmp_path / 'unreadable' / 'x.png').write_bytes(b'no picture')
+    (tmp_path / 'map.txt').write_text('pictures/0.png\t0\ngone.png\t0\n')
+    sentence = script('wgan_training.py', '--data', pictures, '--image-size', 32, '--width', 2,
+                      '--batch-size', 4, '--iterations', 1, *arguments).sentence
+    for words in said:
+        assert words in sentence
+
+
+def test_gpu_asked_for_and_none_there(script, pictures):
+    if len(C.device.all_devices()) > 1:
+        pytest.skip('there is a GPU')
+    assert 'finds no GPU' in script('wgan_training.py', '--data', pictures, '--device', 'gpu',
+                                    *SMALL).sentence
+
+
+def test_losses_that_are_no_numbers_stop_the_run(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    sentence = script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 50,
+                      '--checkpoint-every', 1, '--learning-rate', 1e30, *SMALL).sentence
+    assert 'no longer a number' in sentence
+    for row in losses(run).itertuples():
+        assert np.isfinite(row).all()

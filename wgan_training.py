@@ -1,0 +1,335 @@
+"""Train a Wasserstein GAN with gradient penalty on a folder of pictures.
+
+    python wgan_training.py --data photographs --out runs/faces --image-size 64
+
+The loop is algorithm 1 of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028. Everything a
+run makes goes into its folder: settings, losses, picture grids, checkpoints, the two networks.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+
+from command_line import Parser, Progress, UserError, number, run
+from quiet_cntk import C, quiet, select_device
+
+import cv2
+import numpy as np
+
+import checkpoint
+import models
+import objectives
+from faces import Batches, Faces, grid, to_pictures, write_picture
+from plot_losses import plot
+
+COLUMNS = ['step', 'G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm', 'seconds']
+GRID = 8                                        # sample grids are GRID × GRID
+# CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
+CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
+# What may differ when a run is resumed; all else decides what the weights become.
+FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_every', 'resume',
+                  'overwrite')
+
+
+def train(options):
+    """Run the training that the options describe, from the start or from the last checkpoint."""
+    rng = np.random.RandomState(options.seed)
+    faces = Faces(options.data, options.image_size)
+    batches = Batches(faces, options.batch_size, rng, options.brightness, options.contrast,
+                      options.saturation, options.mirror)
+    device = select_device(options.device)
+
+    # The networks, the losses, and one trainer each.
+    generator = models.generator(options.image_size, options.latent_size, options.width,
+                                 seed=rng.randint(2 ** 31))
+    critic = models.critic(options.image_size, options.width, seed=rng.randint(2 ** 31))
+    latent, image = generator.arguments[0], critic.arguments[0]
+    real = C.input_variable(image.shape, name='real')
+    fake = C.input_variable(image.shape, name='fake')
+    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    objective = objectives.wgan_gp(generator, critic, latent, real, fake, epsilon,
+                                   options.penalty_weight)
+    critic_trainer = trainer(objective.critic_loss, critic, options)
+    generator_trainer = trainer(objective.generator_loss, generator, options)
+    trainers = {'critic': critic_trainer, 'generator': generator_trainer}
+    logged = [objective.penalty, objective.wasserstein, objective.gradient_norm]
+
+    out = RunFolder(options.out)
+    if options.resume:
+        path, step = out.latest_checkpoint()
+        restore(path, trainers, batches, rng)
+        out.drop_losses_after(step)
+    else:
+        step = 0
+        out.create()
+        write_picture(out.path('samples', 'real.png'),
+                      grid(to_pictures(batches.next()), columns=GRID))
+    out.write_settings(options, device, faces)
+    watched = np.random.RandomState(options.seed).standard_normal(
+        (GRID * GRID, options.latent_size)).astype(np.float32)
+
+    def draw_latents():
+        return rng.standard_normal((options.batch_size, options.latent_size)).astype(np.float32)
+
+    def save_samples():
+        pictures = to_pictures(models.generate(generator, watched, options.batch_size))
+        write_picture(out.path('samples', 'step_%06d.png' % step), grid(pictures, columns=GRID))
+
+    def save_all():
+        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng))
+        generator.save(out.path('wgan_generator.model'))
+        critic.save(out.path('wgan_critic.model'))
+        plot([out.path('wgan.csv')], out.path('losses.png'))
+
+    progress = Progress('training', options.iterations, done=step)
+    with StopSignal() as stop, open(out.path('wgan.csv'), 'a') as losses:
+        while step < options.iterations and not stop.requested:
+            start = time.time()
+
+            # n_critic updates of the critic: the same fakes in all terms of its loss.
+            for _ in range(options.n_critic):
+                outputs = models.generate_in_training(generator, draw_latents())
+                _, values = critic_trainer.train_minibatch({
+                    real: batches.next(),
+                    fake: outputs,
+                    epsilon: rng.uniform(0, 1, (options.batch_size, 1, 1, 1)).astype(np.float32),
+                }, outputs=logged)
+
+            # One update of the generator.
+            generator_trainer.train_minibatch({latent: draw_latents()})
+
+            step += 1
+            penalty, wasserstein, norm = (float(np.mean(values[f])) for f in logged)
+            row = (generator_trainer.previous_minibatch_loss_average,
+                   critic_trainer.previous_minibatch_loss_average, penalty, wasserstein, norm)
+            if not np.all(np.isfinite(row)):
+                raise UserError('iteration %d: a loss is no longer a number (%s); the last '
+                                'checkpoint is sound; a smaller --learning-rate usually helps'
+                                % (step, ', '.join('%s %g' % p for p in zip(COLUMNS[1:], row))))
+            losses.write('%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n'
+                         % ((step,) + row + (time.time() - start,)))
+            losses.flush()
+            progress.show(step, 'C_loss %.3f G_loss %.3f |grad C| %.2f' % (row[1], row[0], norm))
+
+            last = step == options.iterations or stop.requested
+            if step % options.sample_every == 0 or last:
+                save_samples()
+            if step % options.checkpoint_every == 0 or last:
+                save_all()
+
+    if stop.requested:
+        progress.end('stopped after iteration %d and saved; go on with: --out %s --resume'
+                     % (step, options.out))
+        return 130                                  # what shells expect after Ctrl-C
+    progress.end('%d iterations in %s' % (step, options.out))
+
+
+def trainer(loss, network, options):
+    """A CNTK Trainer that makes `loss` small by changing the weights of `network` alone."""
+    with quiet():                       # CNTK remarks that the other network isn't trained
+        return C.Trainer(loss, (loss, None), [adam(
+            network.parameters, options.learning_rate, options.beta1, options.beta2)])
+
+
+def adam(parameters, learning_rate, beta1, beta2):
+    """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
+    (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1).
+
+    learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
+    and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
+    has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
+    gradient with 1 − β1, as the paper does.
+    """
+    return C.adam(parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2,
+                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE)
+
+
+def state_of(batches, rng):
+    return dict(checkpoint.random_state(rng), order=batches.order, position=batches.position)
+
+
+def restore(path, trainers, batches, rng):
+    state = checkpoint.restore(path, trainers)
+    checkpoint.set_random_state(rng, state)
+    if len(state['order']) != len(batches.faces):
+        raise UserError('--resume: %s had %d readable pictures and now has %d'
+                        % (batches.faces.source, len(state['order']), len(batches.faces)))
+    batches.order, batches.position = state['order'], int(state['position'])
+
+
+class StopSignal:
+    """While entered, the first Ctrl-C only sets `requested`; a second one stops at once."""
+
+    def __enter__(self):
+        self.requested = False
+        self.previous = signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGINT, self.previous)
+
+    def _request(self, *_):
+        self.requested = True
+        signal.signal(signal.SIGINT, self.previous)
+        print('\nstopping after this iteration …', file=sys.stderr)
+
+
+class RunFolder:
+    """runs/NAME: what stands where in it. Deleting the folder deletes the run."""
+
+    CONTENT = ('config.json', 'wgan.csv', 'samples', 'checkpoints', 'wgan_generator.model',
+               'wgan_critic.model', 'losses.png')
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def holds_a_run(self):
+        return any(os.path.exists(self.path(name)) for name in self.CONTENT)
+
+    def create(self):
+        """Make the folder and an empty CSV; remove what an earlier run left there."""
+        for name in self.CONTENT:
+            path = self.path(name)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
+                os.remove(path)
+        os.makedirs(self.path('samples'))
+        os.makedirs(self.path('checkpoints'))
+        with open(self.path('wgan.csv'), 'w') as losses:
+            losses.write(','.join(COLUMNS) + '\n')
+
+    def latest_checkpoint(self):
+        found = checkpoint.latest(self.path('checkpoints'))
+        if found is None:
+            raise UserError('--resume: there is no checkpoint in %s; leave --resume out to start '
+                            'a new run' % self.path('checkpoints'))
+        return found
+
+    def drop_losses_after(self, step):
+        """Rows after the checkpoint will be written again, the same."""
+        with open(self.path('wgan.csv')) as losses:
+            rows = losses.readlines()[:1 + step]
+        with open(self.path('wgan.csv.new'), 'w') as losses:
+            losses.writelines(rows)
+        os.replace(self.path('wgan.csv.new'), self.path('wgan.csv'))
+
+    def read_settings(self):
+        try:
+            with open(self.path('config.json')) as file:
+                return json.load(file)['settings']
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError('--resume: %s holds no run (no config.json)' % self.folder)
+        except (ValueError, KeyError):
+            raise UserError('%s is damaged; without it a run can\'t be resumed'
+                            % self.path('config.json'))
+
+    def write_settings(self, options, device, faces):
+        """config.json: every setting, what it ran on, and the versions."""
+        config = {
+            'settings': vars(options),
+            'device': device,
+            'pictures': len(faces),
+            'unreadable_pictures': len(faces.unreadable),
+            'versions': {'python': platform.python_version(), 'cntk': C.__version__,
+                         'numpy': np.__version__, 'opencv': cv2.__version__},
+        }
+        with open(self.path('config.json.new'), 'w') as file:
+            json.dump(config, file, indent=2, sort_keys=True)
+            file.write('\n')
+        os.replace(self.path('config.json.new'), self.path('config.json'))
+
+
+def parser():
+    p = Parser(description='Train a Wasserstein GAN with gradient penalty on pictures of faces. '
+               'The defaults are those of the article.', usage='%(prog)s [options]')
+    count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
+    rate, part = number(float, 0, above=True), number(float, 0, 1)
+    decay = number(float, 0, 1, below=True)
+
+    g = p.add_argument_group('what goes in, what comes out')
+    g.add_argument('--data', default='data/drawn', help='folder of pictures, searched through, or '
+                   'a map file with lines of path<TAB>label')
+    g.add_argument('--out', default='runs/wgan', help='run folder to write')
+    g.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out; '
+                   'settings that are not given are taken from there')
+    g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
+                   'start anew')
+
+    g = p.add_argument_group('networks')
+    g.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=256,
+                   help='width and height of the pictures')
+    g.add_argument('--width', type=count, default=32, help='maps in the widest layers of picture '
+                   'size; the others have 2, 4, 8 … times as many')
+    g.add_argument('--latent-size', type=count, default=100, help='numbers a picture is made from')
+
+    g = p.add_argument_group('training')
+    g.add_argument('--iterations', type=count, default=50000, help='updates of the generator')
+    g.add_argument('--batch-size', type=count, default=16, help='pictures for one update')
+    g.add_argument('--n-critic', type=count, default=5, help='critic updates for one of the '
+                   'generator')
+    g.add_argument('--penalty-weight', type=number(float, 0), default=10.0, help='weight λ of the '
+                   'gradient penalty')
+    g.add_argument('--learning-rate', type=rate, default=1e-4, help='step size of Adam, per update')
+    g.add_argument('--beta1', type=decay, default=0.0, help="Adam's β1, per update")
+    g.add_argument('--beta2', type=decay, help="Adam's β2, per update (default: CNTK's own, "
+                   '0.9999986 per sample, to the power of the batch size)')
+    g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
+    g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
+                   help='auto takes a GPU if CNTK finds one')
+
+    g = p.add_argument_group('variation of the pictures')
+    g.add_argument('--brightness', type=part, default=0.2, help='random shift by up to this part '
+                   'of the mean; 0: off')
+    g.add_argument('--contrast', type=part, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--saturation', type=part, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--no-mirror', dest='mirror', action='store_false',
+                   help='do not flip half of the pictures left to right')
+
+    g = p.add_argument_group('watching it')
+    g.add_argument('--sample-every', type=count, default=500, help='iterations between two grids '
+                   'of generated pictures')
+    g.add_argument('--checkpoint-every', type=count, default=1000, help='iterations between two '
+                   'checkpoints; the networks and the loss plot are saved with them')
+    return p
+
+
+def read_options():
+    """The settings of this run, checked against what --out holds."""
+    options = parser().parse_args()
+    out = RunFolder(options.out)
+    if options.resume and options.overwrite:
+        raise UserError('--resume and --overwrite exclude each other')
+    if options.resume:
+        saved = out.read_settings()
+        p = parser()
+        p.set_defaults(**{k: v for k, v in saved.items() if k not in ('out', 'resume')})
+        options = p.parse_args()
+        given = vars(options)
+        differences = ['%s was %s and is now %s' % (name, saved[name], given[name])
+                       for name in sorted(saved)
+                       if name not in FREE_TO_CHANGE and saved[name] != given.get(name)]
+        if differences:
+            raise UserError('--resume: the run in %s has other settings: %s'
+                            % (options.out, '; '.join(differences)))
+        _, step = out.latest_checkpoint()
+        if step >= options.iterations:
+            raise UserError('--resume: the run in %s has its %d iterations already; ask for more '
+                            'with --iterations' % (options.out, step))
+    elif out.holds_a_run() and not options.overwrite:
+        raise UserError('%s holds a run already; go on with it with --resume, delete it with '
+                        '--overwrite, or choose another --out' % options.out)
+    if options.beta2 is None:
+        options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+    return options
+
+
+if __name__ == '__main__':
+    run(lambda: train(read_options()))
