@@ -20,9 +20,10 @@ def run(main):
     except UserError as error:
         sentence = str(error)
     except OSError as error:            # unwritable folder, full disk, vanished file …
-        if error.filename is None:
-            raise
-        sentence = '%s: %s' % (error.filename, error.strerror)
+        sentence = ('%s: %s' % (error.filename, error.strerror) if error.filename is not None
+                    else str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)                   # what shells expect after Ctrl-C
     print('error: ' + sentence, file=sys.stderr)
     sys.exit(2)
 

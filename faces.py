@@ -108,17 +108,18 @@ class Faces:
         raise self._none_readable()
 
     def _decode_all(self):
-        pictures, paths = [], []
+        pictures = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
+        paths = []
         progress = Progress('reading pictures', len(self.paths))
         for done, path in enumerate(self.paths, 1):
             picture = self._read(path)
             if picture is not None:
-                pictures.append(picture)
+                pictures[len(paths)] = picture
                 paths.append(path)
             progress.show(done)
-        if not pictures:
+        if not paths:
             raise self._none_readable()
-        self.pictures, self.paths = np.stack(pictures), paths
+        self.pictures, self.paths = pictures[:len(paths)], paths
         progress.end('%d pictures from %s%s' % (
             len(paths), self.source,
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))

@@ -42,8 +42,16 @@ def quiet():
             os.close(terminal)
 
 
-with quiet():
-    import cntk as C
+try:
+    with quiet():
+        try:
+            import cntk as C
+        except ImportError as error:
+            raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
+                            'which it can' % error)
+except UserError as error:
+    print('error: %s' % error, file=sys.stderr)
+    sys.exit(2)
 
 
 def select_device(name):

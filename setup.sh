@@ -30,7 +30,11 @@ find_python() {
     done < <(candidates)
 }
 
-driver_loads() { "$1" -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' >/dev/null 2>&1; }
+# cntk-gpu can't even be imported without both libraries of the NVIDIA driver.
+driver_loads() {
+    "$1" -c 'import ctypes; ctypes.CDLL("libcuda.so.1"); ctypes.CDLL("libnvidia-ml.so.1")' \
+        >/dev/null 2>&1
+}
 
 # CNTK asks for OpenMPI 1.10 by its library names. A newer one serves under the old names, which
 # CNTK looks up in its own folder first.
@@ -81,6 +85,8 @@ python=${PYTHON:-$(find_python)}
 then set up again; or name one with PYTHON=path"
 if [ -z "$device" ]; then
     if driver_loads "$python"; then device=gpu; else device=cpu; fi
+elif [ "$device" = gpu ]; then
+    driver_loads "$python" || fail "DEVICE=gpu: the NVIDIA driver (libcuda.so.1, libnvidia-ml.so.1) does not load here, and CNTK for the GPU can't be imported without it"
 fi
 
 echo "setup: building .venv with $("$python" --version 2>&1), CNTK for the $device"

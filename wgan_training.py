@@ -37,11 +37,11 @@ FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_eve
 
 def train(options):
     """Run the training that the options describe, from the start or from the last checkpoint."""
+    device = select_device(options.device)
     rng = np.random.RandomState(options.seed)
     faces = Faces(options.data, options.image_size)
     batches = Batches(faces, options.batch_size, rng, options.brightness, options.contrast,
                       options.saturation, options.mirror)
-    device = select_device(options.device)
 
     # The networks, the losses, and one trainer each.
     generator = models.generator(options.image_size, options.latent_size, options.width,
