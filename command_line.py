@@ -2,11 +2,12 @@
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
-            'matplotlib': 'matplotlib', 'cntk': 'cntk or cntk-gpu'}
+            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'cntk': 'cntk or cntk-gpu'}
 
 
 class UserError(Exception):
@@ -71,6 +72,19 @@ def number(kind, low, high=float('inf'), above=False, below=False):
                                                                 high)))
         return value
     return convert
+
+
+def may_write(path, force):
+    """Ask before a file is overwritten. Raises UserError if it is not to be.
+
+    Without a terminal to ask at, only force will do.
+    """
+    if force or not os.path.exists(path):
+        return
+    if not sys.stdin.isatty():
+        raise UserError('%s exists already; --force overwrites it' % path)
+    if input('%s exists already. Overwrite it? [y/N] ' % path).strip().lower() not in ('y', 'yes'):
+        raise UserError('%s was left as it is' % path)
 
 
 class Progress:

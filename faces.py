@@ -194,14 +194,19 @@ def to_pictures(images):
     return np.ascontiguousarray(np.moveaxis(levels, 1, 3))
 
 
-def grid(pictures, columns):
-    """Pictures (N, H, W, 3) side by side, row after row; the last row is filled up with black."""
+def grid(pictures, columns, border=0):
+    """Pictures (N, H, W, 3) side by side, row after row.
+
+    border: pixels of white between them. An unfinished last row ends in white then, else in black.
+    """
     count, height, width, channels = pictures.shape
     rows = -(-count // columns)
-    cells = np.zeros((rows * columns, height, width, channels), pictures.dtype)
-    cells[:count] = pictures
-    cells = cells.reshape(rows, columns, height, width, channels)
-    return cells.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    sheet = np.full((rows * (height + border) - border, columns * (width + border) - border,
+                     channels), 255 if border else 0, pictures.dtype)
+    for i, picture in enumerate(pictures):
+        top, left = i // columns * (height + border), i % columns * (width + border)
+        sheet[top:top + height, left:left + width] = picture
+    return sheet
 
 
 def write_picture(path, picture):

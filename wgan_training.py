@@ -23,7 +23,9 @@ import numpy as np
 import checkpoint
 import models
 import objectives
+from animation import animate_samples, find_grids
 from faces import Batches, Faces, grid, to_pictures, write_picture
+from moving_average import MovingAverage
 from plot_losses import plot
 
 COLUMNS = ['step', 'G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm', 'seconds']
@@ -32,7 +34,7 @@ GRID = 8                                        # sample grids are GRID × GRID
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
 # What may differ when a run is resumed; all else decides what the weights become.
 FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_every', 'resume',
-                  'overwrite')
+                  'overwrite', 'tensorboard')
 
 
 def train(options):
@@ -57,11 +59,12 @@ def train(options):
     generator_trainer = trainer(objective.generator_loss, generator, options)
     trainers = {'critic': critic_trainer, 'generator': generator_trainer}
     logged = [objective.penalty, objective.wasserstein, objective.gradient_norm]
+    average = MovingAverage(generator, options.ema) if options.ema else None
 
     out = RunFolder(options.out)
     if options.resume:
         path, step = out.latest_checkpoint()
-        restore(path, trainers, batches, rng)
+        restore(path, trainers, batches, rng, average)
         out.drop_losses_after(step)
     else:
         step = 0
@@ -76,16 +79,23 @@ def train(options):
         return rng.standard_normal((options.batch_size, options.latent_size)).astype(np.float32)
 
     def save_samples():
-        pictures = to_pictures(models.generate(generator, watched, options.batch_size))
-        write_picture(out.path('samples', 'step_%06d.png' % step), grid(pictures, columns=GRID))
+        shown = average.generator if average else generator
+        pictures = to_pictures(models.generate(shown, watched, options.batch_size))
+        sheet = grid(pictures, columns=GRID)
+        write_picture(out.path('samples', 'step_%06d.png' % step), sheet)
+        if board:
+            board.add_image('samples', sheet, step, dataformats='HWC')
 
     def save_all():
-        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng))
+        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng, average))
         generator.save(out.path('wgan_generator.model'))
+        if average:
+            average.generator.save(out.path('wgan_generator_average.model'))
         critic.save(out.path('wgan_critic.model'))
         plot([out.path('wgan.csv')], out.path('losses.png'))
 
     progress = Progress('training', options.iterations, done=step)
+    board = tensorboard(out.path('tensorboard'), step) if options.tensorboard else None
     with StopSignal() as stop, open(out.path('wgan.csv'), 'a') as losses:
         while step < options.iterations and not stop.requested:
             start = time.time()
@@ -103,6 +113,8 @@ def train(options):
             generator_trainer.train_minibatch({latent: draw_latents()})
 
             step += 1
+            if average:
+                average.update(step)
             penalty, wasserstein, norm = (float(np.mean(values[f])) for f in logged)
             row = (generator_trainer.previous_minibatch_loss_average,
                    critic_trainer.previous_minibatch_loss_average, penalty, wasserstein, norm)
@@ -113,6 +125,8 @@ def train(options):
             losses.write('%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n'
                          % ((step,) + row + (time.time() - start,)))
             losses.flush()
+            for name, value in zip(COLUMNS[1:], row) if board else ():
+                board.add_scalar(name, value, step)
             progress.show(step, 'C_loss %.3f G_loss %.3f |grad C| %.2f' % (row[1], row[0], norm))
 
             last = step == options.iterations or stop.requested
@@ -121,11 +135,15 @@ def train(options):
             if step % options.checkpoint_every == 0 or last:
                 save_all()
 
+    if board:
+        board.close()
     if stop.requested:
         progress.end('stopped after iteration %d and saved; go on with: --out %s --resume'
                      % (step, options.out))
         return 130                                  # what shells expect after Ctrl-C
     progress.end('%d iterations in %s' % (step, options.out))
+    if len(find_grids(options.out)) > 1:
+        animate_samples(options.out, out.path('training.gif'))
 
 
 def trainer(loss, network, options):
@@ -148,17 +166,30 @@ def adam(parameters, learning_rate, beta1, beta2):
                   unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE)
 
 
-def state_of(batches, rng):
-    return dict(checkpoint.random_state(rng), order=batches.order, position=batches.position)
+def state_of(batches, rng, average):
+    return dict(checkpoint.random_state(rng), order=batches.order, position=batches.position,
+                **(average.arrays() if average else {}))
 
 
-def restore(path, trainers, batches, rng):
+def restore(path, trainers, batches, rng, average):
     state = checkpoint.restore(path, trainers)
     checkpoint.set_random_state(rng, state)
+    if average:
+        average.restore(state)
     if len(state['order']) != len(batches.faces):
         raise UserError('--resume: %s had %d readable pictures and now has %d'
                         % (batches.faces.source, len(state['order']), len(batches.faces)))
     batches.order, batches.position = state['order'], int(state['position'])
+
+
+def tensorboard(folder, step):
+    """A writer of losses and grids for TensorBoard, going on after `step`.
+
+    CNTK brings one (C.logging.TensorBoardProgressWriter), but on a current Linux only its numbers
+    work: for pictures it wants libjpeg 8. tensorboardX writes both.
+    """
+    from tensorboardX import SummaryWriter          # takes a second, which other runs save
+    return SummaryWriter(folder, purge_step=step + 1 if step else None)
 
 
 class StopSignal:
@@ -182,7 +213,8 @@ class RunFolder:
     """runs/NAME: what stands where in it. Deleting the folder deletes the run."""
 
     CONTENT = ('config.json', 'wgan.csv', 'samples', 'checkpoints', 'wgan_generator.model',
-               'wgan_critic.model', 'losses.png')
+               'wgan_generator_average.model', 'wgan_critic.model', 'losses.png', 'training.gif',
+               'tensorboard')
 
     def __init__(self, folder):
         self.folder = folder
@@ -281,6 +313,8 @@ def parser():
     g.add_argument('--beta1', type=decay, default=0.0, help="Adam's β1, per update")
     g.add_argument('--beta2', type=decay, help="Adam's β2, per update (default: CNTK's own, "
                    '0.9999986 per sample, to the power of the batch size)')
+    g.add_argument('--ema', type=decay, default=0.999, help="decay of the moving average of the "
+                   "generator's weights, per update; 0: none")
     g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
     g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
                    help='auto takes a GPU if CNTK finds one')
@@ -298,6 +332,8 @@ def parser():
                    'of generated pictures')
     g.add_argument('--checkpoint-every', type=count, default=1000, help='iterations between two '
                    'checkpoints; the networks and the loss plot are saved with them')
+    g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
+                   'TensorBoard, to the folder tensorboard of the run')
     return p
 
 

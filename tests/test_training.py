@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -11,9 +12,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboardX.proto import event_pb2
 
 from conftest import ROOT
 from quiet_cntk import C
+import models
+from moving_average import MovingAverage
 from wgan_training import parser, trainer
 
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
@@ -59,7 +63,7 @@ def test_adam_step_equals_numpy():
 def assert_same_run(a, b):
     pd.testing.assert_frame_equal(losses(a).drop(columns='seconds'),
                                   losses(b).drop(columns='seconds'))
-    for name in ('wgan_generator.model', 'wgan_critic.model'):
+    for name in ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model'):
         for x, y in zip(weights(a / name), weights(b / name)):
             assert x.shape == y.shape and (x == y).all(), name
 
@@ -70,9 +74,9 @@ def test_what_a_run_writes(script, pictures, tmp_path):
                     '--sample-every', 2, '--checkpoint-every', 2, *SMALL)
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
-    assert sorted(os.listdir(str(run))) == ['checkpoints', 'config.json', 'losses.png', 'samples',
-                                            'wgan.csv', 'wgan_critic.model',
-                                            'wgan_generator.model']
+    assert sorted(os.listdir(str(run))) == [
+        'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
+        'wgan_critic.model', 'wgan_generator.model', 'wgan_generator_average.model']
     assert sorted(os.listdir(str(run / 'samples'))) == [
         'real.png', 'step_000002.png', 'step_000004.png', 'step_000005.png']
     assert sorted(os.listdir(str(run / 'checkpoints'))) == ['step_00000004', 'step_00000005']
@@ -115,6 +119,56 @@ def test_resumed_is_the_same_as_uninterrupted(script, pictures, tmp_path):
     other = tmp_path / 'other'
     assert script('wgan_training.py', '--out', other, '--iterations', 3, '--seed', 1, *start).code == 0
     assert losses(other)['C_loss'][0] != losses(whole)['C_loss'][0]
+
+
+def test_moving_average():
+    """Against NumPy: the warm-up, the weights, and the running statistics of batch normalisation."""
+    rng = np.random.RandomState(0)
+    generator = models.generator(32, latent_size=5, width=2, seed=1)
+    average = MovingAverage(generator, 0.9)
+
+    def state(network):
+        return [p.value for p in list(network.parameters) + list(network.constants)]
+
+    expected = state(generator)
+    for step in range(1, 101):
+        for p in generator.parameters:
+            p.value = p.value + rng.randn(*p.shape).astype(np.float32)
+        models.generate_in_training(generator, rng.randn(8, 5).astype(np.float32))
+        average.update(step)
+        beta = min(0.9, (1 + step) / (10 + step))
+        expected = [beta * e + (1 - beta) * v for e, v in zip(expected, state(generator))]
+    for found, e, raw in zip(state(average.generator), expected, state(generator)):
+        np.testing.assert_allclose(found, e, rtol=1e-4, atol=1e-4)
+    assert any(np.abs(found - raw).max() > 0.1
+               for found, raw in zip(state(average.generator), state(generator)))
+
+
+def test_without_moving_average_and_with_tensorboard(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 3,
+                  '--ema', 0, '--tensorboard', '--sample-every', 2, *SMALL).code == 0
+    assert not (run / 'wgan_generator_average.model').exists()
+    events = [e for path in (run / 'tensorboard').iterdir() for e in read_events(path)]
+    scalars = {(v.tag, e.step): v.simple_value for e in events for v in e.summary.value
+               if v.HasField('simple_value')}
+    table = losses(run)
+    for column in ('G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm'):
+        for step, value in zip(table['step'], table[column]):
+            assert scalars[column, step] == pytest.approx(value, rel=1e-6)
+    grids = {e.step: v.image for e in events for v in e.summary.value if v.HasField('image')}
+    assert sorted(grids) == [2, 3]
+    shown = cv2.imdecode(np.frombuffer(grids[3].encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert (shown == cv2.imread(str(run / 'samples' / 'step_000003.png'))).all()
+
+
+def read_events(path):
+    """The events of a TensorBoard file: length, its checksum, the event, its checksum; again."""
+    data, at = path.read_bytes(), 0
+    while at < len(data):
+        length, = struct.unpack_from('<Q', data, at)
+        yield event_pb2.Event.FromString(data[at + 12:at + 12 + length])
+        at += length + 16
 
 
 def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):

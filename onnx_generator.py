@@ -1,0 +1,90 @@
+"""A generator as an ONNX file, and back.
+
+    input   'latent'   float32 (batch, N), drawn from N(0, 1)
+    output  'image'    float32 (batch, 3, S, S), RGB in [-1, 1]
+
+The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
+"""
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+import onnxruntime
+
+from command_line import UserError
+from quiet_cntk import C, quiet
+import models
+
+TOLERANCE = 1e-5            # how far ONNX Runtime may be from CNTK, pictures being in [-1, 1]
+
+
+def export(generator, path, metadata):
+    """Write the generator to an ONNX file and hold it against CNTK.
+
+    metadata: dict of str → str, kept in the file.
+    Returns the largest deviation of ONNX Runtime's pictures from CNTK's, for 16 latents. Raises
+    UserError if it is larger than TOLERANCE.
+    """
+    with quiet():
+        generator.save(path, format=C.ModelFormat.ONNX)
+    model = onnx.load(path)
+    _free_the_batch_axis(model.graph)
+    _drop_initializers_from_inputs(model.graph)
+    _rename(model.graph, model.graph.output[0].name, 'image')
+    _rename(model.graph, model.graph.input[0].name, 'latent')
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+    latents = np.random.RandomState(0).standard_normal(
+        (16, generator.arguments[0].shape[0])).astype(np.float32)
+    image, = onnxruntime.InferenceSession(path).run(['image'], {'latent': latents})
+    deviation = float(np.abs(image - models.generate(generator, latents, 16)).max())
+    if not deviation < TOLERANCE:
+        raise UserError('%s: the exported generator differs from CNTK by %g (allowed: %g); do not '
+                        'use it' % (path, deviation, TOLERANCE))
+    return deviation
+
+
+def load(path):
+    """The generator in an ONNX file as a CNTK Function, latent (N,) → image (3, S, S).
+
+    Raises whatever CNTK raises if it can't read the file.
+    """
+    network = C.Function.load(path, format=C.ModelFormat.ONNX)
+    argument = network.arguments[0]
+    # CNTK reads the free batch axis as an axis of the data, where its own functions have none.
+    latent = C.input_variable(argument.shape[1:], name='latent')
+    return C.to_batch(network(C.unpack_batch(latent)))
+
+
+def _free_the_batch_axis(graph):
+    """CNTK exports for minibatches of one."""
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = 'batch'
+    targets = {node.input[1] for node in graph.node if node.op_type == 'Reshape'}
+    for tensor in graph.initializer:
+        if tensor.name in targets:
+            shape = numpy_helper.to_array(tensor).copy()
+            shape[0] = -1
+            tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+    del graph.value_info[:]                         # shapes of inner results, for one picture
+
+
+def _drop_initializers_from_inputs(graph):
+    """Weights listed as inputs may be overridden by a caller, and ONNX Runtime warns of each."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(inputs)
+
+
+def _rename(graph, old, new):
+    for value in list(graph.input) + list(graph.output):
+        if value.name == old:
+            value.name = new
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
