@@ -16,7 +16,7 @@ demo: setup
 	@how=--overwrite; ls -d runs/demo/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
 	$(PY) wgan_training.py --data data/drawn --out runs/demo --image-size 32 --iterations 900 \
 		--sample-every 100 --checkpoint-every 300 $$how
-	@$(PY) wgan_generate.py runs/demo --out runs/demo/faces.png
+	@$(PY) wgan_generate.py runs/demo --out runs/demo/faces.png --force
 
 test: setup
 	@$(PY) -m pytest

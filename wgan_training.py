@@ -40,6 +40,8 @@ FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_eve
 def train(options):
     """Run the training that the options describe, from the start or from the last checkpoint."""
     device = select_device(options.device)
+    out = RunFolder(options.out)
+    os.makedirs(options.out, exist_ok=True)     # if it can't be written, say so before the work
     rng = np.random.RandomState(options.seed)
     faces = Faces(options.data, options.image_size)
     batches = Batches(faces, options.batch_size, rng, options.brightness, options.contrast,
@@ -61,7 +63,6 @@ def train(options):
     logged = [objective.penalty, objective.wasserstein, objective.gradient_norm]
     average = MovingAverage(generator, options.ema) if options.ema else None
 
-    out = RunFolder(options.out)
     if options.resume:
         path, step = out.latest_checkpoint()
         restore(path, trainers, batches, rng, average)
@@ -96,8 +97,9 @@ def train(options):
 
     progress = Progress('training', options.iterations, done=step)
     board = tensorboard(out.path('tensorboard'), step) if options.tensorboard else None
+    stopped = False
     with StopSignal() as stop, open(out.path('wgan.csv'), 'a') as losses:
-        while step < options.iterations and not stop.requested:
+        while step < options.iterations and not stopped:
             start = time.time()
 
             # n_critic updates of the critic: the same fakes in all terms of its loss.
@@ -119,8 +121,8 @@ def train(options):
             row = (generator_trainer.previous_minibatch_loss_average,
                    critic_trainer.previous_minibatch_loss_average, penalty, wasserstein, norm)
             if not np.all(np.isfinite(row)):
-                raise UserError('iteration %d: a loss is no longer a number (%s); the last '
-                                'checkpoint is sound; a smaller --learning-rate usually helps'
+                raise UserError('iteration %d: a loss is no longer a number (%s); nothing of it was '
+                                'saved; a smaller --learning-rate usually helps'
                                 % (step, ', '.join('%s %g' % p for p in zip(COLUMNS[1:], row))))
             losses.write('%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n'
                          % ((step,) + row + (time.time() - start,)))
@@ -129,7 +131,8 @@ def train(options):
                 board.add_scalar(name, value, step)
             progress.show(step, 'C_loss %.3f G_loss %.3f |grad C| %.2f' % (row[1], row[0], norm))
 
-            last = step == options.iterations or stop.requested
+            stopped = stop.requested and step < options.iterations
+            last = stopped or step == options.iterations
             if step % options.sample_every == 0 or last:
                 save_samples()
             if step % options.checkpoint_every == 0 or last:
@@ -137,7 +140,7 @@ def train(options):
 
     if board:
         board.close()
-    if stop.requested:
+    if stopped:
         progress.end('stopped after iteration %d and saved; go on with: --out %s --resume'
                      % (step, options.out))
         return 130                                  # what shells expect after Ctrl-C
