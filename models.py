@@ -53,7 +53,7 @@ def critic(image_size, width=32, seed=None):
     maps, size = width, image_size // 2
 
     image = C.input_variable((3, image_size, image_size), name='image')
-    h = C.leaky_relu(_downsample(maps, next(weights))(image), 0.2)                         # 32 × 128 × 128
+    h = C.leaky_relu(_downsample(maps, next(weights))(image), 0.2)          # 32 × 128 × 128
     while size > 4:
         maps, size = maps * 2, size // 2        # 64 × 64, 128 × 32, 256 × 16, 512 × 8, 1024 × 4
         h = C.leaky_relu(layer_normalization(_downsample(maps, next(weights))(h)), 0.2)

@@ -17,7 +17,7 @@ Objective = namedtuple('Objective',
 
 
 def wgan_gp(generator, critic, latent, real, fake, epsilon, penalty_weight=10.0):
-    """Wasserstein GAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
+    """WGAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
 
     critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
     generator loss  −E[C(G(z))]                                                   (algorithm 1)

@@ -79,6 +79,9 @@ def train(options):
     def draw_latents():
         return rng.standard_normal((options.batch_size, options.latent_size)).astype(np.float32)
 
+    def draw_epsilons():
+        return rng.uniform(0, 1, (options.batch_size, 1, 1, 1)).astype(np.float32)
+
     def save_samples():
         shown = average.generator if average else generator
         pictures = to_pictures(models.generate(shown, watched, options.batch_size))
@@ -106,9 +109,7 @@ def train(options):
             for _ in range(options.n_critic):
                 outputs = models.generate_in_training(generator, draw_latents())
                 _, values = critic_trainer.train_minibatch({
-                    real: batches.next(),
-                    fake: outputs,
-                    epsilon: rng.uniform(0, 1, (options.batch_size, 1, 1, 1)).astype(np.float32),
+                    real: batches.next(), fake: outputs, epsilon: draw_epsilons()
                 }, outputs=logged)
 
             # One update of the generator.
@@ -121,8 +122,8 @@ def train(options):
             row = (generator_trainer.previous_minibatch_loss_average,
                    critic_trainer.previous_minibatch_loss_average, penalty, wasserstein, norm)
             if not np.all(np.isfinite(row)):
-                raise UserError('iteration %d: a loss is no longer a number (%s); nothing of it was '
-                                'saved; a smaller --learning-rate usually helps'
+                raise UserError('iteration %d: a loss is no longer a number (%s); nothing of it '
+                                'was saved; a smaller --learning-rate usually helps'
                                 % (step, ', '.join('%s %g' % p for p in zip(COLUMNS[1:], row))))
             losses.write('%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n'
                          % ((step,) + row + (time.time() - start,)))

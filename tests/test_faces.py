@@ -149,7 +149,7 @@ def test_variation_stays_within_its_bounds(pictures):
             # A shift of the whole picture, by at most a fifth of its mean.
             inside = (varied > 0.5) & (varied < 254.5)
             bound = 0.2 * plain.mean(axis=(1, 2, 3), keepdims=True) + 1e-3
-            assert (np.abs(varied - plain)[inside] <= np.broadcast_to(bound, plain.shape)[inside]).all()
+            assert ((np.abs(varied - plain) <= bound) | ~inside).all()
         elif name == 'contrast':
             assert (varied <= plain * 1.2 + 1e-3).all()
             assert (varied >= np.minimum(plain * 0.8, 255) - 1e-3).all()

@@ -242,7 +242,8 @@ HEAD = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
 
 def test_plot(script, run, tmp_path):
     assert script('plot_losses.py', 'run/wgan.csv', '--out', 'one.png').code == 0
-    assert script('plot_losses.py', 'run/wgan.csv', '--out', 'smooth.png', '--smooth', 0.9).code == 0
+    assert script('plot_losses.py', 'run/wgan.csv', '--out', 'smooth.png', '--smooth', 0.9
+                  ).code == 0
     other = tmp_path / 'other'
     other.mkdir()
     (other / 'wgan.csv').write_text((run / 'wgan.csv').read_text().replace('-2', '-9'))

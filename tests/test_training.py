@@ -117,12 +117,13 @@ def test_resumed_is_the_same_as_uninterrupted(script, pictures, tmp_path):
             == (parts / 'samples' / 'step_000100.png').read_bytes())
 
     other = tmp_path / 'other'
-    assert script('wgan_training.py', '--out', other, '--iterations', 3, '--seed', 1, *start).code == 0
+    assert script('wgan_training.py', '--out', other, '--iterations', 3, '--seed', 1, *start
+                  ).code == 0
     assert losses(other)['C_loss'][0] != losses(whole)['C_loss'][0]
 
 
 def test_moving_average():
-    """Against NumPy: the warm-up, the weights, and the running statistics of batch normalisation."""
+    """Against NumPy: the warm-up, the weights, batch normalisation's running statistics."""
     rng = np.random.RandomState(0)
     generator = models.generator(32, latent_size=5, width=2, seed=1)
     average = MovingAverage(generator, 0.9)
