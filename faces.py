@@ -33,7 +33,8 @@ def find_pictures(source):
         return sorted(paths)
     if os.path.isfile(source):
         return _read_map_file(source)
-    raise UserError('%s does not exist; --data takes a folder of pictures or a map file' % source)
+    raise UserError('%s does not exist; --data takes a folder of pictures or a map file, and '
+                    'data/draw_faces.py draws a set to begin with' % source)
 
 
 def _read_map_file(source):
