@@ -29,12 +29,13 @@ class Folder:
     """The pictures of a folder, whole and in their own sizes, in the order of their names."""
 
     def __init__(self, path, skip_unreadable):
-        self.name, self.paths, self.skip = path, find_pictures(path), skip_unreadable
-        unreadable = [p for p in self.paths if _read(p) is None]
-        if unreadable and not skip_unreadable:
+        found = find_pictures(path)
+        readable = [_read(p) is not None for p in found]
+        if not all(readable) and not skip_unreadable:
             raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
-                            'with --skip-unreadable' % (len(unreadable), path, unreadable[0]))
-        self.paths = [p for p in self.paths if p not in set(unreadable)]
+                            'with --skip-unreadable'
+                            % (readable.count(False), path, found[readable.index(False)]))
+        self.name, self.paths = path, [p for p, good in zip(found, readable) if good]
         self.count = len(self.paths)
 
     def batches(self, size):
