@@ -35,7 +35,8 @@ def script(tmp_path):
     def call(name, *arguments):
         return Result(subprocess.run(
             [sys.executable, os.path.join(ROOT, name)] + [str(a) for a in arguments],
-            cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            cwd=str(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE))
     return call
 
 

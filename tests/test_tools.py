@@ -1,6 +1,9 @@
 """wgan_generate.py, animation.py, plot_losses.py and data/draw_faces.py as a user runs them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -9,6 +12,7 @@ import onnxruntime
 from PIL import Image
 import pytest
 
+from conftest import ROOT
 from quiet_cntk import C
 import faces
 import models
@@ -198,6 +202,21 @@ def test_generate_bad_input(script, run, tmp_path, arguments, said):
     for words in said:
         assert words in sentence
     assert (tmp_path / 'there.png').read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize('answer, code', [('y', 0), ('n', 2), ('', 2)])
+def test_at_a_terminal_it_asks(run, tmp_path, answer, code):
+    pty = pytest.importorskip('pty')
+    (tmp_path / 'x.png').write_bytes(b'mine')
+    ours, theirs = pty.openpty()
+    os.write(ours, answer.encode() + b'\n')
+    process = subprocess.run(
+        [sys.executable, os.path.join(ROOT, 'plot_losses.py'), 'run/wgan.csv', '--out', 'x.png'],
+        cwd=str(tmp_path), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code and b'Overwrite it? [y/N]' in process.stdout
+    assert ((tmp_path / 'x.png').read_bytes() == b'mine') == (code == 2)
 
 
 def test_force(script, run, tmp_path):
