@@ -7,7 +7,9 @@ import sys
 import time
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
-            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'cntk': 'cntk or cntk-gpu'}
+            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx',
+            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',
+            'cntk': 'cntk or cntk-gpu'}
 
 
 class UserError(Exception):

@@ -3,7 +3,7 @@
     .venv/bin/python bench/averaging.py --data photographs --inception inception.onnx
 
 Trains a run and stops at three points; at each, pictures from the raw and from the averaged
-generator are scored against the training pictures.
+generator are scored against the training pictures, as the critic sees them: cut and shrunk.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 sys.path.insert(0, ROOT)
 from command_line import Parser, number, run                # noqa: E402
+from faces import Faces, write_picture                      # noqa: E402
 from image_network import SCALES                            # noqa: E402
 
 GENERATORS = ('wgan_generator.model', 'wgan_generator_average.model')
@@ -30,7 +31,7 @@ def main():
     parser.add_argument('--inception', required=True, help='ONNX file of an image network')
     parser.add_argument('--scale', choices=SCALES, default='inception', help='what it takes')
     parser.add_argument('--run', default='runs/averaging', help='run folder to make')
-    parser.add_argument('--image-size', default=32, help='width and height')
+    parser.add_argument('--image-size', type=int, default=32, help='width and height')
     parser.add_argument('--every', type=number(int, 1), default=300, help='iterations to a point')
     parser.add_argument('--count', type=number(int, 2), default=2000, help='pictures of each')
     options = parser.parse_args()
@@ -43,7 +44,11 @@ def main():
                  ['--data', options.data, '--image-size', options.image_size, '--overwrite'])
         call('wgan_training.py', '--out', options.run, '--iterations', step, *start)
         if not rows:
-            call('inception_score.py', options.data, '--save-statistics', real, *network)
+            cut = os.path.join(options.run, 'real')
+            os.makedirs(cut, exist_ok=True)
+            for i, picture in enumerate(Faces(options.data, options.image_size).pictures):
+                write_picture(os.path.join(cut, '%06d.png' % i), picture)
+            call('inception_score.py', cut, '--save-statistics', real, *network)
         scores = []
         for name in GENERATORS:
             call('inception_score.py', os.path.join(options.run, name), '--reference', real,

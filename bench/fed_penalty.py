@@ -74,10 +74,11 @@ def main():
     parser.add_argument('--data', default='data/drawn', help='folder of pictures')
     parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
                         help='width and height')
-    parser.add_argument('--iterations', type=number(int, 10), default=400, help='of each run')
+    parser.add_argument('--iterations', type=number(int, 10), default=300, help='of each run')
     parser.add_argument('--out', default='docs/fed_penalty.png', help='picture to write')
     options = parser.parse_args()
     select_device('auto')
+    os.makedirs(os.path.dirname(options.out) or '.', exist_ok=True)
     faces = Faces(options.data, options.image_size)
 
     figure, axes = plt.subplots(2, 2, figsize=(11, 7),
@@ -92,6 +93,8 @@ def main():
         axes[row, 1].imshow(pictures)
         axes[row, 1].set_title('penalty ' + how)
         axes[row, 1].axis('off')
+    axes[0, 0].set_yscale('symlog', linthresh=10)      # one of them leaves any linear scale
+    axes[1, 0].set_yscale('log')
     axes[0, 0].set_ylabel('critic loss')
     axes[0, 0].legend()
     axes[1, 0].set_ylabel('slope ‖∇C(x̂)‖')
