@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 # A training animation is at most this large, whatever the run: 60 frames of 512 × 512 and a label
-# are 20 MB at the worst (noise, which GIF can't compress), a few MB with faces.
+# are 21 MB at the worst (noise, which GIF can't compress), a few MB with faces.
 WIDTH, FRAMES = 512, 60
 LABEL = 24                                      # height of the label under each frame, pixels
 
