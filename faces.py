@@ -57,14 +57,23 @@ def _read_map_file(source):
     return paths
 
 
-def read_picture(path, size):
-    """The centre square of a picture file, resized: RGB, uint8, (size, size, 3).
+def decode_picture(path):
+    """A picture file as it is: RGB, uint8, (H, W, 3).
 
     Grey becomes RGB, an alpha channel is dropped, the orientation that a camera noted is applied.
     Returns None if OpenCV can't read the file.
     """
     data = np.fromfile(path, np.uint8)          # unlike imread, takes any file name on Windows
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def read_picture(path, size):
+    """The centre square of a picture file, resized: RGB, uint8, (size, size, 3).
+
+    Returns None if OpenCV can't read the file.
+    """
+    picture = decode_picture(path)
     if picture is None:
         return None
     height, width = picture.shape[:2]
@@ -77,7 +86,7 @@ def read_picture(path, size):
         shrink_far = side > 2 * size
         picture = cv2.resize(picture, (size, size), interpolation=(
             cv2.INTER_AREA if shrink_far else cv2.INTER_LINEAR))
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return picture
 
 
 class Faces:

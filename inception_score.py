@@ -14,12 +14,11 @@ import platform
 from command_line import Parser, Progress, UserError, number, run
 from quiet_cntk import C, select_device
 
-import cv2
 import numpy as np
 import onnxruntime
 
 import models
-from faces import find_pictures, to_pictures
+from faces import decode_picture, find_pictures, to_pictures
 from image_network import RESIZES, SCALES, ImageNetwork
 from scores import Statistics, frechet_distance, kernel_distance
 from wgan_generate import find_generator, load_generator
@@ -30,7 +29,7 @@ class Folder:
 
     def __init__(self, path, skip_unreadable):
         found = find_pictures(path)
-        readable = [_read(p) is not None for p in found]
+        readable = [decode_picture(p) is not None for p in found]
         if not all(readable) and not skip_unreadable:
             raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
                             'with --skip-unreadable'
@@ -40,7 +39,7 @@ class Folder:
 
     def batches(self, size):
         for i in range(0, self.count, size):
-            yield [_read(p) for p in self.paths[i:i + size]]
+            yield [decode_picture(p) for p in self.paths[i:i + size]]
 
 
 class Generated:
@@ -55,12 +54,6 @@ class Generated:
         for i in range(0, self.count, size):
             latents = rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
             yield to_pictures(models.generate(self.generator, latents, size))
-
-
-def _read(path):
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return None if picture is None else picture[:, :, ::-1]
 
 
 def source(path, options):

@@ -18,7 +18,7 @@ class Statistics:
     """
 
     def __init__(self, count, splits, rng):
-        self.count, self.splits, self.seen = count, splits, 0
+        self.splits, self.seen = splits, 0
         # Picture i is in split s if s · count // splits <= i < (s + 1) · count // splits.
         self.bounds = np.arange(splits + 1) * count // splits
         self.keep = np.sort(rng.permutation(count)[:KEPT])
