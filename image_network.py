@@ -27,14 +27,14 @@ class ImageNetwork:
         ONNX Runtime, which is several times as fast on a CPU.
     device: 'cpu' or 'gpu', what CNTK computes on.
     resize: 'tensorflow1' or 'opencv'. scale: 'inception', (x − 128) / 128; 'torchvision', ImageNet's
-        mean and deviation; 'raw', 0 … 255.
+        mean and deviation; 'raw', 0 … 255. None: what the metadata of an ONNX file says, under
+        these names; if it says nothing, 'tensorflow1' and 'inception'.
     features, classes: names of outputs; None: found by name.
     Raises UserError if the file can't be read, or an output or the input size can't be made out.
     """
 
-    def __init__(self, path, engine='auto', device='cpu', resize='tensorflow1', scale='inception',
-                 features=None, classes=None):
-        self.path, self.resize, self.scale = path, resize, scale
+    def __init__(self, path, engine='auto', device='cpu', resize=None, scale=None, features=None,
+                 classes=None):
         is_onnx = path.lower().endswith('.onnx')
         if not os.path.isfile(path):
             raise UserError('there is no network %s' % path)
@@ -42,22 +42,23 @@ class ImageNetwork:
             raise UserError('--engine onnxruntime takes an ONNX file; %s is none' % path)
         if engine == 'auto':
             engine = 'onnxruntime' if is_onnx and device == 'cpu' else 'cntk'
-        self.engine = engine
-        names = (self._open_onnxruntime() if engine == 'onnxruntime'
-                 else self._open_cntk(is_onnx, one_by_one=device == 'cpu'))
-        self.features = self._choose(features, FEATURES, names, '--features-output')
-        self.classes = self._choose(classes, CLASSES, names, '--classes-output')
+        self.path, self.engine = path, engine
+        self.runner = (_OnnxRuntime(path) if engine == 'onnxruntime'
+                       else _CntkFromOnnx(path, device) if is_onnx else _Cntk(path))
+        said = self.runner.metadata
+        self.resize = resize or self._known(said.get('resize', 'tensorflow1'), RESIZES, '--resize')
+        self.scale = scale or self._known(said.get('scale', 'inception'), SCALES, '--scale')
+        self.size = self.runner.size
+        self.features = self._choose(features, FEATURES, '--features-output')
+        self.classes = self._choose(classes, CLASSES, '--classes-output')
         self.sha256 = _sha256(path)
 
     def __call__(self, pictures):
-        x = np.stack([resize_picture(p, self.size, self.resize) for p in pictures])
-        x = np.ascontiguousarray(np.moveaxis(scale_pictures(x, self.scale), 3, 1))
-        if self.batch == 1:                         # an axis fixed at 1: one by one
-            results = [self._run(x[i:i + 1]) for i in range(len(x))]
-            features, classes = (np.concatenate(r) for r in zip(*results))
-        else:
-            features, classes = self._run(x)
-        features, classes = features.reshape(len(x), -1), classes.reshape(len(x), -1)
+        x = scale_pictures(np.stack([resize_picture(p, self.size, self.resize) for p in pictures]),
+                           self.scale)
+        step, names = self.runner.at_once, (self.features, self.classes)
+        results = [self.runner(x[i:i + step], names) for i in range(0, len(x), step)]
+        features, classes = (np.concatenate(r).reshape(len(x), -1) for r in zip(*results))
         if not (np.isfinite(features).all() and np.isfinite(classes).all()):
             raise UserError('the network %s gave a value that is no number; is --scale %s what it '
                             'was trained with?' % (self.path, self.scale))
@@ -69,69 +70,14 @@ class ImageNetwork:
         e = np.exp(classes.astype(np.float64) - classes.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
 
-    def _open_onnxruntime(self):
-        self.session = _session(self.path)
-        argument, = self.session.get_inputs()
-        self.argument, shape = argument.name, argument.shape
-        self.size = self._picture_size(shape[1:])
-        self.batch = 1 if shape[0] == 1 else None
-        self._run = self._run_onnxruntime
-        return [o.name for o in self.session.get_outputs()]
+    def _known(self, name, names, option):
+        if name not in names:
+            raise UserError('the metadata of %s ask for %s, which is none of %s: choose with %s'
+                            % (self.path, name, ', '.join(names), option))
+        return name
 
-    def _run_onnxruntime(self, x):
-        return self.session.run([self.features, self.classes], {self.argument: x})
-
-    def _open_cntk(self, is_onnx, one_by_one):
-        with quiet():
-            try:
-                self.model = (_load_onnx_in_cntk(self.path, one_by_one) if is_onnx
-                              else C.Function.load(self.path))
-            except Exception as error:
-                way_out = ('; CNTK reads ONNX up to opset 9, and this may be a later one: '
-                           '--engine onnxruntime reads those too' if is_onnx else '')
-                raise UserError('CNTK can not read the network %s (%s)%s'
-                                % (self.path, str(error).split('\n')[0], way_out))
-        argument, = self.model.arguments
-        # From ONNX, CNTK has the batch as the first axis of the data; from its own files not.
-        self.batched_data = len(argument.shape) == 4
-        self.size = self._picture_size(argument.shape[-3:])
-        self.batch = 1 if self.batched_data and argument.shape[0] == 1 else None
-        self.outputs = (self._match_outputs() if is_onnx
-                        else {o.name or o.owner.name: o for o in self.model.outputs})
-        self._run = self._run_cntk
-        return list(self.outputs)
-
-    def _match_outputs(self):
-        """Which CNTK output is which of the ONNX file: CNTK does not keep their names.
-
-        Told by what they and ONNX Runtime's make of the same picture; so it is checked, too, that
-        both engines agree.
-        """
-        session = _session(self.path)
-        probe = np.random.RandomState(0).uniform(-1, 1, (1, 3, self.size, self.size))
-        probe = probe.astype(np.float32)
-        expected = session.run(None, {session.get_inputs()[0].name: probe})
-        _, found = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
-        names = {}
-        for output, value in zip(session.get_outputs(), expected):
-            same = [o for o in self.model.outputs if np.size(found[o]) == value.size and
-                    np.allclose(np.ravel(found[o]), value.ravel(), rtol=1e-3, atol=1e-4)]
-            if same:
-                names[output.name] = same[0]
-        return names
-
-    def _run_cntk(self, x):
-        wanted = [self.outputs[self.features], self.outputs[self.classes]]
-        _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
-        return [np.asarray(values[o]) for o in wanted]
-
-    def _picture_size(self, shape):
-        if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or not shape[1] > 0:
-            raise UserError('the network %s takes %s; expected pictures (3, S, S)'
-                            % (self.path, tuple(shape)))
-        return int(shape[1])
-
-    def _choose(self, name, known, names, option):
+    def _choose(self, name, known, option):
+        names = self.runner.names
         candidates = [name] if name else [k for k in known if k in names]
         if not candidates or candidates[0] not in names:
             raise UserError('the network %s has no output %s; it has %s: choose with %s'
@@ -139,58 +85,147 @@ class ImageNetwork:
         return candidates[0]
 
 
-def _load_onnx_in_cntk(path, one_by_one):
-    """On a CPU, CNTK takes several times as long for an ONNX file with a free batch axis."""
-    if not one_by_one:
-        return C.Function.load(path, format=C.ModelFormat.ONNX)
-    model = onnx.load(path)
-    for value in list(model.graph.input) + list(model.graph.output):
-        dimensions = value.type.tensor_type.shape.dim
-        if dimensions and dimensions[0].dim_param:
-            dimensions[0].dim_value = 1
+# What computes a network. Called with pictures (N, 3, S, S) and names of outputs, it returns those.
+# names: of all outputs. size: of a picture. at_once: how many to give it in one call.
+
+def _picture_size(path, shape):
+    if not (len(shape) == 3 and shape[0] == 3 and isinstance(shape[1], int)
+            and shape[1] == shape[2] and shape[1] > 0):
+        raise UserError('the network %s takes %s; expected pictures (3, S, S)'
+                        % (path, tuple(shape)))
+    return shape[1]
+
+
+class _OnnxRuntime:
+    def __init__(self, path):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3                  # errors only
+        try:
+            self.session = onnxruntime.InferenceSession(path, options)
+        except Exception as error:
+            raise UserError('%s is no ONNX file that ONNX Runtime can read (%s)'
+                            % (path, str(error).split('\n')[0]))
+        argument, = self.session.get_inputs()
+        self.argument, self.size = argument.name, _picture_size(path, argument.shape[1:])
+        self.at_once = 1 if argument.shape[0] == 1 else 16
+        self.names = [o.name for o in self.session.get_outputs()]
+        self.metadata = self.session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, x, names):
+        return self.session.run(list(names), {self.argument: x})
+
+
+class _Cntk:
+    metadata = {}
+    at_once = 16
+
+    def __init__(self, path):
+        with quiet():
+            try:
+                self.model = C.Function.load(path)
+            except Exception as error:
+                raise UserError('CNTK can not read the network %s (%s)'
+                                % (path, str(error).split('\n')[0]))
+        self.outputs = {o.name or o.owner.name: o for o in self.model.outputs}
+        argument, = self.model.arguments
+        self.names, self.size = list(self.outputs), _picture_size(path, argument.shape)
+
+    def __call__(self, x, names):
+        wanted = [self.outputs[name] for name in names]
+        _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
+        return [np.asarray(values[o]) for o in wanted]
+
+
+class _CntkFromOnnx(_Cntk):
+    """CNTK does not keep the names of an ONNX file's outputs. ONNX Runtime knows them: its outputs
+    of two pictures are held against CNTK's, which also shows that both engines agree.
+
+    A batch axis that the file fixes at 1 is set free, since CNTK takes half as long for a picture
+    among several as for one alone; if the results are then wrong, it is left as it is.
+    """
+
+    def __init__(self, path, device):
+        peer = _OnnxRuntime(path)
+        self.size, self.metadata = peer.size, peer.metadata
+        probe = np.random.RandomState(0).uniform(-1, 1, (2, 3, self.size, self.size))
+        probe = probe.astype(np.float32)
+        expected = [np.concatenate(r) for r in zip(*(
+            peer(probe[i:i + 1], peer.names) for i in range(2)))]
+        # On a CPU, four are as fast as more, and each of Inception-v3 takes 0.3 GB.
+        for self.at_once in (4 if device == 'cpu' else 16, 1):
+            with quiet():
+                try:
+                    self.model = _load_onnx(path, free_batch=self.at_once > 1)
+                except Exception as error:
+                    raise UserError(
+                        'CNTK can not read the network %s (%s); it reads ONNX up to opset 9, this '
+                        'file is of opset %d: --engine onnxruntime reads it'
+                        % (path, str(error).split('\n')[0], onnx.load(path).opset_import[0].version))
+            self.outputs = self._match(probe[:self.at_once], peer.names, expected)
+            if self.outputs:
+                break
+        self.names = list(self.outputs)
+
+    def _match(self, probe, names, expected):
+        try:
+            _, found = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
+        except (ValueError, RuntimeError):              # the freed axis does not go through
+            return {}
+        matches = {}
+        for name, value in zip(names, expected):
+            value = value[:len(probe)].ravel()
+            for output in self.model.outputs:
+                values = np.ravel(found[output])
+                if values.size == value.size and np.allclose(
+                        values, value, rtol=1e-3, atol=1e-4, equal_nan=True):
+                    matches[name] = output
+        return matches
+
+
+def _load_onnx(path, free_batch):
+    file = onnx.load(path)
+    weights = {w.name for w in file.graph.initializer}
+    for value in list(file.graph.input) + list(file.graph.output):
+        if free_batch and value.name not in weights:
+            value.type.tensor_type.shape.dim[0].dim_param = 'batch'
     with tempfile.TemporaryDirectory() as folder:
-        fixed = os.path.join(folder, 'network.onnx')
-        onnx.save(model, fixed)
-        return C.Function.load(fixed, format=C.ModelFormat.ONNX)
-
-
-def _session(path):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3                  # errors only
-    try:
-        return onnxruntime.InferenceSession(path, options)
-    except Exception as error:
-        raise UserError('%s is no ONNX file that ONNX Runtime can read (%s)'
-                        % (path, str(error).split('\n')[0]))
+        copy = os.path.join(folder, 'network.onnx')
+        onnx.save(file, copy)
+        return C.Function.load(copy, format=C.ModelFormat.ONNX)
 
 
 def resize_picture(picture, size, how):
-    """(H, W, 3) → float32 (size, size, 3). how: 'tensorflow1' or 'opencv'.
+    """(H, W, 3) → float32 (3, size, size), as networks take it. how: 'tensorflow1' or 'opencv'.
 
     Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out, where
     others, among them OpenCV, take (i + ½) · in / out − ½. The published scores are TensorFlow 1's.
     """
+    picture = picture.astype(np.float32)
     if how == 'opencv':
-        return cv2.resize(picture.astype(np.float32), (size, size),
-                          interpolation=cv2.INTER_LINEAR)
-    x = picture.astype(np.float32)
-    for axis in (0, 1):
-        old = x.shape[axis]
-        position = np.arange(size, dtype=np.float32) * np.float32(old / size)
-        low = np.minimum(position.astype(int), old - 1)
-        part = (position - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        a, b = np.take(x, low, axis), np.take(x, np.minimum(low + 1, old - 1), axis)
-        x = a + (b - a) * part
-    return x
+        return np.moveaxis(cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR), 2, 0)
+    rows, columns = (_interpolation(n, size) for n in picture.shape[:2])
+    return rows @ np.moveaxis(picture, 2, 0) @ columns.T
+
+
+def _interpolation(old, new):
+    """TensorFlow 1's resize of `old` pixels to `new` as a matrix, (new, old)."""
+    position = np.arange(new, dtype=np.float32) * np.float32(old / new)
+    low = np.minimum(position.astype(int), old - 1)
+    part = position - low
+    matrix = np.zeros((new, old), np.float32)
+    np.add.at(matrix, (np.arange(new), low), 1 - part)
+    np.add.at(matrix, (np.arange(new), np.minimum(low + 1, old - 1)), part)
+    return matrix
 
 
 def scale_pictures(x, how):
-    """0 … 255 to what a network was trained with; float32 (…, 3)."""
+    """0 … 255 to what a network was trained with; float32 (N, 3, S, S)."""
     if how == 'inception':
-        x = (x - 128) / 128
-    elif how == 'torchvision':
-        x = (x / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-    return x.astype(np.float32)
+        return x / np.float32(128) - 1
+    if how == 'torchvision':
+        mean, deviation = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+        return (x / 255 - mean[:, None, None]) / deviation[:, None, None]
+    return x
 
 
 def _sha256(path):

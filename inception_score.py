@@ -125,9 +125,10 @@ def parse():
     g.add_argument('--skip-unreadable', action='store_true', help='leave out what can not be read')
 
     g = p.add_argument_group('the network')
-    g.add_argument('--resize', choices=RESIZES, default='tensorflow1', help='how pictures are '
-                   'brought to its size')
-    g.add_argument('--scale', choices=SCALES, default='inception', help='what 0 … 255 becomes')
+    g.add_argument('--resize', choices=RESIZES, help='how pictures are brought to its size '
+                   '(default: what its file says, or tensorflow1)')
+    g.add_argument('--scale', choices=SCALES, help='what 0 … 255 becomes (default: what its file '
+                   'says, or inception)')
     g.add_argument('--features-output', help='its output for FID and KID (found by name)')
     g.add_argument('--classes-output', help='its logits or probabilities (found by name)')
     g.add_argument('--engine', choices=('auto', 'onnxruntime', 'cntk'), default='auto',

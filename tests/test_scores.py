@@ -98,34 +98,42 @@ def test_tensorflow1_resize(old, new, expected):
     picture[:, :, 0] = old                              # grows along the width
     picture[:, :, 1] = np.array(old)[:, None]           # grows along the height
     resized = resize_picture(picture.astype(np.uint8), new, 'tensorflow1')
-    np.testing.assert_allclose(resized[:, :, 0], np.tile(expected, (new, 1)), atol=1e-4)
-    np.testing.assert_allclose(resized[:, :, 1], np.tile(expected, (new, 1)).T, atol=1e-4)
+    np.testing.assert_allclose(resized[0], np.tile(expected, (new, 1)), atol=1e-4)
+    np.testing.assert_allclose(resized[1], np.tile(expected, (new, 1)).T, atol=1e-4)
 
 
 def test_scales():
-    x = np.float32([[[0, 128, 255]]])
-    np.testing.assert_allclose(scale_pictures(x, 'inception'), [[[-1, 0, 127 / 128]]])
+    x = np.float32([0, 128, 255]).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(scale_pictures(x, 'inception').ravel(), [-1, 0, 127 / 128])
     np.testing.assert_allclose(scale_pictures(x, 'raw'), x)
-    np.testing.assert_allclose(scale_pictures(x, 'torchvision')[0, 0], [
+    np.testing.assert_allclose(scale_pictures(x, 'torchvision').ravel(), [
         -0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225], rtol=1e-6)
 
 
 SHARP = 0.5 * np.eye(3, dtype=np.float32)               # logits of ±64 apart: one-hot
 
 
-def onnx_network(path, batch='batch', opset=9, names=('pool', 'logits')):
-    """Mean colour as features; the same, sharpened, as logits of three classes."""
+def onnx_network(path, batch='batch', opset=9, names=('pool', 'logits'), size=(8, 8), **metadata):
+    """Mean colour as features; the same, sharpened, as logits of three classes.
+
+    batch: 1 makes a network that takes one picture, and can't take more. opset: from 11 on, with
+    an operation that CNTK does not know.
+    """
     def info(name, *shape):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, (batch,) + shape)
 
+    flatten = (helper.make_node('Reshape', ['mean', 'one'], [names[0]]) if batch == 1
+               else helper.make_node('Flatten', ['mean'], [names[0]], axis=1))
+    first = 'Identity' if opset < 11 else 'Round'
     graph = helper.make_graph(
-        [helper.make_node('GlobalAveragePool', ['image'], ['mean']),
-         helper.make_node('Flatten', ['mean'], [names[0]], axis=1),
+        [helper.make_node(first, ['image'], ['same']),
+         helper.make_node('GlobalAveragePool', ['same'], ['mean']), flatten,
          helper.make_node('MatMul', [names[0], 'W'], [names[1]])], 'network',
-        [info('image', 3, 8, 8)], [info(names[0], 3), info(names[1], 3)],
-        [numpy_helper.from_array(SHARP, 'W')])
+        [info('image', 3, *size)], [info(names[0], 3), info(names[1], 3)],
+        [numpy_helper.from_array(SHARP, 'W'), numpy_helper.from_array(np.array([1, 3]), 'one')])
     model = helper.make_model(graph, opset_imports=[helper.make_operatorsetid('', opset)])
     model.ir_version = 4
+    helper.set_model_props(model, metadata)
     onnx.save(model, str(path))
     return str(path)
 
@@ -150,8 +158,19 @@ def test_engines_agree(tmp_path):
         assert features.shape == probabilities.shape == (3, 3)
         np.testing.assert_allclose(features, results[0][0], rtol=1e-5)
         np.testing.assert_allclose(probabilities, results[0][1], atol=1e-5)
+    assert ImageNetwork(free, 'cntk').runner.at_once == 4
     assert ImageNetwork(free).engine == 'onnxruntime'
     assert ImageNetwork(free, device='gpu').engine == ImageNetwork(model).engine == 'cntk'
+
+
+def test_the_file_says_how_pictures_are_prepared(tmp_path):
+    path = onnx_network(tmp_path / 'n.onnx', resize='opencv', scale='torchvision')
+    for engine in ('onnxruntime', 'cntk'):
+        network = ImageNetwork(path, engine)
+        assert (network.resize, network.scale) == ('opencv', 'torchvision')
+    assert ImageNetwork(path, scale='raw').scale == 'raw'       # but the user decides
+    network = ImageNetwork(onnx_network(tmp_path / 'n.onnx'))
+    assert (network.resize, network.scale) == ('tensorflow1', 'inception')
 
 
 @pytest.fixture
@@ -217,7 +236,11 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     (['alike', '--inception', 'gone.onnx'], ['no network gone.onnx']),
     (['alike', '--inception', 'alike/00.png'], ['CNTK can not read', '00.png']),
     (['alike', '--inception', 'bad.onnx'], ['bad.onnx', 'ONNX Runtime can read']),
-    (['alike', '--inception', 'bad.onnx', '--engine', 'cntk'], ['bad.onnx', '--engine onnxruntime']),
+    (['alike', '--inception', 'late.onnx', '--engine', 'cntk'], [
+        'late.onnx', 'opset 9', 'opset 12', '--engine onnxruntime']),
+    (['alike', '--inception', 'wide.onnx'], ['wide.onnx', '(3, 8, 16)', '(3, S, S)']),
+    (['alike', '--inception', 'any.onnx'], ['any.onnx', "'height'", '(3, S, S)']),
+    (['alike', '--inception', 'said.onnx'], ['said.onnx', 'cubic', '--resize']),
     (['alike', '--inception', 'n.model', '--engine', 'onnxruntime'], ['n.model', 'ONNX file']),
     (['alike', '--inception', 'odd.onnx'], ['has x, y', '--features-output']),
     (['alike', '--inception', 'n.onnx', '--classes-output', 'z'], ['no output z', 'pool, logits']),
@@ -238,6 +261,10 @@ def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
         (tmp_path / name).write_bytes(np.random.RandomState(0).bytes(3000))
     cntk_network(tmp_path / 'n.model')
     onnx_network(tmp_path / 'odd.onnx', names=('x', 'y'))
+    onnx_network(tmp_path / 'late.onnx', opset=12)
+    onnx_network(tmp_path / 'wide.onnx', size=(8, 16))
+    onnx_network(tmp_path / 'any.onnx', size=('height', 'width'))
+    onnx_network(tmp_path / 'said.onnx', resize='cubic')
     monkeypatch.setitem(globals(), 'SHARP', SHARP * np.float32(np.nan))
     onnx_network(tmp_path / 'nan.onnx')
     sentence = script('inception_score.py', *arguments).sentence
