@@ -202,7 +202,8 @@ def resize_picture(picture, size, how):
     """
     picture = picture.astype(np.float32)
     if how == 'opencv':
-        return np.moveaxis(cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR), 2, 0)
+        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(np.moveaxis(picture, 2, 0))
     rows, columns = (_interpolation(n, size) for n in picture.shape[:2])
     return rows @ np.moveaxis(picture, 2, 0) @ columns.T
 

@@ -1,0 +1,89 @@
+"""The converter of Inception-v3. It needs a newer Python than CNTK, with PyTorch: the tests that
+run it whole take one from the variable PYTORCH_PYTHON.
+"""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from image_network import ImageNetwork
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data')
+PYTHON = os.environ.get('PYTORCH_PYTHON')
+with_pytorch = pytest.mark.skipif(not PYTHON, reason='PYTORCH_PYTHON names no Python that has '
+                                  'torch, onnx and onnxruntime')
+
+# Weights for a narrow Inception-v3, written as they are asked for: two maps a convolution, 3 × 3.
+MAKE_WEIGHTS = '''
+import sys, torch
+from convert_inception import Inception
+
+class Recorder(Inception):
+    def __init__(self, classes):
+        torch.nn.Module.__init__(self)
+        self.is_2015 = classes == 1008
+        self.made = {'fc.weight': torch.randn(classes, 12), 'fc.bias': torch.randn(classes)}
+
+    def weight(self, name):
+        return self.made[name]
+
+    def conv(self, x, *path):
+        for name in path:
+            self.made.setdefault(name + '.conv.weight', torch.randn(2, x.shape[1], 3, 3) / 4)
+            for part in 'running_mean', 'running_var', 'weight', 'bias':
+                self.made.setdefault('%s.bn.%s' % (name, part), torch.rand(2) + 0.5)
+            x = super().conv(x, name)
+        return x
+
+torch.manual_seed(0)
+recorder = Recorder(int(sys.argv[1]))
+recorder(torch.zeros(1, 3, 299, 299))
+recorder.made['AuxLogits.fc.weight'] = torch.zeros(1000, 768)
+torch.save(recorder.made, 'weights.pth')
+'''
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Run the converter on weights of so many classes, in that Python."""
+    def call(classes, *arguments):
+        environment = dict(os.environ, PYTHONPATH=DATA)
+        subprocess.run([PYTHON, '-c', MAKE_WEIGHTS, str(classes)], cwd=str(tmp_path), check=True,
+                       env=environment)
+        return subprocess.run([PYTHON, os.path.join(DATA, 'convert_inception.py'), '--weights',
+                               'weights.pth'] + list(arguments), cwd=str(tmp_path),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return call
+
+
+@with_pytorch
+@pytest.mark.parametrize('classes, scale, resize', [
+    (1008, 'inception', 'tensorflow1'), (1000, 'torchvision', 'opencv')])
+def test_conversion(convert, tmp_path, classes, scale, resize):
+    """The converter holds its file against PyTorch; here, CNTK and ONNX Runtime read it alike."""
+    result = convert(classes, '--out', 'i.onnx', '--unverified')
+    assert result.returncode == 0, result.stderr.decode()
+    pictures = np.random.RandomState(0).randint(0, 256, (5, 64, 64, 3)).astype(np.uint8)
+    networks = [ImageNetwork(str(tmp_path / 'i.onnx'), e) for e in ('onnxruntime', 'cntk')]
+    for network in networks:
+        assert (network.scale, network.resize) == (scale, resize)
+        assert (network.features, network.classes) == ('pool', 'logits_unbiased')
+    (features, probabilities), (same_features, same_probabilities) = (n(pictures) for n in networks)
+    assert features.shape == (5, 12) and probabilities.shape == (5, classes)
+    np.testing.assert_allclose(same_features, features, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(same_probabilities, probabilities, rtol=1e-4, atol=1e-7)
+
+
+@with_pytorch
+def test_weights_are_checked(convert, tmp_path):
+    result = convert(1000, '--out', 'i.onnx')
+    assert result.returncode == 2 and not (tmp_path / 'i.onnx').exists()
+    assert b'weights.pth is none of the published weights' in result.stderr
+
+
+def test_without_pytorch(script):
+    """In the Python of the suite it says what it needs."""
+    assert 'pip install torch onnx onnxruntime' in script(
+        'data/convert_inception.py', '--out', 'x.onnx').sentence
