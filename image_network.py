@@ -19,6 +19,26 @@ FEATURES = ('pool', 'pool3', 'pool1024', 'features')
 CLASSES = ('logits_unbiased', 'logits', 'prob', 'probabilities', 'softmax')
 
 
+def add_network_options(parser, required=True):
+    """The options of a command line that choose a network, for `open_network`."""
+    g = parser.add_argument_group('the network that scores are measured with')
+    g.add_argument('--inception', required=required, metavar='FILE', help='image classifier, ONNX '
+                   'or CNTK; data/convert_inception.py makes the real one')
+    g.add_argument('--resize', choices=RESIZES, help='how pictures are brought to its size '
+                   '(default: what its file says, or tensorflow1)')
+    g.add_argument('--scale', choices=SCALES, help='what 0 … 255 becomes (default: what its file '
+                   'says, or inception)')
+    g.add_argument('--features-output', help='its output for FID and KID (found by name)')
+    g.add_argument('--classes-output', help='its logits or probabilities (found by name)')
+    g.add_argument('--engine', choices=('auto', 'onnxruntime', 'cntk'), default='auto',
+                   help='auto: ONNX Runtime for ONNX files on a CPU, else CNTK')
+
+
+def open_network(options, device):
+    return ImageNetwork(options.inception, options.engine, device, options.resize, options.scale,
+                        options.features_output, options.classes_output)
+
+
 class ImageNetwork:
     """`network(pictures)` gives (features, probabilities) of RGB pictures, uint8 (N, H, W, 3).
 

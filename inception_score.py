@@ -19,7 +19,7 @@ import onnxruntime
 
 import models
 from faces import decode_picture, find_pictures, to_pictures
-from image_network import RESIZES, SCALES, ImageNetwork
+from image_network import add_network_options, open_network
 from scores import Statistics, frechet_distance, kernel_distance
 from wgan_generate import find_generator, load_generator
 
@@ -45,9 +45,8 @@ class Folder:
 class Generated:
     """Pictures of a generator, rounded to 8 bits as if they had been saved."""
 
-    def __init__(self, path, count, seed):
-        self.name, self.count, self.seed = find_generator(path), count, seed
-        self.generator = load_generator(self.name)
+    def __init__(self, name, generator, count, seed):
+        self.name, self.generator, self.count, self.seed = name, generator, count, seed
 
     def batches(self, size):
         rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
@@ -61,27 +60,44 @@ def source(path, options):
     is_folder = os.path.isdir(path) and not any(n.endswith('.model') for n in os.listdir(path))
     if is_folder:
         return Folder(path, options.skip_unreadable)
-    return Generated(path, options.count, options.seed)
+    path = find_generator(path)
+    return Generated(path, load_generator(path), options.count, options.seed)
 
 
-def measure(pictures, network, options):
-    """Statistics of all pictures, with progress."""
-    if pictures.count < options.splits:
+def measure(pictures, network, splits, seed, batch_size):
+    """Statistics of all pictures, with progress.
+
+    pictures: has name, count, and batches(size), which yields lists of RGB pictures, uint8.
+    Returns a dict: Inception Score, and what `distances` needs.
+    """
+    if pictures.count < splits:
         raise UserError('%s has %d pictures, fewer than --splits %d'
-                        % (pictures.name, pictures.count, options.splits))
-    statistics = Statistics(pictures.count, options.splits, np.random.RandomState(options.seed))
+                        % (pictures.name, pictures.count, splits))
+    statistics = Statistics(pictures.count, splits, np.random.RandomState(seed))
     progress = Progress('scoring ' + pictures.name, pictures.count)
-    for batch in pictures.batches(options.batch_size):
+    for batch in pictures.batches(batch_size):
         statistics.add(*network(batch))
         progress.show(statistics.seen)
     progress.end('%d pictures of %s' % (pictures.count, pictures.name))
-    if pictures.count <= len(statistics.mean):
-        print('warning: %d pictures are too few for %d features: their covariance is singular, '
-              'and FID is far too high' % (pictures.count, len(statistics.mean)))
     mean, deviation = statistics.inception_score()
     return dict(mean=statistics.mean, covariance=statistics.covariance,
-                features=statistics.features, count=pictures.count, splits=options.splits,
+                features=statistics.features, count=pictures.count, splits=splits,
                 inception_score_mean=mean, inception_score_std=deviation)
+
+
+def distances(found, reference, seed):
+    """FID and KID between two results of `measure`, as a dict."""
+    kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
+    return dict(fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+                                     reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
+
+
+def warn_of_few(*measured):
+    """Say so if there are too few pictures for the number of features."""
+    count, features = min((int(m['count']), len(m['mean'])) for m in measured)
+    if count <= features:
+        print('warning: %d pictures are few for %d features: their covariance is singular, and FID '
+              'is too high; compare it only with scores of as many pictures' % (count, features))
 
 
 def made_with(network):
@@ -111,7 +127,6 @@ def parse():
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
     p.add_argument('what', metavar='WHAT', help='folder of pictures, run folder, or generator file')
-    p.add_argument('--inception', required=True, metavar='FILE', help='network, ONNX or CNTK')
     p.add_argument('--reference', help='real pictures: a folder, or an .npz of --save-statistics')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE.npz', help='keep the statistics of WHAT, '
@@ -124,36 +139,29 @@ def parse():
     g.add_argument('--batch-size', type=count, default=32, help='pictures at once')
     g.add_argument('--skip-unreadable', action='store_true', help='leave out what can not be read')
 
-    g = p.add_argument_group('the network')
-    g.add_argument('--resize', choices=RESIZES, help='how pictures are brought to its size '
-                   '(default: what its file says, or tensorflow1)')
-    g.add_argument('--scale', choices=SCALES, help='what 0 … 255 becomes (default: what its file '
-                   'says, or inception)')
-    g.add_argument('--features-output', help='its output for FID and KID (found by name)')
-    g.add_argument('--classes-output', help='its logits or probabilities (found by name)')
-    g.add_argument('--engine', choices=('auto', 'onnxruntime', 'cntk'), default='auto',
-                   help='auto: ONNX Runtime for ONNX files on a CPU, else CNTK')
-    g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
+    add_network_options(p)
+    p.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
                    help='auto takes a GPU if CNTK finds one')
     return p.parse_args()
 
 
 def main():
     options = parse()
-    device = select_device(options.device)
-    network = ImageNetwork(options.inception, options.engine, device, options.resize,
-                           options.scale, options.features_output, options.classes_output)
+    network = open_network(options, select_device(options.device))
+
+    def measured(path):
+        return measure(source(path, options), network, options.splits, options.seed,
+                       options.batch_size)
+
     reference = None
     if options.reference:
         reference = (load_statistics(options.reference, network)
-                     if options.reference.endswith('.npz')
-                     else measure(source(options.reference, options), network, options))
-    pictures = source(options.what, options)
-    found = measure(pictures, network, options)
+                     if options.reference.endswith('.npz') else measured(options.reference))
+    found = measured(options.what)
     if options.save_statistics:
         np.savez(options.save_statistics, **dict(found, **made_with(network)))
 
-    results = dict(made_with(network), what=pictures.name, count=found['count'],
+    results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
                    inception_score_mean=found['inception_score_mean'],
                    inception_score_std=found['inception_score_std'],
@@ -162,18 +170,16 @@ def main():
     rows = [('Inception Score', '%.4f ± %.4f' % (found['inception_score_mean'],
                                                  found['inception_score_std']))]
     if reference is not None:
-        kid = kernel_distance(found['features'], reference['features'],
-                              np.random.RandomState(options.seed))
+        warn_of_few(found, reference)
         results.update(
-            fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
-                                 reference['covariance']),
-            kid_mean=kid[0], kid_std=kid[1], reference=options.reference,
+            distances(found, reference, options.seed), reference=options.reference,
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
         rows += [('... of the reference', '%.4f ± %.4f' % (reference['inception_score_mean'],
                                                            reference['inception_score_std'])),
-                 ('FID', '%.4f' % results['fid']), ('KID', '%.6f ± %.6f' % kid)]
+                 ('FID', '%.4f' % results['fid']), ('KID', '%.6f ± %.6f' % (results['kid_mean'],
+                                                                   results['kid_std']))]
     rows += [(name.replace('_', ' '), str(results[name])) for name in (
         'count', 'splits', 'resize', 'scale', 'engine', 'features_output', 'classes_output',
         'network_sha256')]

@@ -1,4 +1,4 @@
-"""Plot the losses of one run, or of several over one another.
+"""Plot the losses (or scores) of one run, or of several over one another.
 
     python plot_losses.py runs/faces/wgan.csv --out losses.png
     python plot_losses.py runs/a/wgan.csv runs/b/wgan.csv --out both.png
@@ -22,15 +22,19 @@ PANELS = [                                              # column, label, target 
     ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
     ('grad_norm', 'slope ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
+    ('fid', 'Frechet distance (FID)', None),
+    ('kid_mean', 'kernel distance (KID)', None),
+    ('inception_score_mean', 'Inception Score', None),
 ]
-REQUIRED = ['step', 'G_loss', 'C_loss', 'GP']           # what the article's own CSV has
+LOSSES = ['step', 'G_loss', 'C_loss', 'GP']             # what the article's own CSV has
+SCORES = ['step', 'inception_score_mean', 'fid', 'kid_mean']
 
 
 def read_losses(path):
     """The CSV of a run as a DataFrame.
 
     A last line without its end is left out: the run is still writing it. Raises UserError if the
-    file is no CSV, lacks one of the REQUIRED columns, or has no rows.
+    file is no CSV, lacks one of the columns LOSSES or SCORES, or has no rows.
     """
     try:
         with open(path, encoding='utf-8') as file:
@@ -40,10 +44,11 @@ def read_losses(path):
         raise UserError('%s does not exist; a run writes its losses to wgan.csv' % path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError('%s is no CSV file: %s' % (path, ' '.join(str(error).split())))
-    missing = [column for column in REQUIRED if column not in losses]
+    expected = SCORES if 'fid' in losses else LOSSES
+    missing = [column for column in expected if column not in losses]
     if missing:
         raise UserError('%s lacks the column %s; a loss CSV begins with %s'
-                        % (path, ', '.join(missing), ','.join(REQUIRED)))
+                        % (path, ', '.join(missing), ','.join(LOSSES)))
     if losses.empty:
         raise UserError('%s has no rows yet' % path)
     text = [column for column in losses if losses[column].dtype == object]
@@ -76,7 +81,7 @@ def plot(paths, out, smooth=0.0):
                 axis.plot(losses['step'], losses[column], colour, linewidth=0.6, alpha=0.3)
             curve = losses[column].ewm(alpha=1 - smooth).mean() if smooth else losses[column]
             axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8,
-                      label=name)
+                      label=name, marker='.' if len(losses) < 50 else None)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
         if target is not None:
@@ -98,9 +103,9 @@ def _name(path):
 
 
 def main():
-    parser = Parser(description='Plot the losses that wgan_training.py wrote.')
-    parser.add_argument('csv', nargs='+', metavar='CSV', help='wgan.csv of a run; several are '
-                        'drawn over one another')
+    parser = Parser(description='Plot the losses or scores that wgan_training.py wrote.')
+    parser.add_argument('csv', nargs='+', metavar='CSV', help='wgan.csv or scores.csv of a run; '
+                        'several are drawn over one another')
     parser.add_argument('--out', required=True, metavar='PNG', help='picture to write')
     parser.add_argument('--smooth', type=number(float, 0, 1, below=True), default=0.0,
                         help='weight of the past in a moving average; 0.98 shows the trend')

@@ -21,8 +21,9 @@ import onnx_generator
 from animation import write_animation
 from faces import grid, to_pictures, write_picture
 
-# What a run folder calls its generators, best first: averaged weights make steadier pictures.
-GENERATORS = ('wgan_generator_average.model', 'wgan_generator.model')
+# What a run folder calls its generators, best first: the one of the lowest FID, if the run was
+# scored; then averaged weights, which make steadier pictures.
+GENERATORS = ('wgan_generator_best.model', 'wgan_generator_average.model', 'wgan_generator.model')
 
 
 def find_generator(path):
@@ -146,8 +147,8 @@ def parse():
     p = Parser(description='Make pictures with a trained generator.', usage='%(prog)s '
                'RUN-OR-MODEL --out FILE [options]')
     count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
-    p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its averaged generator, if '
-                   'it has one), or a generator file, of CNTK or .onnx')
+    p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its best generator, if '
+                   'it was scored, else the averaged one), or a generator file, of CNTK or .onnx')
     p.add_argument('--force', action='store_true', help='overwrite without asking')
     p.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
                    help='auto takes a GPU if CNTK finds one')

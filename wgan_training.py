@@ -25,8 +25,10 @@ import models
 import objectives
 from animation import animate_samples, find_grids
 from faces import Batches, Faces, grid, to_pictures, write_picture
+from image_network import add_network_options
 from moving_average import MovingAverage
 from plot_losses import plot
+from training_scores import TrainingScores
 
 COLUMNS = ['step', 'G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm', 'seconds']
 GRID = 8                                        # sample grids are GRID × GRID
@@ -34,7 +36,10 @@ GRID = 8                                        # sample grids are GRID × GRID
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
 # What may differ when a run is resumed; all else decides what the weights become.
 FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_every', 'resume',
-                  'overwrite', 'tensorboard')
+                  'overwrite', 'tensorboard', 'score_every')
+# These may be new when a run is resumed, but not other than its earlier scores had them.
+SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
+           'engine')
 
 
 def train(options):
@@ -44,6 +49,8 @@ def train(options):
     os.makedirs(options.out, exist_ok=True)     # if it can't be written, say so before the work
     rng = np.random.RandomState(options.seed)
     faces = Faces(options.data, options.image_size)
+    scores = (TrainingScores(faces, options, device, out.path('scores.csv'))
+              if options.score_every else None)
     batches = Batches(faces, options.batch_size, rng, options.brightness, options.contrast,
                       options.saturation, options.mirror)
 
@@ -66,13 +73,14 @@ def train(options):
     if options.resume:
         path, step = out.latest_checkpoint()
         restore(path, trainers, batches, rng, average)
-        out.drop_losses_after(step)
+        out.drop_rows_after(step)
     else:
         step = 0
         out.create()
         write_picture(out.path('samples', 'real.png'),
                       grid(to_pictures(batches.next()), columns=GRID))
-    out.write_settings(options, device, faces)
+    out.write_settings(options, device, faces, scores)
+    shown = average.generator if average else generator
     watched = np.random.RandomState(options.seed).standard_normal(
         (GRID * GRID, options.latent_size)).astype(np.float32)
 
@@ -83,7 +91,6 @@ def train(options):
         return rng.uniform(0, 1, (options.batch_size, 1, 1, 1)).astype(np.float32)
 
     def save_samples():
-        shown = average.generator if average else generator
         pictures = to_pictures(models.generate(shown, watched, options.batch_size))
         sheet = grid(pictures, columns=GRID)
         write_picture(out.path('samples', 'step_%06d.png' % step), sheet)
@@ -133,7 +140,12 @@ def train(options):
             progress.show(step, 'C_loss %.3f G_loss %.3f |grad C| %.2f' % (row[1], row[0], norm))
 
             stopped = stop.requested and step < options.iterations
-            last = stopped or step == options.iterations
+            done = step == options.iterations
+            last = stopped or done
+            if scores and (step % options.score_every == 0 or done):
+                if scores.add(step, shown):
+                    shown.save(out.path('wgan_generator_best.model'))
+                plot([out.path('scores.csv')], out.path('scores.png'))
             if step % options.sample_every == 0 or last:
                 save_samples()
             if step % options.checkpoint_every == 0 or last:
@@ -217,8 +229,8 @@ class RunFolder:
     """runs/NAME: what stands where in it. Deleting the folder deletes the run."""
 
     CONTENT = ('config.json', 'wgan.csv', 'samples', 'checkpoints', 'wgan_generator.model',
-               'wgan_generator_average.model', 'wgan_critic.model', 'losses.png', 'training.gif',
-               'tensorboard')
+               'wgan_generator_average.model', 'wgan_generator_best.model', 'wgan_critic.model',
+               'losses.png', 'scores.csv', 'scores.png', 'training.gif', 'tensorboard')
 
     def __init__(self, folder):
         self.folder = folder
@@ -249,13 +261,16 @@ class RunFolder:
                             'a new run' % self.path('checkpoints'))
         return found
 
-    def drop_losses_after(self, step):
+    def drop_rows_after(self, step):
         """Rows after the checkpoint will be written again, the same."""
-        with open(self.path('wgan.csv')) as losses:
-            rows = losses.readlines()[:1 + step]
-        with open(self.path('wgan.csv.new'), 'w') as losses:
-            losses.writelines(rows)
-        os.replace(self.path('wgan.csv.new'), self.path('wgan.csv'))
+        for name in ('wgan.csv', 'scores.csv'):
+            if not os.path.exists(self.path(name)):
+                continue
+            with open(self.path(name)) as file:
+                head, *rows = file.readlines()
+            with open(self.path(name + '.new'), 'w') as file:
+                file.writelines([head] + [r for r in rows if int(r.split(',')[0]) <= step])
+            os.replace(self.path(name + '.new'), self.path(name))
 
     def read_settings(self):
         try:
@@ -267,13 +282,14 @@ class RunFolder:
             raise UserError('%s is damaged; without it a run can\'t be resumed'
                             % self.path('config.json'))
 
-    def write_settings(self, options, device, faces):
+    def write_settings(self, options, device, faces, scores):
         """config.json: every setting, what it ran on, and the versions."""
         config = {
             'settings': vars(options),
             'device': device,
             'pictures': len(faces),
             'unreadable_pictures': len(faces.unreadable),
+            'scores': scores.described() if scores else None,
             'versions': {'python': platform.python_version(), 'cntk': C.__version__,
                          'numpy': np.__version__, 'opencv': cv2.__version__},
         }
@@ -338,6 +354,11 @@ def parser():
                    'checkpoints; the networks and the loss plot are saved with them')
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
+    g.add_argument('--score-every', type=count, help='iterations between two scores (Inception '
+                   'Score, FID, KID) of the generator; the best is kept. Needs --inception')
+    g.add_argument('--score-count', type=number(int, 10), default=5000, help='pictures to generate '
+                   'for a score, and training pictures at most to compare them with')
+    add_network_options(p, required=False)
     return p
 
 
@@ -353,9 +374,10 @@ def read_options():
         p.set_defaults(**{k: v for k, v in saved.items() if k not in ('out', 'resume')})
         options = p.parse_args()
         given = vars(options)
+        free = FREE_TO_CHANGE + (() if saved.get('score_every') else SCORING)
         differences = ['%s was %s and is now %s' % (name, saved[name], given[name])
                        for name in sorted(saved)
-                       if name not in FREE_TO_CHANGE and saved[name] != given.get(name)]
+                       if name not in free and saved[name] != given.get(name)]
         if differences:
             raise UserError('--resume: the run in %s has other settings: %s'
                             % (options.out, '; '.join(differences)))
@@ -366,6 +388,8 @@ def read_options():
     elif out.holds_a_run() and not options.overwrite:
         raise UserError('%s holds a run already; go on with it with --resume, delete it with '
                         '--overwrite, or choose another --out' % options.out)
+    if bool(options.score_every) != bool(options.inception):
+        raise UserError('--score-every and --inception need each other')
     if options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
     return options

@@ -144,7 +144,8 @@ def download(network, folder):
     if not os.path.exists(path):
         print('downloading ' + url)
         try:
-            torch.hub.download_url_to_file(url, path, hash_prefix=digits)
+            torch.hub.download_url_to_file(url, path, hash_prefix=digits,
+                                           progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:        # no connection; another hash
             raise UserError('could not download %s (%s); fetch it in another way and give it with '
                             '--weights' % (url, error))

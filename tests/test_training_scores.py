@@ -1,0 +1,102 @@
+"""Scores of a run while it trains: their CSV and plot, the best generator, resuming."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from test_scores import onnx_network
+from test_training import SMALL, weights
+
+EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
+
+
+def scores(run):
+    return pd.read_csv(str(run / 'scores.csv'))
+
+
+@pytest.fixture
+def train(script, pictures, tmp_path):
+    onnx_network(tmp_path / 'n.onnx')
+
+    def call(run, *arguments):
+        result = script('wgan_training.py', '--data', pictures, '--out', run, *SMALL, *arguments)
+        assert result.code == 0, result.err
+        return result
+    return call
+
+
+def test_scores_of_a_run(train, script, tmp_path):
+    run = tmp_path / 'run'
+    # Average and sample grid as in any run; steps large enough for the scores to move.
+    result = train(run, '--iterations', 6, '--learning-rate', 0.01, *EVERY)
+    found = scores(run)
+    assert list(found['step']) == [2, 4, 6] and found['fid'].nunique() == 3
+    assert 'iteration 6: Inception Score' in result.out
+    assert (run / 'scores.png').stat().st_size > 5000
+    said = json.loads((run / 'config.json').read_text())['scores']
+    assert (said['scale'], said['splits'], said['reference_count']) == ('raw', 10, 10)
+
+    # The scores are those of inception_score.py, for the generator that the run shows.
+    best = int(found['step'][found['fid'].idxmin()])
+    script('inception_score.py', run, '--count', 12, '--inception', 'n.onnx', '--scale', 'raw',
+           '--json', 'r.json')
+    row = found[found['step'] == best].iloc[0]
+    again = json.loads((tmp_path / 'r.json').read_text())
+    assert again['inception_score_mean'] == pytest.approx(row['inception_score_mean'], rel=1e-7)
+    assert again['what'] == str(run)
+    generators = [weights(run / ('wgan_generator_%s.model' % n)) for n in ('best', 'average')]
+    same = all(np.array_equal(a, b) for a, b in zip(*generators))
+    assert same == (best == 6)
+
+    # Scoring draws nothing from the training's random numbers.
+    train(tmp_path / 'plain', '--iterations', 6, '--learning-rate', 0.01)
+    for name in ('wgan_generator.model', 'wgan_critic.model'):
+        for a, b in zip(weights(run / name), weights(tmp_path / 'plain' / name)):
+            np.testing.assert_array_equal(a, b)
+
+    # It can be drawn with other runs.
+    shutil.copytree(str(run), str(tmp_path / 'other'))
+    assert script('plot_losses.py', 'run/scores.csv', 'other/scores.csv', '--out',
+                  's.png').code == 0
+
+
+def test_resumed_scores_are_the_same(train, tmp_path):
+    train(tmp_path / 'once', '--iterations', 6, *EVERY)
+    run = tmp_path / 'parts'
+    train(run, '--iterations', 4, *EVERY)
+    with open(str(run / 'scores.csv'), 'a') as file:        # rows from after the checkpoint
+        file.write('6,1,1,0,0,0\n')
+    train(run, '--iterations', 6, '--resume')
+    assert (run / 'scores.csv').read_text() == (tmp_path / 'once' / 'scores.csv').read_text()
+    for a, b in zip(*(weights(r / 'wgan_generator_best.model') for r in (run, tmp_path / 'once'))):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_scores_can_begin_later(train, script, tmp_path):
+    run = tmp_path / 'run'
+    train(run, '--iterations', 2)
+    assert not (run / 'scores.csv').exists()
+    train(run, '--iterations', 4, '--resume', *EVERY)
+    assert list(scores(run)['step']) == [4]
+    assert 'scale was raw and is now torchvision' in script(
+        'wgan_training.py', '--out', run, '--resume', '--iterations', 6, '--scale',
+        'torchvision').sentence
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--score-every', 2], ['--score-every and --inception need each other']),
+    (['--inception', 'n.onnx'], ['--score-every and --inception need each other']),
+    (['--score-every', 2, '--inception', 'gone.onnx'], ['no network gone.onnx']),
+    (['--score-every', 2, '--inception', 'n.onnx', '--score-count', 5], ['--score-count', '10']),
+    (['--score-every', 2, '--inception', 'n.onnx', '--classes-output', 'z'], ['no output z']),
+])
+def test_bad_input(script, pictures, tmp_path, arguments, said):
+    onnx_network(tmp_path / 'n.onnx')
+    sentence = script('wgan_training.py', '--data', pictures, '--out', 'run', *SMALL,
+                      *arguments).sentence
+    for words in said:
+        assert words in sentence
+    assert not (tmp_path / 'run' / 'wgan.csv').exists()
