@@ -46,9 +46,10 @@ class ImageNetwork:
     engine: 'auto', 'onnxruntime' or 'cntk'. auto takes CNTK on a GPU and for CNTK models, else
         ONNX Runtime, which is several times as fast on a CPU.
     device: 'cpu' or 'gpu', what CNTK computes on.
-    resize: 'tensorflow1' or 'opencv'. scale: 'inception', (x − 128) / 128; 'torchvision', ImageNet's
-        mean and deviation; 'raw', 0 … 255. None: what the metadata of an ONNX file says, under
-        these names; if it says nothing, 'tensorflow1' and 'inception'.
+    resize: 'tensorflow1' or 'opencv'.
+    scale: 'inception', (x − 128) / 128; 'torchvision', ImageNet's mean and deviation; 'raw',
+        0 … 255. None, for both: what the metadata of an ONNX file says under these names; if they
+        say nothing, 'tensorflow1' and 'inception'.
     features, classes: names of outputs; None: found by name.
     Raises UserError if the file can't be read, or an output or the input size can't be made out.
     """
@@ -180,7 +181,8 @@ class _CntkFromOnnx(_Cntk):
                     raise UserError(
                         'CNTK can not read the network %s (%s); it reads ONNX up to opset 9, this '
                         'file is of opset %d: --engine onnxruntime reads it'
-                        % (path, str(error).split('\n')[0], onnx.load(path).opset_import[0].version))
+                        % (path, str(error).split('\n')[0],
+                           onnx.load(path).opset_import[0].version))
             self.outputs = self._match(probe[:self.at_once], peer.names, expected)
             if self.outputs:
                 break

@@ -178,8 +178,8 @@ def main():
             reference_inception_score_std=float(reference['inception_score_std']))
         rows += [('... of the reference', '%.4f ± %.4f' % (reference['inception_score_mean'],
                                                            reference['inception_score_std'])),
-                 ('FID', '%.4f' % results['fid']), ('KID', '%.6f ± %.6f' % (results['kid_mean'],
-                                                                   results['kid_std']))]
+                 ('FID', '%.4f' % results['fid']),
+                 ('KID', '%.6f ± %.6f' % (results['kid_mean'], results['kid_std']))]
     rows += [(name.replace('_', ' '), str(results[name])) for name in (
         'count', 'splits', 'resize', 'scale', 'engine', 'features_output', 'classes_output',
         'network_sha256')]

@@ -1,4 +1,4 @@
-"""The two networks: a DCGAN generator and a layer-normalised critic.
+"""The two networks: a DCGAN generator and a critic.
 
 Both are functions of one argument, as CNTK Functions: call one on a Function or Variable and get
 its graph, with the same parameters each time.
@@ -6,7 +6,7 @@ its graph, with the same parameters each time.
     DCGAN: Radford, Metz, Chintala 2016, https://arxiv.org/abs/1511.06434
     Layer normalisation in the critic: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028,
     section 4. Batch normalisation would tie the samples of a minibatch together there, and the
-    penalty is on the gradient of each sample's own score.
+    penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
 """
 
 import cntk as C
@@ -40,23 +40,25 @@ def generator(image_size, latent_size=100, width=32, seed=None):
     return image
 
 
-def critic(image_size, width=32, seed=None):
+def critic(image_size, width=32, seed=None, normalization='layer'):
     """RGB image (3, image_size, image_size) in [-1, 1] → score (1,), any real number.
 
     width: maps of the first layer, each layer after it having twice as many: 32 … 1024 at 256
         pixels and width 32.
     seed: decides the initial weights; None: others each time.
+    normalization: of all layers but the first, 'layer' or 'batch'.
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
     weights = _weights(seed)
+    normalize = {'layer': layer_normalization, 'batch': batch_normalization}[normalization]
     maps, size = width, image_size // 2
 
     image = C.input_variable((3, image_size, image_size), name='image')
     h = C.leaky_relu(_downsample(maps, next(weights))(image), 0.2)          # 32 × 128 × 128
     while size > 4:
         maps, size = maps * 2, size // 2        # 64 × 64, 128 × 32, 256 × 16, 512 × 8, 1024 × 4
-        h = C.leaky_relu(layer_normalization(_downsample(maps, next(weights))(h)), 0.2)
+        h = C.leaky_relu(normalize(_downsample(maps, next(weights))(h)), 0.2)
     score = C.layers.Convolution2D((4, 4), 1, pad=False, init=next(weights))(h)   # 1 × 1 × 1
     return C.reshape(score, (1,), name='score')
 
@@ -77,10 +79,18 @@ def layer_normalization(x, epsilon=1e-5):
     return centred / C.sqrt(variance + epsilon) * gain + bias
 
 
+def batch_normalization(x):
+    """Normalise each map over the minibatch, then scale and shift it, x: (maps, height, width).
+
+    Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1; ε = 1e-5.
+    """
+    return C.layers.BatchNormalization(map_rank=1)(x)
+
+
 def _upsample(h, weights, kernel, maps, strides, pad, size):
     h = C.layers.ConvolutionTranspose2D(kernel, maps, strides=strides, pad=pad, bias=False,
                                         output_shape=(size, size), init=weights)(h)
-    return C.relu(C.layers.BatchNormalization(map_rank=1)(h))
+    return C.relu(batch_normalization(h))
 
 
 def _downsample(maps, weights):

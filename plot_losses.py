@@ -22,11 +22,13 @@ PANELS = [                                              # column, label, target 
     ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
     ('grad_norm', 'slope ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
+    ('D_real', 'probability of being real\nD(x)', 0.5),
+    ('D_fake', 'probability of being real\nD(G(z))', 0.5),
     ('fid', 'Frechet distance (FID)', None),
     ('kid_mean', 'kernel distance (KID)', None),
     ('inception_score_mean', 'Inception Score', None),
 ]
-LOSSES = ['step', 'G_loss', 'C_loss', 'GP']             # what the article's own CSV has
+LOSSES = ['step', 'G_loss', 'C_loss']
 SCORES = ['step', 'inception_score_mean', 'fid', 'kid_mean']
 
 

@@ -1,9 +1,10 @@
-"""Train a Wasserstein GAN with gradient penalty on a folder of pictures.
+"""Train a Wasserstein GAN (or one of its relatives) on a folder of pictures.
 
     python wgan_training.py --data photographs --out runs/faces --image-size 64
 
-The loop is algorithm 1 of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028. Everything a
-run makes goes into its folder: settings, losses, picture grids, checkpoints, the two networks.
+The loop is algorithm 1 of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028; what is
+trained for is one of objectives.py. Everything a run makes goes into its folder: settings, losses,
+picture grids, checkpoints, the two networks.
 """
 
 import json
@@ -22,16 +23,27 @@ import numpy as np
 
 import checkpoint
 import models
-import objectives
 from animation import animate_samples, find_grids
 from faces import Batches, Faces, grid, to_pictures, write_picture
 from image_network import add_network_options
+from learners import RmsProp, adam
 from moving_average import MovingAverage
+from objectives import OBJECTIVES
 from plot_losses import plot
 from training_scores import TrainingScores
 
-COLUMNS = ['step', 'G_loss', 'C_loss', 'GP', 'wasserstein', 'grad_norm', 'seconds']
 GRID = 8                                        # sample grids are GRID × GRID
+# The settings that each objective has, with their defaults: the article's for the first, the WGAN
+# paper's for the second, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
+SETTINGS = {
+    'wgan-gp': dict(n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0),
+    'wgan': dict(n_critic=5, learning_rate=5e-5, clip=0.01),
+    'gan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False),
+    'dragan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
+                   minimax=False),
+}
+# How the critic is normalised: the articles' way, but by sample where its gradient is penalised.
+NORMALIZATION = {'wgan-gp': 'layer', 'wgan': 'batch', 'gan': 'batch', 'dragan': 'layer'}
 # CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
 # What may differ when a run is resumed; all else decides what the weights become.
@@ -57,26 +69,27 @@ def train(options):
     # The networks, the losses, and one trainer each.
     generator = models.generator(options.image_size, options.latent_size, options.width,
                                  seed=rng.randint(2 ** 31))
-    critic = models.critic(options.image_size, options.width, seed=rng.randint(2 ** 31))
+    critic = models.critic(options.image_size, options.width, seed=rng.randint(2 ** 31),
+                           normalization=NORMALIZATION[options.objective])
     latent, image = generator.arguments[0], critic.arguments[0]
     real = C.input_variable(image.shape, name='real')
     fake = C.input_variable(image.shape, name='fake')
-    epsilon = C.input_variable((1, 1, 1), name='epsilon')
-    objective = objectives.wgan_gp(generator, critic, latent, real, fake, epsilon,
-                                   options.penalty_weight)
-    critic_trainer = trainer(objective.critic_loss, critic, options)
-    generator_trainer = trainer(objective.generator_loss, generator, options)
-    trainers = {'critic': critic_trainer, 'generator': generator_trainer}
-    logged = [objective.penalty, objective.wasserstein, objective.gradient_norm]
+    objective = build_objective(options, generator, critic, real, fake)
     average = MovingAverage(generator, options.ema) if options.ema else None
+    kept = [average] if average else []             # what is saved beside the trainers
+    logged = list(objective.logged.values())
+    critic_trainer = trainer(objective.critic_loss, logged, critic, 'critic', options, kept)
+    generator_trainer = trainer(objective.generator_loss, [], generator, 'generator', options, kept)
+    trainers = {'critic': critic_trainer, 'generator': generator_trainer}
+    columns = ['step', 'G_loss', 'C_loss', *objective.logged, 'seconds']
 
     if options.resume:
         path, step = out.latest_checkpoint()
-        restore(path, trainers, batches, rng, average)
+        restore(path, trainers, batches, rng, kept)
         out.drop_rows_after(step)
     else:
         step = 0
-        out.create()
+        out.create(columns)
         write_picture(out.path('samples', 'real.png'),
                       grid(to_pictures(batches.next()), columns=GRID))
     out.write_settings(options, device, faces, scores)
@@ -87,9 +100,6 @@ def train(options):
     def draw_latents():
         return rng.standard_normal((options.batch_size, options.latent_size)).astype(np.float32)
 
-    def draw_epsilons():
-        return rng.uniform(0, 1, (options.batch_size, 1, 1, 1)).astype(np.float32)
-
     def save_samples():
         pictures = to_pictures(models.generate(shown, watched, options.batch_size))
         sheet = grid(pictures, columns=GRID)
@@ -98,7 +108,7 @@ def train(options):
             board.add_image('samples', sheet, step, dataformats='HWC')
 
     def save_all():
-        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng, average))
+        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng, kept))
         generator.save(out.path('wgan_generator.model'))
         if average:
             average.generator.save(out.path('wgan_generator_average.model'))
@@ -114,10 +124,11 @@ def train(options):
 
             # n_critic updates of the critic: the same fakes in all terms of its loss.
             for _ in range(options.n_critic):
-                outputs = models.generate_in_training(generator, draw_latents())
-                _, values = critic_trainer.train_minibatch({
-                    real: batches.next(), fake: outputs, epsilon: draw_epsilons()
-                }, outputs=logged)
+                fakes = models.generate_in_training(generator, draw_latents())
+                reals = batches.next()
+                feed = {variable: draw(rng, reals) for variable, draw in objective.draws.items()}
+                feed.update({real: reals, fake: fakes})
+                _, values = critic_trainer.train_minibatch(feed, outputs=logged)
 
             # One update of the generator.
             generator_trainer.train_minibatch({latent: draw_latents()})
@@ -125,19 +136,19 @@ def train(options):
             step += 1
             if average:
                 average.update(step)
-            penalty, wasserstein, norm = (float(np.mean(values[f])) for f in logged)
-            row = (generator_trainer.previous_minibatch_loss_average,
-                   critic_trainer.previous_minibatch_loss_average, penalty, wasserstein, norm)
+            row = [generator_trainer.previous_minibatch_loss_average,
+                   critic_trainer.previous_minibatch_loss_average]
+            row += [float(np.mean(values[f])) for f in logged]
+            said = ' '.join('%s %.4g' % pair for pair in zip(columns[1:], row))
             if not np.all(np.isfinite(row)):
                 raise UserError('iteration %d: a loss is no longer a number (%s); nothing of it '
-                                'was saved; a smaller --learning-rate usually helps'
-                                % (step, ', '.join('%s %g' % p for p in zip(COLUMNS[1:], row))))
-            losses.write('%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n'
-                         % ((step,) + row + (time.time() - start,)))
+                                'was saved; a smaller --learning-rate usually helps' % (step, said))
+            losses.write(','.join(['%d' % step] + ['%.9g' % value for value in row]
+                                  + ['%.3f\n' % (time.time() - start)]))
             losses.flush()
-            for name, value in zip(COLUMNS[1:], row) if board else ():
+            for name, value in zip(columns[1:], row) if board else ():
                 board.add_scalar(name, value, step)
-            progress.show(step, 'C_loss %.3f G_loss %.3f |grad C| %.2f' % (row[1], row[0], norm))
+            progress.show(step, said)
 
             stopped = stop.requested and step < options.iterations
             done = step == options.iterations
@@ -162,36 +173,43 @@ def train(options):
         animate_samples(options.out, out.path('training.gif'))
 
 
-def trainer(loss, network, options):
-    """A CNTK Trainer that makes `loss` small by changing the weights of `network` alone."""
-    with quiet():                       # CNTK remarks that the other network isn't trained
-        return C.Trainer(loss, (loss, None), [adam(
-            network.parameters, options.learning_rate, options.beta1, options.beta2)])
+def build_objective(options, generator, critic, real, fake):
+    """The objective that the options name, with those of its settings that are of the losses."""
+    own = {name: getattr(options, name) for name in ('penalty_weight', 'minimax')
+           if name in SETTINGS[options.objective]}
+    latent = generator.arguments[0]
+    return OBJECTIVES[options.objective](generator, critic, latent, real, fake, **own)
 
 
-def adam(parameters, learning_rate, beta1, beta2):
-    """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
-    (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1).
+def trainer(loss, logged, network, name, options, kept):
+    """A CNTK Trainer that makes `loss` small by changing the weights of `network` alone.
 
-    learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
-    and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
-    has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
-    gradient with 1 − β1, as the paper does.
+    logged: what else its train_minibatch is asked for. What its learner needs to have saved, and
+    CNTK does not save, is appended to `kept`.
     """
-    return C.adam(parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2,
-                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE)
+    if options.objective == 'wgan':
+        rmsprop = RmsProp(name, network.parameters, options.learning_rate, options.batch_size,
+                          clip=options.clip if name == 'critic' else None)
+        kept.append(rmsprop)
+        learner = rmsprop.learner
+    else:
+        learner = adam(network.parameters, options.learning_rate, options.beta1, options.beta2)
+    with quiet():                       # CNTK remarks that the other network isn't trained
+        return C.Trainer(C.combine([loss] + logged), (loss, None), [learner])
 
 
-def state_of(batches, rng, average):
-    return dict(checkpoint.random_state(rng), order=batches.order, position=batches.position,
-                **(average.arrays() if average else {}))
+def state_of(batches, rng, kept):
+    state = dict(checkpoint.random_state(rng), order=batches.order, position=batches.position)
+    for part in kept:
+        state.update(part.arrays())
+    return state
 
 
-def restore(path, trainers, batches, rng, average):
+def restore(path, trainers, batches, rng, kept):
     state = checkpoint.restore(path, trainers)
     checkpoint.set_random_state(rng, state)
-    if average:
-        average.restore(state)
+    for part in kept:
+        part.restore(state)
     if len(state['order']) != len(batches.faces):
         raise UserError('--resume: %s had %d readable pictures and now has %d'
                         % (batches.faces.source, len(state['order']), len(batches.faces)))
@@ -241,7 +259,7 @@ class RunFolder:
     def holds_a_run(self):
         return any(os.path.exists(self.path(name)) for name in self.CONTENT)
 
-    def create(self):
+    def create(self, columns):
         """Make the folder and an empty CSV; remove what an earlier run left there."""
         for name in self.CONTENT:
             path = self.path(name)
@@ -252,7 +270,7 @@ class RunFolder:
         os.makedirs(self.path('samples'))
         os.makedirs(self.path('checkpoints'))
         with open(self.path('wgan.csv'), 'w') as losses:
-            losses.write(','.join(COLUMNS) + '\n')
+            losses.write(','.join(columns) + '\n')
 
     def latest_checkpoint(self):
         found = checkpoint.latest(self.path('checkpoints'))
@@ -300,7 +318,7 @@ class RunFolder:
 
 
 def parser():
-    p = Parser(description='Train a Wasserstein GAN with gradient penalty on pictures of faces. '
+    p = Parser(description='Train a Wasserstein GAN, or a relative, on pictures of faces. '
                'The defaults are those of the article.', usage='%(prog)s [options]')
     count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
     rate, part = number(float, 0, above=True), number(float, 0, 1)
@@ -323,16 +341,23 @@ def parser():
     g.add_argument('--latent-size', type=count, default=100, help='numbers a picture is made from')
 
     g = p.add_argument_group('training')
+    g.add_argument('--objective', choices=list(SETTINGS), default='wgan-gp', help='what is trained '
+                   'for: see objectives.py')
     g.add_argument('--iterations', type=count, default=50000, help='updates of the generator')
     g.add_argument('--batch-size', type=count, default=16, help='pictures for one update')
-    g.add_argument('--n-critic', type=count, default=5, help='critic updates for one of the '
-                   'generator')
-    g.add_argument('--penalty-weight', type=number(float, 0), default=10.0, help='weight λ of the '
-                   'gradient penalty')
-    g.add_argument('--learning-rate', type=rate, default=1e-4, help='step size of Adam, per update')
-    g.add_argument('--beta1', type=decay, default=0.0, help="Adam's β1, per update")
-    g.add_argument('--beta2', type=decay, help="Adam's β2, per update (default: CNTK's own, "
-                   '0.9999986 per sample, to the power of the batch size)')
+    g.add_argument('--n-critic', type=count, help='critic updates for one of the generator'
+                   + defaults_of('n_critic'))
+    g.add_argument('--learning-rate', type=rate, help='step size of Adam or (wgan) RMSProp, per '
+                   'update' + defaults_of('learning_rate'))
+    g.add_argument('--beta1', type=decay, help="Adam's β1, per update" + defaults_of('beta1'))
+    g.add_argument('--beta2', type=decay, help="Adam's β2, per update" + defaults_of('beta2'))
+    g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
+                   'penalty' + defaults_of('penalty_weight'))
+    g.add_argument('--clip', type=rate, help="bound of the critic's weights"
+                   + defaults_of('clip'))
+    g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
+                   "make the critic's loss large, not to make its pictures look real"
+                   + defaults_of('minimax'))
     g.add_argument('--ema', type=decay, default=0.999, help="decay of the moving average of the "
                    "generator's weights, per update; 0: none")
     g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
@@ -360,6 +385,31 @@ def parser():
                    'for a score, and training pictures at most to compare them with')
     add_network_options(p, required=False)
     return p
+
+
+def defaults_of(name):
+    """The part of a help text that says what an option is by default."""
+    def shown(value):
+        return ("CNTK's own, 0.9999986 per sample, to the power of the batch size"
+                if value is None else 'off' if value is False else '%g' % value)
+
+    return ' (default for ' + '; '.join(
+        '%s: %s' % (objective, shown(settings[name]))
+        for objective, settings in SETTINGS.items() if name in settings) + ')'
+
+
+def set_defaults(options):
+    """Settings of the objective that are not given; raises UserError for some that it hasn't."""
+    settings = SETTINGS[options.objective]
+    for name in sorted(set().union(*SETTINGS.values())):
+        if name not in settings and getattr(options, name) is not None:
+            raise UserError('--%s has no meaning for --objective %s, which has %s' % (
+                name.replace('_', '-'), options.objective,
+                ', '.join('--' + n.replace('_', '-') for n in settings)))
+        if name in settings and getattr(options, name) is None:
+            setattr(options, name, settings[name])
+    if 'beta2' in settings and options.beta2 is None:
+        options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
 
 
 def read_options():
@@ -390,8 +440,7 @@ def read_options():
                         '--overwrite, or choose another --out' % options.out)
     if bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')
-    if options.beta2 is None:
-        options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+    set_defaults(options)
     return options
 
 

@@ -24,27 +24,29 @@ import matplotlib.pyplot as plt                             # noqa: E402
 import models                                               # noqa: E402
 import objectives                                           # noqa: E402
 from faces import Batches, Faces, grid, to_pictures         # noqa: E402
-from wgan_training import parser as training_parser, trainer  # noqa: E402
+from wgan_training import parser as training_parser, set_defaults, trainer  # noqa: E402
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
 
 
 def train(how, faces, iterations):
     """Returns the losses as a DataFrame and a grid of pictures, RGB."""
-    options = training_parser().parse_args(['--beta2', '0.99998'])
+    options = training_parser().parse_args([])
+    set_defaults(options)
     size, batch = faces.size, options.batch_size
     rng = np.random.RandomState(0)
     batches = Batches(faces, batch, rng)
     generator, critic = models.generator(size, seed=1), models.critic(size, seed=2)
     latent = generator.arguments[0]
     real, fake = C.input_variable((3, size, size)), C.input_variable((3, size, size))
-    epsilon, fed = C.input_variable((1, 1, 1)), C.input_variable(1)
-    objective = objectives.wgan_gp(generator, critic, latent, real, fake, epsilon,
-                                   options.penalty_weight)
+    fed = C.input_variable(1)
+    objective = objectives.wgan_gp(generator, critic, latent, real, fake, options.penalty_weight)
+    (epsilon, draw), = objective.draws.items()
+    slope = objective.logged['grad_norm']
     critic_loss = (objective.critic_loss if how == GRAPH
-                   else options.penalty_weight * fed - objective.wasserstein)
-    critic_trainer = trainer(critic_loss, critic, options)
-    generator_trainer = trainer(objective.generator_loss, generator, options)
+                   else options.penalty_weight * fed - objective.logged['wasserstein'])
+    critic_trainer = trainer(critic_loss, [], critic, 'critic', options, [])
+    generator_trainer = trainer(objective.generator_loss, [], generator, 'generator', options, [])
 
     def latents(count=batch):
         return rng.standard_normal((count, options.latent_size)).astype(np.float32)
@@ -53,9 +55,10 @@ def train(how, faces, iterations):
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
             fakes = np.asarray(models.generate_in_training(generator, latents()).asarray())
-            data = {real: batches.next(), fake: fakes.reshape(batch, 3, size, size),
-                    epsilon: rng.uniform(0, 1, (batch, 1, 1, 1)).astype(np.float32)}
-            norm = objective.gradient_norm.eval(data)
+            reals = batches.next()
+            data = {real: reals, fake: fakes.reshape(batch, 3, size, size),
+                    epsilon: draw(rng, reals)}
+            norm = slope.eval(data)
             if how == NUMBER:
                 data[fed] = np.square(norm - 1)
                 del data[epsilon]

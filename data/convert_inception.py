@@ -28,7 +28,7 @@ PUBLISHED = {
     'torchvision': ('https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth',
                     '0cc3c7bd'),
 }
-TOLERANCE = 1e-4        # of ONNX Runtime in float32 against PyTorch in float64, of the largest value
+TOLERANCE = 1e-4        # ONNX Runtime in float32 against PyTorch in float64, per largest value
 OUTPUTS = ['pool', 'logits_unbiased', 'logits']
 
 
@@ -165,7 +165,7 @@ def read_weights(path, unverified):
         return {name: tensor for name, tensor in weights.items() if torch.is_tensor(tensor)}
     except Exception as error:                          # of many types, depending on the content
         raise UserError('%s is no file of PyTorch weights (%s)'
-                         % (path, str(error).split('.')[0]))
+                        % (path, str(error).split('.')[0]))
 
 
 def export(network, path, metadata):

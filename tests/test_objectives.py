@@ -41,10 +41,8 @@ def build(reference, dtype, penalty_weight=10.0):
             p.value = reference['value ' + key(p)].astype(dtype)
         latent = C.input_variable(100, name='latent')
         real, fake = C.input_variable((3, SIZE, SIZE)), C.input_variable((3, SIZE, SIZE))
-        epsilon = C.input_variable((1, 1, 1))
-        objective = objectives.wgan_gp(generator, critic, latent, real, fake, epsilon,
-                                       penalty_weight)
-    return critic, objective, (real, fake, epsilon)
+        objective = objectives.wgan_gp(generator, critic, latent, real, fake, penalty_weight)
+    return critic, objective, (real, fake, *objective.draws)
 
 
 def relative(actual, expected):
@@ -60,14 +58,14 @@ def test_values_and_parameter_gradients_equal_pytorch(reference, inputs, dtype, 
     critic, objective, variables = build(reference, dtype)
     data = {v: x.astype(dtype) for v, x in zip(variables, inputs)}
 
-    assert relative(objective.gradient_norm.eval(data).ravel(), reference['norm']) < values
-    for name in ('penalty', 'wasserstein'):
-        value = getattr(objective, name)
+    penalty, wasserstein, norm = (objective.logged[n] for n in ('GP', 'wasserstein', 'grad_norm'))
+    assert relative(norm.eval(data).ravel(), reference['norm']) < values
+    for name, value in (('penalty', penalty), ('wasserstein', wasserstein)):
         feed = {v: data[v] for v in value.arguments}
         assert relative(value.eval(feed).mean(), reference[name]) < values
     assert relative(objective.critic_loss.eval(data).mean(), reference['loss']) < values
 
-    for name, graph in (('penalty', objective.penalty), ('loss', objective.critic_loss)):
+    for name, graph in (('penalty', penalty), ('loss', objective.critic_loss)):
         # CNTK sums over the minibatch, the reference takes the mean.
         found = graph.grad(data, wrt=list(graph.parameters))
         assert len(graph.parameters) == len(critic.parameters) - (name == 'penalty')
@@ -114,9 +112,10 @@ def test_penalty_trains_in_proportion_to_its_weight(reference, inputs):
 def test_epsilon_and_norm_are_per_sample(reference, inputs):
     """A sample's norm does not depend on which others are in the minibatch."""
     _, objective, variables = build(reference, F64)
-    together = objective.gradient_norm.eval(dict(zip(variables, inputs)))
+    together = objective.logged['grad_norm'].eval(dict(zip(variables, inputs)))
     for i in range(BATCH):
-        alone = objective.gradient_norm.eval({v: x[i:i + 1] for v, x in zip(variables, inputs)})
+        alone = objective.logged['grad_norm'].eval(
+            {v: x[i:i + 1] for v, x in zip(variables, inputs)})
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-12)
 
 

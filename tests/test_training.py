@@ -18,7 +18,7 @@ from conftest import ROOT
 from quiet_cntk import C
 import models
 from moving_average import MovingAverage
-from wgan_training import parser, trainer
+from wgan_training import parser, set_defaults
 
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 
@@ -31,33 +31,6 @@ def weights(path):
     """All parameters and constants (running statistics too) of a model file, by name and shape."""
     model = C.Function.load(str(path))
     return [p.value for p in list(model.parameters) + list(model.constants)]
-
-
-class Options:
-    learning_rate, beta1, beta2 = 1e-4, 0.5, 0.999977766
-
-
-def test_adam_step_equals_numpy():
-    """Ten updates of a trainer against Kingma and Ba, end of section 2, written in NumPy."""
-    rng = np.random.RandomState(3)
-    start, data = rng.randn(6, 4), rng.randn(10, 16, 6)
-    with C.default_options(dtype=np.float64):
-        x = C.input_variable(6)
-        w = C.parameter((6, 4), init=start, dtype=np.float64)
-        loss = C.reduce_sum(C.square(C.tanh(C.times(x, w)) - 0.3))
-        step = trainer(loss, loss, Options)
-
-    expected, m, v = start.copy(), 0, 0
-    for t, batch in enumerate(data, 1):
-        y = np.tanh(batch @ expected)
-        g = batch.T @ (2 * (y - 0.3) * (1 - y * y)) / len(batch)        # of the mean loss
-        m = Options.beta1 * m + (1 - Options.beta1) * g
-        v = Options.beta2 * v + (1 - Options.beta2) * g * g
-        rate = Options.learning_rate * np.sqrt(1 - Options.beta2 ** t) / (1 - Options.beta1 ** t)
-        before, target = expected, expected - rate * m / (np.sqrt(v) + 1e-8)
-        step.train_minibatch({x: batch})
-        assert np.abs(w.value - target).max() < 1e-6 * np.abs(target - before).max(), t
-        expected = w.value
 
 
 def assert_same_run(a, b):
@@ -99,6 +72,7 @@ def test_defaults_are_the_articles(script):
     for setting in ('picture (default: 256)', 'generator (default: 50000)'):
         assert setting.split(' (')[1] in text
     options = parser().parse_args([])
+    set_defaults(options)
     assert (options.image_size, options.iterations, options.batch_size, options.n_critic,
             options.penalty_weight, options.learning_rate, options.beta1) == (
                 256, 50000, 16, 5, 10.0, 1e-4, 0.0)

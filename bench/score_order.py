@@ -1,0 +1,84 @@
+"""Do the scores order as they should? Real pictures, a trained run, an untrained one, noise.
+
+    .venv/bin/python bench/score_order.py runs/faces --inception inception.onnx --count 5000
+
+All are compared with the pictures that the run was trained on, cut as for training; the real ones
+in two halves, one against the other.
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from command_line import Parser, number, run                # noqa: E402
+from quiet_cntk import select_device                        # noqa: E402
+
+import numpy as np                                          # noqa: E402
+
+import models                                               # noqa: E402
+from faces import Faces                                     # noqa: E402
+from image_network import add_network_options, open_network  # noqa: E402
+from inception_score import Generated, distances, measure   # noqa: E402
+from training_scores import SPLITS, TrainingPictures        # noqa: E402
+from wgan_generate import find_generator, load_generator    # noqa: E402
+
+
+class Noise:
+    """Pictures of which each number is drawn evenly from 0 … 255."""
+
+    name = 'noise'
+
+    def __init__(self, count, size):
+        self.count, self.picture_size = count, size
+
+    def batches(self, size):
+        rng = np.random.RandomState(0)
+        for i in range(0, self.count, size):
+            shape = (min(size, self.count - i), self.picture_size, self.picture_size, 3)
+            yield rng.randint(0, 256, shape).astype(np.uint8)
+
+
+def untrained(settings):
+    """The generator as a run with these settings begins, with the statistics of one batch."""
+    generator = models.generator(settings['image_size'], settings['latent_size'],
+                                 settings['width'], seed=settings['seed'])
+    latents = np.random.RandomState(0).standard_normal((64, settings['latent_size']))
+    models.generate_in_training(generator, latents.astype(np.float32))
+    return generator
+
+
+def main():
+    parser = Parser(description='Score real pictures, a run, an untrained generator, noise.')
+    parser.add_argument('run', help='run folder')
+    parser.add_argument('--count', type=number(int, 10), default=5000, help='pictures of each')
+    add_network_options(parser)
+    options = parser.parse_args()
+    network = open_network(options, select_device('auto'))
+    with open(os.path.join(options.run, 'config.json')) as file:
+        settings = json.load(file)['settings']
+    faces = Faces(settings['data'], settings['image_size'])
+    halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
+    path = find_generator(options.run)
+
+    def measured(pictures):
+        return measure(pictures, network, SPLITS, seed=0, batch_size=32)
+
+    real = measured(TrainingPictures(faces, options.count))
+    rows = [('real, one half against the other', *(
+        measured(TrainingPictures(half, len(half))) for half in halves))]
+    for name, pictures in (
+            ('trained', Generated(path, load_generator(path), options.count, 0)),
+            ('untrained', Generated('untrained', untrained(settings), options.count, 0)),
+            ('noise', Noise(options.count, settings['image_size']))):
+        rows.append((name, measured(pictures), real))
+    print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))
+    for name, found, reference in rows:
+        d = distances(found, reference, seed=0)
+        print('%-34s %6d  %7.3f ± %6.3f  %9.2f  %.4f ± %.4f' % (
+            name, found['count'], found['inception_score_mean'], found['inception_score_std'],
+            d['fid'], d['kid_mean'], d['kid_std']))
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,64 @@
+"""Seconds a picture: a folder scored, against a bare loop of ONNX Runtime with the same network.
+
+    .venv/bin/python bench/scoring.py photographs --inception inception.onnx
+
+In turn, several rounds of each in one process. Scoring reads and resizes pictures and adds up
+statistics; the bare loop computes the network on pictures that lie ready in memory.
+"""
+
+import os
+import resource
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from command_line import Parser, number, run                # noqa: E402
+from quiet_cntk import select_device                        # noqa: E402
+
+import numpy as np                                          # noqa: E402
+import onnxruntime                                          # noqa: E402
+
+from image_network import add_network_options, open_network  # noqa: E402
+from inception_score import Folder, measure                 # noqa: E402
+
+
+def main():
+    parser = Parser(description='Time scoring against a bare loop of ONNX Runtime.')
+    parser.add_argument('folder', help='pictures')
+    parser.add_argument('--rounds', type=number(int, 1), default=5, help='of each')
+    parser.add_argument('--count', type=number(int, 32), default=64, help='pictures in a round')
+    add_network_options(parser)
+    options = parser.parse_args()
+    network = open_network(options, select_device('cpu'))
+    pictures = Folder(options.folder, skip_unreadable=True)
+    pictures.paths = pictures.paths[:options.count]
+    pictures.count = len(pictures.paths)
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(options.inception, settings)
+    step = network.runner.at_once
+    ready = np.random.RandomState(0).uniform(-1, 1, (step, 3, network.size, network.size))
+    ready = {session.get_inputs()[0].name: ready.astype(np.float32)}
+    wanted = [network.features, network.classes]
+
+    session.run(wanted, ready)
+    ours, bare = [], []
+    for _ in range(options.rounds):
+        start = time.time()
+        measure(pictures, network, 1, 0, 32)
+        middle = time.time()
+        for _ in range(0, pictures.count, step):
+            session.run(wanted, ready)
+        ours.append(middle - start)
+        bare.append(time.time() - middle)
+    for name, seconds in (('scored', ours), ('bare loop', bare)):
+        print('%-10s median %.4f s a picture (%.4f to %.4f)' % (
+            name, *(f(seconds) / pictures.count for f in (np.median, min, max))))
+    ratios = np.array(ours) / np.array(bare)
+    print('ratio      median %.3f (%.3f to %.3f)' % (np.median(ratios), ratios.min(), ratios.max()))
+    print('peak memory %.2f GB' % (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))
+
+
+if __name__ == '__main__':
+    run(main)

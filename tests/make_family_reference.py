@@ -1,0 +1,150 @@
+"""Compute family.npz with PyTorch, in float64: what test_family.py holds one update against.
+
+    pip install torch numpy          # any current Python
+    python tests/make_family_reference.py
+
+It shares no code with the project. For each objective: one update of the critic, then one of the
+generator against the updated critic; the weights before and after both.
+"""
+
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+IMAGE, WIDTH, LATENT, BATCH = 32, 2, 5, 4
+rng = np.random.RandomState(20140610)
+results = {
+    'real': rng.uniform(-1, 1, (BATCH, 3, IMAGE, IMAGE)),
+    'latents': rng.normal(size=(2, BATCH, LATENT)),             # of the critic, of the generator
+    'epsilon': rng.uniform(0, 1, (BATCH, 1, 1, 1)),
+    'noise': rng.uniform(0, 1, (BATCH, 3, IMAGE, IMAGE)),
+}
+real, latents, epsilon, noise = (torch.tensor(results[k]) for k in results)
+
+
+class Network:
+    """Weights by (name as in CNTK's layers, shape): no two of one network share both."""
+
+    def __init__(self, name):
+        self.name, self.weights = name, {}
+
+    def weight(self, name, shape, mean=0.0):
+        key = '%s %s %s' % (self.name, name, 'x'.join(map(str, shape)))
+        if key not in results:
+            results[key] = rng.normal(mean, 0.2, shape)
+        if key not in self.weights:
+            self.weights[key] = torch.tensor(results[key], requires_grad=True)
+        return self.weights[key]
+
+    def normalized(self, x, how):
+        maps = x.shape[1]
+        if how == 'batch':
+            gain, bias = self.weight('scale', (maps,), 1), self.weight('bias', (maps,))
+            return F.batch_norm(x, None, None, gain, bias, training=True, eps=1e-5)
+        gain, bias = self.weight('gain', (maps, 1, 1), 1), self.weight('bias', (maps, 1, 1))
+        return F.group_norm(x, 1, gain.flatten(), bias.flatten(), eps=1e-5)
+
+
+class Generator(Network):
+    def __call__(self, z):
+        maps = WIDTH * IMAGE // 8
+        h = F.conv_transpose2d(z[:, :, None, None], self.weight('W', (LATENT, maps, 4, 4)))
+        while maps > WIDTH:
+            h = F.relu(self.normalized(h, 'batch'))
+            maps //= 2
+            h = self.double(h, self.weight('W', (2 * maps, maps, 5, 5)))
+        h = F.relu(self.normalized(h, 'batch'))
+        return torch.tanh(self.double(h, self.weight('W', (WIDTH, 3, 5, 5)))
+                          + self.weight('b', (3, 1, 1)))
+
+    def double(self, h, w):
+        # CNTK pads 2 on the lower side and 1 on the upper when 5 × 5 halves an even size.
+        return F.conv_transpose2d(h, w, stride=2, padding=2, output_padding=1)
+
+
+class Critic(Network):
+    def __init__(self, name, normalization):
+        super().__init__(name)
+        self.normalization = normalization
+
+    def __call__(self, x):
+        maps, channels = WIDTH, 3
+        while maps <= WIDTH * IMAGE // 8:
+            w, b = self.weight('W', (maps, channels, 3, 3)), self.weight('b', (maps, 1, 1))
+            x = F.conv2d(F.pad(x, (1, 0, 1, 0)), w, b.flatten(), stride=2)
+            if channels != 3:
+                x = self.normalized(x, self.normalization)
+            x = F.leaky_relu(x, 0.2)
+            channels, maps = maps, maps * 2
+        w, b = self.weight('W', (1, channels, 4, 4)), self.weight('b', (1, 1, 1))
+        return F.conv2d(x, w, b.flatten()).reshape(-1)
+
+
+def penalty(critic, x):
+    x = x.detach().requires_grad_()
+    slope, = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def cross_entropy(scores, label):
+    return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, label))
+
+
+def adam(weights, gradients, rate, beta1, beta2):
+    """The first update; ε̂ form, Kingma and Ba, end of section 2."""
+    for w, g in zip(weights, gradients):
+        m, v = (1 - beta1) * g, (1 - beta2) * g * g
+        w.data -= rate * np.sqrt(1 - beta2) / (1 - beta1) * m / (v.sqrt() + 1e-8)
+
+
+def rmsprop(weights, gradients):
+    for w, g in zip(weights, gradients):
+        w.grad = g
+    torch.optim.RMSprop(weights, lr=5e-5).step()
+
+
+for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'),
+                                 ('minimax', 'batch'), ('dragan', 'layer')):
+    generator, critic = Generator('generator'), Critic('critic ' + normalization, normalization)
+    is_gan = objective in ('gan', 'minimax', 'dragan')
+
+    fake = generator(latents[0]).detach()
+    loss = (cross_entropy(critic(real), 1.) + cross_entropy(critic(fake), 0.) if is_gan
+            else critic(fake).mean() - critic(real).mean())
+    if objective == 'wgan-gp':
+        loss = loss + 10 * penalty(critic, epsilon * real + (1 - epsilon) * fake)
+    if objective == 'dragan':
+        deviation = real.std(unbiased=False)
+        loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise)
+
+    def update(network, loss):
+        weights = list(network.weights.values())
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients)]
+        if objective == 'wgan':
+            rmsprop(weights, gradients)
+        elif is_gan:
+            adam(weights, gradients, 2e-4, 0.5, 0.999)
+        else:
+            adam(weights, gradients, 1e-4, 0.0, 0.9)
+
+    update(critic, loss)
+    if objective == 'wgan':
+        for w in critic.weights.values():
+            w.data.clamp_(-0.01, 0.01)
+    results[objective + ' critic_loss'] = loss.detach().numpy()
+
+    scores = critic(generator(latents[1]))
+    loss = (-scores.mean() if not is_gan else -cross_entropy(scores, 0.)
+            if objective == 'minimax' else cross_entropy(scores, 1.))
+    update(generator, loss)
+    results[objective + ' generator_loss'] = loss.detach().numpy()
+    for network in (critic, generator):
+        for key, w in network.weights.items():
+            results['%s after %s' % (objective, key)] = w.detach().numpy()
+
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'family.npz')
+np.savez_compressed(path, **results)
+print('wrote %s, %d bytes' % (path, os.path.getsize(path)))

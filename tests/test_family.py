@@ -1,0 +1,134 @@
+"""The objectives beside WGAN-GP, as a user trains with them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from quiet_cntk import C
+import models
+import objectives
+from test_training import SMALL, assert_same_run, losses
+from wgan_training import (NORMALIZATION, SETTINGS, build_objective, parser, set_defaults,
+                           trainer)
+
+COLUMNS = {
+    'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],
+    'wgan': ['wasserstein'],
+    'gan': ['D_real', 'D_fake'],
+    'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
+}
+
+
+def family():
+    with np.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'family.npz'),
+                 allow_pickle=False) as saved:
+        return dict(saved)
+
+
+def key(network, parameter):
+    return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
+
+
+@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan'])
+def test_one_update_of_each_network_equals_pytorch(objective):
+    """Critic, then generator, as the training loop does it; all weights of both, in float64."""
+    r = family()
+    name = 'gan' if objective == 'minimax' else objective
+    arguments = {'wgan-gp': ['--beta2', '0.9'], 'minimax': ['--minimax']}.get(objective, [])
+    options = parser().parse_args(['--objective', name, '--batch-size', '4'] + arguments)
+    set_defaults(options)
+    with C.default_options(dtype=np.float64):
+        networks = {'generator': models.generator(32, 5, 2),
+                    'critic': models.critic(32, 2, normalization=NORMALIZATION[name])}
+        generator, critic = networks['generator'], networks['critic']
+        keys = {'generator': 'generator', 'critic': 'critic ' + NORMALIZATION[name]}
+        for which, network in networks.items():
+            for p in network.parameters:
+                p.value = r[key(keys[which], p)]
+        real, fake = C.input_variable((3, 32, 32)), C.input_variable((3, 32, 32))
+        made = build_objective(options, generator, critic, real, fake)
+        trainers = {which: trainer(loss, [], networks[which], which, options, []) for which, loss in
+                    (('critic', made.critic_loss), ('generator', made.generator_loss))}
+
+    draws = {'epsilon': r['epsilon'], 'delta': 0.5 * r['real'].std() * r['noise']}
+    feed = {variable: draws[variable.name] for variable in made.draws}
+    feed.update({real: r['real'], fake: models.generate_in_training(generator, r['latents'][0])})
+    trainers['critic'].train_minibatch(feed)
+    trainers['generator'].train_minibatch({generator.arguments[0]: r['latents'][1]})
+
+    for which, network in networks.items():
+        assert trainers[which].previous_minibatch_loss_average == pytest.approx(
+            float(r['%s %s_loss' % (objective, which)]), rel=1e-7)
+        for p in network.parameters:                # a step is about as long as the learning rate
+            after = r['%s after %s' % (objective, key(keys[which], p))]
+            assert np.abs(p.value - after).max() < 1e-5 * options.learning_rate, key(which, p)
+
+
+def test_dragan_draws_half_a_deviation():
+    """δ lies between 0 and half of the minibatch's standard deviation, evenly."""
+    x, z = C.input_variable((3, 32, 32)), C.input_variable(5)
+    made = objectives.dragan(models.generator(32, 5, 2), models.critic(32, 2), z, x, x)
+    rng = np.random.RandomState(0)
+    pictures = rng.uniform(-1, 1, (16, 3, 32, 32)).astype(np.float32)
+    drawn = {variable.name: draw(rng, pictures) for variable, draw in made.draws.items()}
+    half = pictures.std() / 2
+    assert drawn['delta'].shape == pictures.shape and drawn['epsilon'].shape == (16, 1, 1, 1)
+    assert 0 <= drawn['delta'].min() and 0.999 * half < drawn['delta'].max() <= half
+    assert drawn['delta'].mean() == pytest.approx(half / 2, rel=0.02)
+    assert drawn['delta'].dtype == drawn['epsilon'].dtype == np.float32
+
+
+def size(*extra):
+    """SMALL without --n-critic: that follows the objective."""
+    return SMALL[:SMALL.index('--n-critic')] + list(extra)
+
+
+@pytest.mark.parametrize('objective', list(SETTINGS))
+def test_run_and_resume(script, pictures, tmp_path, objective):
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    start = ['--data', pictures, '--objective', objective] + size()
+    for run, iterations in ((whole, 6), (parts, 3)):
+        result = script('wgan_training.py', '--out', run, '--iterations', iterations, *start)
+        assert result.code == 0, result.err
+    assert script('wgan_training.py', '--out', parts, '--iterations', 6, '--resume').code == 0
+    assert_same_run(whole, parts)
+
+    table = losses(whole)
+    assert list(table) == ['step', 'G_loss', 'C_loss'] + COLUMNS[objective] + ['seconds']
+    assert np.isfinite(table.values).all() and (whole / 'losses.png').stat().st_size > 5000
+    settings = json.loads((whole / 'config.json').read_text())['settings']
+    assert settings['objective'] == objective
+    for name, value in SETTINGS[objective].items():
+        assert settings[name] == value or name == 'beta2'
+    if objective == 'wgan':
+        critic = C.Function.load(str(whole / 'wgan_critic.model'))
+        assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
+
+
+def test_what_is_set_wins(script, pictures, tmp_path):
+    assert script('wgan_training.py', '--data', pictures, '--out', 'run', '--iterations', 2,
+                  '--objective', 'gan', '--minimax', '--learning-rate', 0.001, '--n-critic', 2,
+                  *size()).code == 0
+    settings = json.loads((tmp_path / 'run' / 'config.json').read_text())['settings']
+    assert (settings['minimax'], settings['learning_rate'], settings['n_critic'],
+            settings['beta1'], settings['penalty_weight']) == (True, 0.001, 2, 0.5, None)
+    assert (losses(tmp_path / 'run')['G_loss'] < 0).all()           # log(1 − D) is
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--objective', 'lsgan'], ['lsgan', 'wgan-gp', 'dragan']),
+    (['--objective', 'wgan', '--penalty-weight', 10], ['--penalty-weight', 'wgan', '--clip']),
+    (['--objective', 'wgan', '--beta1', 0.5], ['--beta1', 'wgan']),
+    (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),
+    (['--objective', 'wgan', '--clip', -0.01], ['--clip', 'above 0']),
+    (['--clip', 0.01], ['--clip', 'wgan-gp', '--penalty-weight']),
+    (['--minimax'], ['--minimax', 'wgan-gp']),
+    (['--objective', 'gan', '--penalty-weight', 1], ['--penalty-weight', 'gan', '--minimax']),
+])
+def test_bad_input(script, pictures, tmp_path, arguments, said):
+    sentence = script('wgan_training.py', '--data', pictures, '--out', 'run', *arguments).sentence
+    for words in said:
+        assert words in sentence
+    assert not (tmp_path / 'run').exists()
