@@ -79,14 +79,18 @@ def read_picture(path, size):
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    picture = picture[top:top + side, left:left + side]
-    if side != size:
-        # Linear, as the article resizes; but linear interpolation looks at four neighbours only,
-        # and would skip pixels when it shrinks by more than two.
-        shrink_far = side > 2 * size
-        picture = cv2.resize(picture, (size, size), interpolation=(
-            cv2.INTER_AREA if shrink_far else cv2.INTER_LINEAR))
-    return picture
+    return resize_square(picture[top:top + side, left:left + side], size)
+
+
+def resize_square(picture, size):
+    """(S, S, 3) → (size, size, 3), uint8."""
+    side = len(picture)
+    if side == size:
+        return picture
+    # Linear, as the article resizes; but linear interpolation looks at four neighbours only, and
+    # would skip pixels when it shrinks by more than two.
+    return cv2.resize(picture, (size, size), interpolation=(
+        cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR))
 
 
 class Faces:

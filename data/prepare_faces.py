@@ -1,0 +1,246 @@
+"""Cut faces out of photographs: a data set for wgan_training.py.
+
+    python data/prepare_faces.py photographs --out data/faces --size 64
+
+Finds faces with OpenCV's Haar cascade (Viola and Jones 2001, 'Rapid Object Detection using a
+Boosted Cascade of Simple Features'), leaves out what is no face and near-duplicates, and writes
+single pictures and map.txt into --out, and contact sheets to look through beside it.
+"""
+
+import multiprocessing
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from command_line import Parser, Progress, UserError, number, run       # noqa: E402
+
+import cv2                                                              # noqa: E402
+import numpy as np                                                      # noqa: E402
+
+from faces import (decode_picture, find_pictures, grid, resize_square,  # noqa: E402
+                   write_picture)
+
+SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
+# A further face in a photograph must have this part of the best one's detection weight × width:
+# collars, ties and medals are found too, but smaller and with less weight.
+SECOND_FACE = 0.4
+# Near-duplicates differ in at most so many of the 64 bits of a perceptual hash and of the 968 of a
+# block mean hash. Of 539 portraits no two are as near; photographs saved again, smaller, are.
+PHASH_BITS, BLOCK_BITS = 8, 40
+SHEET_COLUMNS, SHEET_ROWS, THUMBNAIL = 20, 10, 64
+
+
+class Finder:
+    """Faces in a photograph, RGB, uint8: a list of boxes (left, top, side), best first.
+
+    The cascade finds all faces that look ahead, and other things besides. So a face must be found
+    once more in its own surroundings, by a second cascade that was trained otherwise; boxes that
+    overlap are one face, the one with the larger detection weight × width.
+    """
+
+    def __init__(self, min_face):
+        self.min_face = min_face
+        self.first, self.second = (cv2.CascadeClassifier(os.path.join(
+            cv2.data.haarcascades, 'haarcascade_frontalface_%s.xml' % name))
+            for name in ('default', 'alt2'))
+
+    def __call__(self, photograph):
+        grey = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
+        boxes, _, weights = self.first.detectMultiScale3(
+            grey, SCALE_FACTOR, NEIGHBOURS, minSize=(self.min_face,) * 2, outputRejectLevels=True)
+        found = sorted(((float(weight) * int(side), int(left), int(top), int(side))
+                        for (left, top, side, _), weight in zip(boxes, np.ravel(weights))),
+                       reverse=True)
+        faces = []
+        for score, *box in found:
+            if (score >= SECOND_FACE * found[0][0] and not any(_overlap(box, f) for f in faces)
+                    and self._confirmed(grey, box)):
+                faces.append(box)
+        return faces
+
+    def _confirmed(self, grey, box):
+        left, top, side = box
+        around = side // 4
+        part = grey[max(0, top - around):top + side + around,
+                    max(0, left - around):left + side + around]
+        return len(self.second.detectMultiScale(part, SCALE_FACTOR, 3,
+                                                minSize=(side // 2,) * 2)) > 0
+
+
+def _overlap(a, b):
+    """Whether two boxes share more than a fifth of the smaller one."""
+    width, height = (min(a[i] + a[2], b[i] + b[2]) - max(a[i], b[i]) for i in (0, 1))
+    return width > 0 and height > 0 and width * height > 0.2 * min(a[2], b[2]) ** 2
+
+
+def cut(photograph, box, margin, size):
+    """The square around a face, RGB, uint8, (size, size, 3); pushed back where it leaves the
+    photograph. margin: what is added on each side, as a part of the face's width.
+    """
+    height, width = photograph.shape[:2]
+    left, top, side = box
+    wanted = min(int(round(side * (1 + 2 * margin))), height, width)
+    x = min(max(left + (side - wanted) // 2, 0), width - wanted)
+    y = min(max(top + (side - wanted) // 2, 0), height - wanted)
+    return resize_square(photograph[y:y + wanted, x:x + wanted], size)
+
+
+class Seen:
+    """Perceptual hashes of pictures; says which earlier one a picture nearly equals."""
+
+    ONES = np.array([bin(i).count('1') for i in range(256)], np.uint16)
+
+    def __init__(self):
+        self.names, self.phashes, self.blocks = [], [], []
+
+    def earlier(self, name, hashes):
+        """The name of an earlier picture that is nearly the same, or None; then it is kept."""
+        phash, block = hashes
+        if self.names:
+            near = np.flatnonzero(self._bits(self.phashes, phash) <= PHASH_BITS)
+            for i in near:
+                if self._bits([self.blocks[i]], block)[0] <= BLOCK_BITS:
+                    return self.names[i]
+        self.names.append(name)
+        self.phashes.append(phash)
+        self.blocks.append(block)
+        return None
+
+    def _bits(self, many, one):
+        return self.ONES[np.bitwise_xor(np.array(many), one)].sum(axis=1)
+
+
+def hashes(picture):
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return [h.compute(bgr)[0] for h in (cv2.img_hash.PHash_create(),
+                                        cv2.img_hash.BlockMeanHash_create(1))]
+
+
+def work_on(path):
+    """In a process of the pool: (path, hashes, [(face, hashes) …]), or (path, None, []) if it
+    can't be read.
+    """
+    photograph = decode_picture(path)
+    if photograph is None:
+        return path, None, []
+    faces = [cut(photograph, box, options.margin, options.size) for box in finder(photograph)]
+    return path, hashes(photograph), [(face, hashes(face)) for face in faces]
+
+
+def start_worker(chosen):
+    global options, finder
+    cv2.setNumThreads(1)                    # the processes are as many as the cores already
+    options, finder = chosen, Finder(chosen.min_face)
+
+
+def prepare(options, folder):
+    """Write the faces into the folder; returns the counts, by what became of the photographs."""
+    paths = find_pictures(options.photos)
+    counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
+                            'duplicate photographs', 'duplicate faces', 'faces'), 0)
+    photographs, known, names = Seen(), Seen(), []
+    progress = Progress('looking for faces', len(paths))
+    with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
+            open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
+        def leave_out(path, why):
+            left_out.write('%s\t%s\n' % (path, why))
+
+        for done, (path, photograph, faces) in enumerate(pool.imap(work_on, paths, 4), 1):
+            progress.show(done, '%d faces' % len(names))
+            if photograph is None:
+                counts['unreadable'] += 1
+                leave_out(path, 'unreadable')
+                continue
+            counts['read'] += 1
+            twin = photographs.earlier(path, photograph)
+            if twin:
+                counts['duplicate photographs'] += 1
+                leave_out(path, 'nearly the same as ' + twin)
+                continue
+            counts['without a face'] += not faces
+            counts['with several faces'] += len(faces) > 1
+            if not faces:
+                leave_out(path, 'no face found')
+            for face, its_hashes in faces:
+                stem = os.path.splitext(os.path.basename(path))[0]
+                name = '%06d_%s.%s' % (len(names), stem, options.format)
+                twin = known.earlier(name, its_hashes)
+                if twin:
+                    counts['duplicate faces'] += 1
+                    leave_out(path, 'face nearly the same as ' + twin)
+                    continue
+                write_picture(os.path.join(folder, name), face)
+                names.append(name)
+    counts['faces'] = len(names)
+    progress.end('%d faces from %d photographs' % (len(names), counts['read']))
+    if not names:
+        raise UserError('no face was found in the %d photographs of %s; faces have to look ahead '
+                        'and be at least %d pixels wide: try a smaller --min-face, or larger '
+                        'photographs' % (counts['read'], options.photos, options.min_face))
+    with open(os.path.join(folder, 'map.txt'), 'w', encoding='utf-8') as lines:
+        lines.writelines(name + '\t0\n' for name in names)
+    return counts, names
+
+
+def write_contact_sheets(faces_folder, names, folder):
+    """All faces, 200 to a sheet, each with its number: to look through and find the wrong ones."""
+    os.makedirs(folder)
+    page = SHEET_COLUMNS * SHEET_ROWS
+    for first in range(0, len(names), page):
+        thumbnails = []
+        for i, name in enumerate(names[first:first + page], first):
+            face = resize_square(decode_picture(os.path.join(faces_folder, name)), THUMBNAIL)
+            cv2.putText(face, str(i), (1, THUMBNAIL - 3), cv2.FONT_HERSHEY_PLAIN, 0.7,
+                        (255, 255, 0), 1, cv2.LINE_AA)
+            thumbnails.append(face)
+        write_picture(os.path.join(folder, 'sheet_%03d.jpg' % (first // page + 1)),
+                      grid(np.stack(thumbnails), SHEET_COLUMNS, border=1))
+
+
+def parse():
+    p = Parser(description='Cut faces out of photographs.', usage='%(prog)s PHOTOS --out FACES '
+               '[options]')
+    p.add_argument('photos', metavar='PHOTOS', help='folder of photographs, searched through, or '
+                   'a map file')
+    p.add_argument('--out', required=True, metavar='FACES', help='folder to write; contact sheets '
+                   'go to FACES-sheets')
+    p.add_argument('--size', type=number(int, 8), default=128, help='width and height of the faces')
+    p.add_argument('--margin', type=number(float, 0, 2), default=0.25, help='what to take around '
+                   'a face on each side, as a part of its width')
+    p.add_argument('--min-face', type=number(int, 20), default=50, help='smallest face to look '
+                   'for, in pixels of the photograph')
+    p.add_argument('--format', choices=('jpg', 'png'), default='jpg', help='of the faces')
+    return p.parse_args()
+
+
+def main():
+    options = parse()
+    source, out = (os.path.realpath(p) for p in (options.photos, options.out))
+    sheets, partial = out + '-sheets', out + '.partial'
+    if os.path.isdir(source) and (out + os.sep).startswith(source + os.sep):
+        raise UserError('--out %s is in the folder of the photographs, and would be searched with '
+                        'it; choose another' % options.out)
+    for path in (out, sheets):
+        if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+            raise UserError('%s exists already; delete it, or choose another --out' % path)
+    shutil.rmtree(partial, ignore_errors=True)      # of an earlier call that was stopped
+    os.makedirs(partial)
+    try:
+        counts, names = prepare(options, partial)
+        write_contact_sheets(partial, names, partial + '/sheets')
+        for path in (out, sheets):
+            if os.path.isdir(path):
+                os.rmdir(path)
+        os.replace(partial + '/sheets', sheets)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for name, count in counts.items():
+        print('%-22s %6d' % (name, count))
+    print('look through %s, delete wrong faces from %s, and train with: wgan_training.py --data %s'
+          % (sheets, options.out, options.out))
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,112 @@
+"""data/prepare_faces.py, on photographs made of drawn faces, which the cascades find too."""
+
+import os
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from faces import Faces, write_picture
+
+sys.path.insert(0, os.path.join(ROOT, 'data'))
+from draw_faces import draw_face                                    # noqa: E402
+import prepare_faces                                                # noqa: E402
+
+FOUND = (2, 3, 5, 11, 13, 15)        # seeds of drawn faces that the cascades take for faces
+
+
+def drawn(seed, size=200):
+    return draw_face(size, np.random.RandomState(seed))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    (folder / 'more').mkdir(parents=True)
+    for seed in FOUND[:3]:
+        write_picture(str(folder / ('face %d.png' % seed)), drawn(seed))
+    two = np.full((260, 520, 3), 190, np.uint8)
+    two[30:230, 20:220], two[30:230, 280:480] = drawn(FOUND[3]), drawn(FOUND[4])
+    write_picture(str(folder / 'more' / 'two.png'), two)
+    smaller = cv2.resize(drawn(FOUND[0]), (160, 160), interpolation=cv2.INTER_AREA)
+    write_picture(str(folder / 'more' / 'twin of 2.jpg'), smaller)
+    noise = np.random.RandomState(0).randint(0, 256, (200, 200, 3)).astype(np.uint8)
+    write_picture(str(folder / 'noise.png'), noise)
+    (folder / 'broken.jpg').write_bytes(b'no picture')
+    return folder
+
+
+def test_faces_out_of_photographs(script, photos, tmp_path):
+    result = script('data/prepare_faces.py', photos, '--out', 'faces', '--size', 48)
+    assert result.code == 0, result.err
+    counts = {line[:22].strip(): int(line[22:]) for line in result.out.splitlines()[1:-1]}
+    assert counts == {'read': 6, 'unreadable': 1, 'without a face': 1, 'with several faces': 1,
+                      'duplicate photographs': 1, 'duplicate faces': 0, 'faces': 5}
+    folder = tmp_path / 'faces'
+    names = sorted(os.listdir(str(folder)))
+    assert names == ['000000_face 2.jpg', '000001_face 3.jpg', '000002_face 5.jpg',
+                     '000003_two.jpg', '000004_two.jpg', 'left_out.tsv', 'map.txt']
+    left_out = dict(line.split('\t') for line in
+                    (folder / 'left_out.tsv').read_text().splitlines())
+    assert {os.path.basename(p): why for p, why in left_out.items()} == {
+        'broken.jpg': 'unreadable', 'noise.png': 'no face found',
+        'twin of 2.jpg': 'nearly the same as %s' % (photos / 'face 2.png')}
+
+    # Ready to train on, as a folder and as a map file; the sheet shows all, and is not among them.
+    for source in (folder, folder / 'map.txt'):
+        faces = Faces(str(source), 48)
+        assert len(faces) == 5 and faces.pictures.shape == (5, 48, 48, 3)
+    assert os.listdir(str(tmp_path / 'faces-sheets')) == ['sheet_001.jpg']
+    assert cv2.imread(str(tmp_path / 'faces-sheets' / 'sheet_001.jpg')).shape == (64, 20 * 65 - 1, 3)
+
+
+def test_where_the_square_lies():
+    """Around the middle of the face with the margin on each side, pushed back at the edges."""
+    photograph = np.zeros((100, 150, 3), np.uint8)
+    photograph[:, :, 0], photograph[:, :, 1] = np.arange(150), np.arange(100)[:, None]
+
+    def corner(box, margin):
+        face = prepare_faces.cut(photograph, box, margin, 10)
+        step = face.astype(int)[1:, 1:] - face[:-1, :-1]        # pixels of the photograph a pixel
+        return face[0, 0, :2].tolist(), step[..., :2].mean()
+
+    (left, top), step = corner((60, 40, 20), 0.5)               # 40 wide, from (50, 30)
+    assert step == pytest.approx(4, abs=0.1) and abs(left - 51.5) <= 1 and abs(top - 31.5) <= 1
+    (left, top), step = corner((120, 5, 20), 0.5)               # would leave at the top and right
+    assert step == pytest.approx(4, abs=0.1) and abs(left - 111.5) <= 1 and abs(top - 1.5) <= 1
+    (left, top), step = corner((60, 40, 60), 1)                 # larger than the photograph
+    assert step == pytest.approx(10, abs=0.1)
+
+
+def test_near_duplicates():
+    """Saved again, smaller and worse: the same. Another face: not."""
+    seen = prepare_faces.Seen()
+    for seed in FOUND:
+        face = drawn(seed, 128)
+        assert seen.earlier(seed, prepare_faces.hashes(face)) is None
+        _, data = cv2.imencode('.jpg', cv2.resize(face, (100, 100)), [cv2.IMWRITE_JPEG_QUALITY, 50])
+        again = cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (128, 128))
+        assert seen.earlier('again', prepare_faces.hashes(again)) == seed
+    assert seen.names == list(FOUND)
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['photos', '--out', 'photos'], ['is in the folder of the photographs']),
+    (['photos', '--out', 'photos/more/faces'], ['is in the folder of the photographs']),
+    (['photos', '--out', 'taken'], ['taken exists already']),
+    (['nowhere', '--out', 'faces'], ['nowhere does not exist']),
+    (['blank', '--out', 'faces'], ['no face', 'blank', '--min-face', '50 pixels']),
+    (['photos', '--out', 'faces', '--size', 0], ['--size', 'at least 8']),
+    (['photos', '--out', 'faces', '--margin', -1], ['--margin']),
+])
+def test_bad_input(script, photos, tmp_path, arguments, said):
+    for name in ('taken', 'blank'):
+        (tmp_path / name).mkdir()
+        write_picture(str(tmp_path / name / 'x.png'), np.zeros((80, 80, 3), np.uint8))
+    sentence = script('data/prepare_faces.py', *arguments).sentence
+    for words in said:
+        assert words in sentence
+    assert not (tmp_path / 'faces').exists() and not (tmp_path / 'faces.partial').exists()
+    assert (tmp_path / 'taken' / 'x.png').exists()
