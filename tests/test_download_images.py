@@ -1,0 +1,198 @@
+"""data/download_images.py against a server on 127.0.0.1 that misbehaves."""
+
+import hashlib
+import os
+import random
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import ROOT
+
+
+def jpeg(seed, suffix='.jpg'):
+    picture = np.random.RandomState(seed).randint(0, 256, (40, 40, 3)).astype(np.uint8)
+    return cv2.imencode(suffix, picture)[1].tobytes()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def answer(self, data, code=200, length=None, kind='image/jpeg', **headers):
+        self.send_response(code)
+        self.send_header('Content-Type', kind)
+        self.send_header('Content-Length', str(len(data) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        asked = self.server.asked
+        asked[self.path] = asked.get(self.path, 0) + 1
+        name, _, number = self.path[1:].partition('/')
+        try:
+            if name == 'good':
+                time.sleep(self.server.pause)
+                self.answer(jpeg(int(number)))
+            elif name == 'png':
+                self.answer(jpeg(0, '.png'))
+            elif name == 'missing':
+                self.answer(b'no', 404)
+            elif name == 'later':                       # 500 at first, then a picture
+                first = asked[self.path] == 1
+                self.answer(b'' if first else jpeg(100), 500 if first else 200)
+            elif name == 'html':
+                self.answer(b'<html><img src="x.jpg"></html>')
+            elif name == 'loop':
+                self.answer(b'', 302, Location=self.path)
+            elif name == 'moved':
+                self.answer(b'', 302, Location='/good/101')
+            elif name == 'cut':                         # announced whole, sent half
+                data = jpeg(102)
+                self.answer(data[:len(data) // 2], length=len(data))
+            elif name == 'halved':                      # half a picture, and says so
+                data = jpeg(103)
+                self.answer(data[:len(data) // 2])
+            elif name == 'slow':
+                self.send_response(200)
+                self.end_headers()
+                while True:
+                    self.wfile.write(b'x')
+                    time.sleep(0.1)
+            elif name == 'endless':
+                self.send_response(200)
+                self.end_headers()
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+        except OSError:                                 # the other side hung up
+            pass
+
+
+class Server(socketserver.ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+@pytest.fixture
+def server():
+    server = Server(('127.0.0.1', 0), Handler)
+    server.asked, server.pause = {}, 0
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.address = 'http://127.0.0.1:%d/' % server.server_port
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def listed(tmp_path, *lines):
+    (tmp_path / 'list.txt').write_text('\n'.join(lines) + '\n')
+    return 'list.txt'
+
+
+def pictures_in(folder):
+    return {name: (folder / name).read_bytes() for name in os.listdir(str(folder))
+            if not name.endswith('.tsv')}
+
+
+def failures(folder):
+    return dict(line.split('\t') for line in (folder / 'failed.tsv').read_text().splitlines())
+
+
+def test_what_comes_and_what_fails(script, server, tmp_path):
+    a = server.address
+    bad = ['missing', 'html', 'loop', 'cut', 'halved', 'slow', 'endless']
+    result = script('data/download_images.py', listed(
+        tmp_path, '# a comment', '', a + 'good/1', a + 'good/2', a + 'good/1', a + 'png',
+        a + 'later', a + 'moved', a + 'good/101', 'www.example.com/x.jpg', 'file:///etc/passwd',
+        *(a + name for name in bad)), '--out', 'out', '--seconds', 4, '--max-size', 1)
+    assert result.code == 0, result.err
+    folder = tmp_path / 'out'
+    expected = [jpeg(1), jpeg(2), jpeg(0, '.png'), jpeg(100), jpeg(101)]
+    found = pictures_in(folder)
+    assert sorted(found.values()) == sorted(expected)
+    for name, data in found.items():
+        assert name.startswith(hashlib.sha256(data).hexdigest()[:24])
+    assert sorted(os.path.splitext(name)[1] for name in found) == ['.jpg'] * 4 + ['.png']
+
+    why = failures(folder)
+    assert set(why) == {a + name for name in bad} | {'www.example.com/x.jpg', 'file:///etc/passwd'}
+    for name, words in (('missing', 'answer 404'), ('html', 'no whole picture'),
+                        ('loop', 'infinite loop'), ('cut', 'cut off'),
+                        ('halved', 'no whole picture'), ('slow', 'not finished after 4 seconds'),
+                        ('endless', 'larger than 1 MB')):
+        assert words in why[a + name]
+    assert 'no http or https' in why['file:///etc/passwd']
+    assert server.asked['/later'] == 2 and server.asked['/missing'] == 1
+    assert server.asked['/cut'] > 1
+    assert '15 addresses: 5 pictures' in result.out and '9 addresses failed' in result.out
+
+    # Once more: nothing that is there is fetched again, what failed is tried again.
+    before = dict(server.asked)
+    assert script('data/download_images.py', 'list.txt', '--out', 'out', '--seconds', 1,
+                  '--max-size', 1).code == 0
+    assert server.asked['/good/1'] == before['/good/1']
+    assert server.asked['/missing'] == before['/missing'] + 1
+    assert pictures_in(folder) == found
+
+
+def test_killed_twenty_times(server, tmp_path):
+    """SIGKILL at random moments; in the end every good picture is there once, whole."""
+    server.pause = 0.05
+    count, rng, folder = 60, random.Random(0), tmp_path / 'out'
+    command = [sys.executable, os.path.join(ROOT, 'data', 'download_images.py'),
+               listed(tmp_path, *('%sgood/%d' % (server.address, i) for i in range(count))),
+               '--out', 'out', '--parallel', '2']
+    kills = 0
+    while kills < 20:
+        process = subprocess.Popen(command, cwd=str(tmp_path), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        while not server.asked and process.poll() is None:
+            time.sleep(0.01)                            # the first has begun to fetch
+        time.sleep(rng.uniform(0, 0.35) + (0.25 if kills else 0))
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.returncode == 0 and kills < 20:      # done too early: lose some, and go on
+            for name in list(pictures_in(folder))[::2]:
+                os.remove(str(folder / name))
+    subprocess.check_call(command, cwd=str(tmp_path))
+    assert sorted(pictures_in(folder).values()) == sorted(jpeg(i) for i in range(count))
+    assert (folder / 'failed.tsv').read_text() == ''
+
+
+def test_ctrl_c(server, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, 'data', 'download_images.py'),
+         listed(tmp_path, *('%sslow/%d' % (server.address, i) for i in range(9))), '--out', 'out'],
+        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while len(server.asked) < 4:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and b'Traceback' not in said
+    assert pictures_in(tmp_path / 'out') == {}
+
+
+@pytest.mark.parametrize('lines, arguments, said', [
+    (['# nothing'], [], ['list.txt holds no http or https address']),
+    (['file:///etc/passwd', 'x.jpg'], [], ['list.txt holds no http or https address']),
+    (['http://127.0.0.1/'], ['--parallel', 0], ['--parallel']),
+    (['http://127.0.0.1/'], ['--seconds', 0], ['--seconds', 'above 0']),
+    (None, [], ['list.txt', 'No such file']),
+])
+def test_bad_input(script, tmp_path, lines, arguments, said):
+    if lines:
+        listed(tmp_path, *lines)
+    sentence = script('data/download_images.py', 'list.txt', '--out', 'out', *arguments).sentence
+    for words in said:
+        assert words in sentence
