@@ -1,6 +1,8 @@
 # make demo    set up, draw faces, train on them: about ten minutes on two cores
 # make test    set up, run the tests
 # make train   set up, train with the article's settings:  make train DATA=photographs
+# make compare set up, train four objectives on the same pictures, put them side by side:
+#              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
 # make setup   set up only; DEVICE=cpu or gpu, PYTHON=path of a Python 3.6
 # make clean   delete the environment and the drawn faces; runs/ is left alone
 
@@ -9,7 +11,7 @@ OUT ?= runs/wgan
 ARGS ?=
 PY = .venv/bin/python
 
-.PHONY: demo test train setup clean
+.PHONY: demo test train compare setup clean
 
 demo: runs/demo/faces.png
 	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train anew."
@@ -32,6 +34,9 @@ test: setup
 
 train: setup
 	@$(PY) wgan_training.py --data "$(DATA)" --out "$(OUT)" $(ARGS)
+
+compare: setup $(if $(filter data/drawn,$(DATA)),data/drawn/face_001999.png)
+	@$(PY) bench/compare_objectives.py --data "$(DATA)" $(ARGS)
 
 setup:
 	@DEVICE=$(DEVICE) ./setup.sh

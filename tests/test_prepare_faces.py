@@ -59,7 +59,8 @@ def test_faces_out_of_photographs(script, photos, tmp_path):
         faces = Faces(str(source), 48)
         assert len(faces) == 5 and faces.pictures.shape == (5, 48, 48, 3)
     assert os.listdir(str(tmp_path / 'faces-sheets')) == ['sheet_001.jpg']
-    assert cv2.imread(str(tmp_path / 'faces-sheets' / 'sheet_001.jpg')).shape == (64, 20 * 65 - 1, 3)
+    sheet = cv2.imread(str(tmp_path / 'faces-sheets' / 'sheet_001.jpg'))
+    assert sheet.shape == (64, 20 * 65 - 1, 3)
 
 
 def test_where_the_square_lies():

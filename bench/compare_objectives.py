@@ -1,0 +1,134 @@
+"""The four objectives side by side: the same pictures, seed, networks' width and iterations.
+
+    .venv/bin/python bench/compare_objectives.py --data data/faces --inception inception.onnx
+
+Trains what is not yet trained (it can be stopped and called again), then writes comparison.png, a
+row of faces and of loss curves for each objective, and comparison.csv: Frechet distance and
+Inception Score, if a network is given; the critic's slope; seconds an iteration.
+"""
+
+import os
+import subprocess
+import sys
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
+sys.path.insert(0, ROOT)
+from command_line import Parser, UserError, number, run     # noqa: E402
+from quiet_cntk import C, select_device                     # noqa: E402
+
+import matplotlib                                           # noqa: E402
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt                             # noqa: E402
+import numpy as np                                          # noqa: E402
+import pandas as pd                                         # noqa: E402
+
+import checkpoint                                           # noqa: E402
+import models                                               # noqa: E402
+from faces import Faces, grid, to_network, to_pictures      # noqa: E402
+from image_network import add_network_options, open_network  # noqa: E402
+from inception_score import Generated, distances, measure   # noqa: E402
+from training_scores import SPLITS, TrainingPictures        # noqa: E402
+from wgan_generate import load_generator                    # noqa: E402
+from wgan_training import SETTINGS                          # noqa: E402
+
+COLUMNS, ROWS = 12, 3                           # faces shown of each objective
+SLOPES = 64                                     # pictures to measure the critic's slope at
+
+
+def train(objective, folder, options):
+    found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
+    if found and found[1] >= options.iterations:
+        return
+    how = ['--resume'] if found else ['--overwrite']
+    # Without the moving average: a short run would show more of how it began than of its end.
+    code = subprocess.call([
+        sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--objective', objective,
+        '--data', options.data, '--out', folder, '--iterations', str(options.iterations),
+        '--image-size', str(options.image_size), '--width', str(options.width), '--ema', '0',
+        '--sample-every', '250'] + how)
+    if code:
+        raise UserError('the training for %s ended with code %d' % (objective, code))
+
+
+def slope(critic_file, generator, faces):
+    """Mean and deviation of ‖∇C(x̂)‖ between real and generated pictures, one ε each.
+
+    In CNTK's evaluation mode: batch normalisation takes its running statistics.
+    """
+    rng, count = np.random.RandomState(0), min(SLOPES, len(faces))
+    latents = rng.standard_normal((count, generator.arguments[0].shape[0])).astype(np.float32)
+    fake = models.generate(generator, latents, 16)
+    real = to_network(np.stack([faces[i] for i in rng.permutation(len(faces))[:count]]))
+    epsilon = rng.uniform(0, 1, (count, 1, 1, 1)).astype(np.float32)
+    image = C.input_variable(real.shape[1:], needs_gradient=True)
+    found = C.Function.load(critic_file)(image).grad({image: epsilon * real + (1 - epsilon) * fake})
+    norms = np.sqrt(np.square(found).sum(axis=(1, 2, 3)))
+    return norms.mean(), norms.std()
+
+
+def draw(rows, path):
+    """rows: (objective, picture of faces, losses)."""
+    figure, axes = plt.subplots(len(rows), 2, figsize=(14, 2.7 * len(rows)),
+                                gridspec_kw={'width_ratios': [2.4, 1]})
+    for (objective, faces, losses), (left, right) in zip(rows, axes):
+        left.imshow(faces)
+        left.set_title(objective, loc='left')
+        left.axis('off')
+        for column, label in (('C_loss', 'critic loss'), ('G_loss', 'generator loss')):
+            curve = losses[column].ewm(alpha=0.1).mean()
+            right.plot(losses['step'], curve, linewidth=0.9, label=label)
+        right.grid(alpha=0.3)
+        right.legend(fontsize=8)
+    axes[-1][1].set_xlabel('iteration')
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def main():
+    parser = Parser(description='Train and compare the four objectives.')
+    parser.add_argument('--data', default='data/drawn', help='folder of pictures, or map file')
+    parser.add_argument('--out', default='runs/compare', help='folder for the four runs')
+    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+                        help='width and height of the pictures')
+    parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')
+    parser.add_argument('--iterations', type=number(int, 1), default=1500, help='of each')
+    parser.add_argument('--count', type=number(int, 10), default=2000, help='pictures to score')
+    add_network_options(parser, required=False)
+    options = parser.parse_args()
+
+    device = select_device('auto')
+    network = open_network(options, device) if options.inception else None
+    for objective in SETTINGS:
+        train(objective, os.path.join(options.out, objective), options)
+
+    faces = Faces(options.data, options.image_size)
+    real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
+            if network else None)
+    shown, table = [], []
+    for objective in SETTINGS:
+        folder = os.path.join(options.out, objective)
+        generator = load_generator(os.path.join(folder, 'wgan_generator.model'))
+        losses = pd.read_csv(os.path.join(folder, 'wgan.csv'))
+        mean, deviation = slope(os.path.join(folder, 'wgan_critic.model'), generator, faces)
+        row = {'objective': objective, 'slope': mean, 'slope_std': deviation,
+               'seconds': losses['seconds'].median()}
+        if network:
+            found = measure(Generated(objective, generator, options.count, 0), network, SPLITS, 0,
+                            32)
+            row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
+                       inception_score_std=found['inception_score_std'])
+        table.append(row)
+        latents = np.random.RandomState(1).standard_normal(
+            (COLUMNS * ROWS, generator.arguments[0].shape[0])).astype(np.float32)
+        pictures = to_pictures(models.generate(generator, latents, 16))
+        shown.append((objective, grid(pictures, COLUMNS, border=1), losses))
+    draw(shown, os.path.join(options.out, 'comparison.png'))
+    table = pd.DataFrame(table)
+    table.to_csv(os.path.join(options.out, 'comparison.csv'), index=False)
+    print(table.to_string(index=False, float_format='%.4g'))
+    print('wrote %s' % os.path.join(options.out, 'comparison.png'))
+
+
+if __name__ == '__main__':
+    run(main)
