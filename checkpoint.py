@@ -1,51 +1,127 @@
-"""The whole state of a run, saved so that a stopped run goes on exactly.
+"""The whole state of a run, saved so that it can't be lost and a stopped run goes on exactly.
 
 A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
-statistics, optimiser state) and `state.npz` (arrays only: random state, position in the data). It
-is written under another name and renamed when it is whole.
+statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data, moving
+average; one for each process) and `manifest.json` (settings, versions, a checksum of each file). It
+is written under another name, synced to the disk, and renamed when it is whole.
 """
 
+import hashlib
+import json
 import os
 import shutil
 
 import numpy as np
 
+import processes
+from command_line import UserError
 from quiet_cntk import quiet
 
 KEEP = 2
 
 
-def save(folder, step, trainers, state):
-    """Write folder/step_…, then delete all but the newest KEEP.
+def save(folder, step, trainers, state, about, best=None):
+    """Write folder/step_…, then delete all but the newest KEEP and that of the step `best`.
 
-    trainers: dict of name → cntk.Trainer. state: dict of name → array or number.
+    trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: what can
+    be written as JSON. All processes call it together, each with its own state.
+    Raises OSError or UserError if it can't be written; what was there before is left alone then.
     """
     path = os.path.join(folder, 'step_%08d' % step)
     partial = path + '.partial'
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(partial)
+    if processes.RANK == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.makedirs(partial)
+    processes.wait_for_all()
     for name, trainer in trainers.items():
-        trainer.save_checkpoint(os.path.join(partial, name))
-    np.savez(os.path.join(partial, 'state.npz'), **state)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)
-    for old in _steps(folder)[:-KEEP]:
-        shutil.rmtree(os.path.join(folder, 'step_%08d' % old))
+        try:
+            trainer.save_checkpoint(os.path.join(partial, name))    # the first process writes
+        except RuntimeError as error:
+            raise UserError('CNTK could not write the checkpoint %s (%s); what was saved before is '
+                            'whole; make space and go on with --resume'
+                            % (partial, str(error).split('\n')[0]))
+    np.savez(os.path.join(partial, 'state_%d.npz' % processes.RANK), **state)
+    processes.wait_for_all()
+    if processes.RANK == 0:
+        _write_manifest(partial, step, about)
+        shutil.rmtree(path, ignore_errors=True)                     # of a damaged one, if any
+        os.replace(partial, path)
+        sync(folder)
+        for old in _steps(folder)[:-KEEP]:
+            if old != best:
+                _remove(os.path.join(folder, 'step_%08d' % old))
+    processes.wait_for_all()
 
 
-def latest(folder):
-    """(path, step) of the newest checkpoint in the folder, or None."""
-    steps = _steps(folder)
-    return (os.path.join(folder, 'step_%08d' % steps[-1]), steps[-1]) if steps else None
+def latest(folder, say=lambda sentence: None):
+    """(path, step) of the newest checkpoint in the folder that is whole, or None.
+
+    say: is told of each newer one that is damaged, and how.
+    """
+    for step in reversed(_steps(folder)):
+        path = os.path.join(folder, 'step_%08d' % step)
+        damage = _damage(path)
+        if damage is None:
+            return path, step
+        say('the checkpoint %s is damaged: %s; going on from the one before' % (path, damage))
+    return None
 
 
 def restore(path, trainers):
-    """Bring the trainers to the state saved at path; return the state dict."""
+    """Bring the trainers to the state saved at path; return the state dict of this process."""
     for name, trainer in trainers.items():
         with quiet():
             trainer.restore_from_checkpoint(os.path.join(path, name))
-    with np.load(os.path.join(path, 'state.npz'), allow_pickle=False) as saved:
+    with np.load(os.path.join(path, 'state_%d.npz' % processes.RANK), allow_pickle=False) as saved:
         return dict(saved)
+
+
+def sync(path):
+    """Have a file or folder written to the disk itself; Windows can't do it for folders."""
+    if os.name == 'nt' and os.path.isdir(path):
+        return
+    handle = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_manifest(folder, step, about):
+    digests = {name: _sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+    with open(os.path.join(folder, 'manifest.json'), 'w') as file:
+        json.dump(dict(about, step=step, sha256=digests), file, indent=2, sort_keys=True)
+    for name in list(digests) + ['manifest.json', '']:
+        sync(os.path.join(folder, name))
+
+
+def _damage(path):
+    """What is wrong with a checkpoint; None if nothing is."""
+    try:
+        with open(os.path.join(path, 'manifest.json')) as file:
+            digests = json.load(file)['sha256']
+        for name, digest in digests.items():
+            if _sha256(os.path.join(path, name)) != digest:
+                return '%s is not what was written' % name
+    except FileNotFoundError as error:
+        return '%s is missing' % os.path.basename(error.filename)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 'manifest.json is not what was written'
+    return None
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _remove(path):
+    """First rename: a checkpoint that is half deleted must not look like one."""
+    os.replace(path, path + '.partial')
+    shutil.rmtree(path + '.partial')
 
 
 def _steps(folder):

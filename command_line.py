@@ -11,6 +11,8 @@ PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas'
             'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',
             'cntk': 'cntk or cntk-gpu'}
 
+RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))       # under mpiexec; the first one speaks
+
 
 class UserError(Exception):
     """Something that the user can put right; the text says what and how."""
@@ -27,6 +29,8 @@ def run(main):
                     else str(error))
     except KeyboardInterrupt:
         sys.exit(130)                   # what shells expect after Ctrl-C
+    if RANK > 0:                        # of several processes: most errors are the same in all,
+        time.sleep(2)                   # and when the first has said it, mpiexec ends the others
     print('error: ' + sentence, file=sys.stderr)
     sys.exit(2)
 
@@ -100,7 +104,7 @@ class Progress:
     def show(self, done, text=''):
         """done: how many are. text: what else to say of the state."""
         now = time.time()
-        if now - self.shown < (0.2 if self.terminal else 10) and done < self.total:
+        if RANK > 0 or now - self.shown < (0.2 if self.terminal else 10) and done < self.total:
             return
         self.shown = now
         rate = (done - self.first) / max(now - self.start, 1e-9)
@@ -113,7 +117,8 @@ class Progress:
     def end(self, text):
         """Leave the progress line and say how it ended."""
         took = _clock(time.time() - self.start)
-        print('%s%s (%s)' % ('\r\033[K' if self.terminal else '', text, took), flush=True)
+        if RANK == 0:
+            print('%s%s (%s)' % ('\r\033[K' if self.terminal else '', text, took), flush=True)
 
 
 def _rate(rate):

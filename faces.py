@@ -99,12 +99,13 @@ class Faces:
     They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
     else each time they are asked for. A picture that can't be read is named once on stderr,
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
+    part: (i, n) takes the i-th of n parts of the set.
     Raises UserError as `find_pictures` does, and if no picture at all can be read.
     """
 
-    def __init__(self, source, size, memory_limit=MEMORY_LIMIT):
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1)):
         self.source, self.size, self.unreadable = source, size, set()
-        self.paths = find_pictures(source)
+        self.paths = find_pictures(source)[part[0]::part[1]]
         self.pictures = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()

@@ -4,6 +4,7 @@ import os
 
 import pandas as pd
 
+from faces import Faces
 from image_network import open_network
 from inception_score import Generated, distances, made_with, measure, warn_of_few
 
@@ -33,8 +34,9 @@ class TrainingScores:
     Raises UserError as ImageNetwork does.
     """
 
-    def __init__(self, faces, options, device, csv):
+    def __init__(self, options, device, csv):
         self.options, self.csv = options, csv
+        faces = Faces(options.data, options.image_size, memory_limit=0)     # only those needed
         self.network = open_network(options, device)
         self.reference = self._measure(TrainingPictures(faces, options.score_count))
         warn_of_few(self.reference, {'count': options.score_count, 'mean': self.reference['mean']})
@@ -50,10 +52,18 @@ class TrainingScores:
         if not os.path.exists(self.csv):
             with open(self.csv, 'w') as file:
                 file.write(','.join(COLUMNS) + '\n')
-        before = pd.read_csv(self.csv)['fid']
+        best = self.best_step
         with open(self.csv, 'a') as file:
             file.write(','.join('%.9g' % found[name] for name in COLUMNS) + '\n')
-        return bool(before.empty or found['fid'] < before.min())
+        return self.best_step != best
+
+    @property
+    def best_step(self):
+        """The step with the lowest FID so far, or None."""
+        if not os.path.exists(self.csv):
+            return None
+        table = pd.read_csv(self.csv)
+        return None if table.empty else int(table['step'][table['fid'].idxmin()])
 
     def described(self):
         """What the scores were made with, for config.json."""

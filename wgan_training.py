@@ -7,69 +7,58 @@ trained for is one of objectives.py. Everything a run makes goes into its folder
 picture grids, checkpoints, the two networks.
 """
 
-import json
 import os
-import platform
-import shutil
 import signal
 import sys
 import time
 
-from command_line import Parser, Progress, UserError, number, run
+from command_line import Progress, UserError, run
 from quiet_cntk import C, quiet, select_device
 
-import cv2
 import numpy as np
 
 import checkpoint
 import models
+import processes
 from animation import animate_samples, find_grids
 from faces import Batches, Faces, grid, to_pictures, write_picture
-from image_network import add_network_options
 from learners import RmsProp, adam
 from moving_average import MovingAverage
 from objectives import OBJECTIVES
 from plot_losses import plot
+from run_folder import VERSIONS, RunFolder
+from training_options import SETTINGS, read_options
 from training_scores import TrainingScores
 
 GRID = 8                                        # sample grids are GRID × GRID
-# The settings that each objective has, with their defaults: the article's for the first, the WGAN
-# paper's for the second, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
-SETTINGS = {
-    'wgan-gp': dict(n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0),
-    'wgan': dict(n_critic=5, learning_rate=5e-5, clip=0.01),
-    'gan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False),
-    'dragan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
-                   minimax=False),
-}
 # How the critic is normalised: the articles' way, but by sample where its gradient is penalised.
 NORMALIZATION = {'wgan-gp': 'layer', 'wgan': 'batch', 'gan': 'batch', 'dragan': 'layer'}
-# CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
-CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
-# What may differ when a run is resumed; all else decides what the weights become.
-FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_every', 'resume',
-                  'overwrite', 'tensorboard', 'score_every')
-# These may be new when a run is resumed, but not other than its earlier scores had them.
-SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
-           'engine')
 
 
 def train(options):
-    """Run the training that the options describe, from the start or from the last checkpoint."""
+    """Run the training that the options describe, from the start or from the last checkpoint.
+
+    Returns the exit code, if it is not 0. Raises UserError for what the user can put right; what
+    was saved before is whole then.
+    """
+    first = processes.RANK == 0                 # of several processes, the one that writes
     device = select_device(options.device)
     out = RunFolder(options.out)
-    os.makedirs(options.out, exist_ok=True)     # if it can't be written, say so before the work
-    rng = np.random.RandomState(options.seed)
-    faces = Faces(options.data, options.image_size)
-    scores = (TrainingScores(faces, options, device, out.path('scores.csv'))
-              if options.score_every else None)
-    batches = Batches(faces, options.batch_size, rng, options.brightness, options.contrast,
-                      options.saturation, options.mirror)
+    if first:
+        out.lock()
+    rng = np.random.RandomState(
+        options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
+    faces = Faces(options.data, options.image_size, part=(processes.RANK, processes.COUNT))
+    scores = (TrainingScores(options, device, out.path('scores.csv'))
+              if options.score_every and first else None)
+    batches = Batches(faces, options.batch_size // processes.COUNT, rng, options.brightness,
+                      options.contrast, options.saturation, options.mirror)
 
-    # The networks, the losses, and one trainer each.
+    # The networks, the losses, and one trainer each. All processes begin with the same weights.
+    seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator = models.generator(options.image_size, options.latent_size, options.width,
-                                 seed=rng.randint(2 ** 31))
-    critic = models.critic(options.image_size, options.width, seed=rng.randint(2 ** 31),
+                                 seed=seeds.randint(2 ** 31))
+    critic = models.critic(options.image_size, options.width, seed=seeds.randint(2 ** 31),
                            normalization=NORMALIZATION[options.objective])
     latent, image = generator.arguments[0], critic.arguments[0]
     real = C.input_variable(image.shape, name='real')
@@ -83,22 +72,25 @@ def train(options):
     trainers = {'critic': critic_trainer, 'generator': generator_trainer}
     columns = ['step', 'G_loss', 'C_loss', *objective.logged, 'seconds']
 
+    step = 0
     if options.resume:
-        path, step = out.latest_checkpoint()
+        path, step = out.latest_checkpoint(say=lambda s: print('warning: ' + s, file=sys.stderr))
         restore(path, trainers, batches, rng, kept)
-        out.drop_rows_after(step)
-    else:
-        step = 0
+        if first:
+            out.drop_rows_after(step)
+    elif first:
         out.create(columns)
         write_picture(out.path('samples', 'real.png'),
                       grid(to_pictures(batches.next()), columns=GRID))
-    out.write_settings(options, device, faces, scores)
+    if first:
+        out.write_settings(options, device, faces, scores)
+    processes.wait_for_all()
     shown = average.generator if average else generator
     watched = np.random.RandomState(options.seed).standard_normal(
         (GRID * GRID, options.latent_size)).astype(np.float32)
 
     def draw_latents():
-        return rng.standard_normal((options.batch_size, options.latent_size)).astype(np.float32)
+        return rng.standard_normal((batches.batch_size, options.latent_size)).astype(np.float32)
 
     def save_samples():
         pictures = to_pictures(models.generate(shown, watched, options.batch_size))
@@ -108,17 +100,42 @@ def train(options):
             board.add_image('samples', sheet, step, dataformats='HWC')
 
     def save_all():
-        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng, kept))
-        generator.save(out.path('wgan_generator.model'))
-        if average:
-            average.generator.save(out.path('wgan_generator_average.model'))
-        critic.save(out.path('wgan_critic.model'))
-        plot([out.path('wgan.csv')], out.path('losses.png'))
+        check_weights(generator=generator, critic=critic)
+        if first:
+            losses.flush()
+            os.fsync(losses.fileno())
+        checkpoint.save(out.path('checkpoints'), step, trainers, state_of(batches, rng, kept),
+                        about={'settings': vars(options), 'versions': VERSIONS},
+                        best=scores.best_step if scores else None)
+        if first:
+            out.save_network(generator, 'wgan_generator.model')
+            if average:
+                out.save_network(average.generator, 'wgan_generator_average.model')
+            out.save_network(critic, 'wgan_critic.model')
+            plot([out.path('wgan.csv')], out.path('losses.png'))
+
+    def check(numbers, what):
+        """Stop before anything that is no number is saved."""
+        if np.all(np.isfinite(numbers)):
+            return
+        found = checkpoint.latest(out.path('checkpoints'))
+        raise UserError(
+            'iteration %d: %s; nothing of it was saved. %s. Begin anew with a smaller '
+            '--learning-rate, or look into the pictures' % (
+                step, what, 'The last good checkpoint is %s' % found[0] if found else
+                'There was no checkpoint yet'))
+
+    def check_weights(**networks):
+        for name, network in networks.items():
+            for p in list(network.parameters) + list(network.constants):
+                check(p.value, 'a weight of the %s (%s, %s) is no longer a number'
+                      % (name, p.name, ' × '.join(map(str, p.shape)) or 'one number'))
 
     progress = Progress('training', options.iterations, done=step)
-    board = tensorboard(out.path('tensorboard'), step) if options.tensorboard else None
+    board = (tensorboard(out.path('tensorboard'), step) if options.tensorboard and first
+             else None)
     stopped = False
-    with StopSignal() as stop, open(out.path('wgan.csv'), 'a') as losses:
+    with StopSignal() as stop, open(out.path('wgan.csv') if first else os.devnull, 'a') as losses:
         while step < options.iterations and not stopped:
             start = time.time()
 
@@ -139,10 +156,10 @@ def train(options):
             row = [generator_trainer.previous_minibatch_loss_average,
                    critic_trainer.previous_minibatch_loss_average]
             row += [float(np.mean(values[f])) for f in logged]
+            # Each process has its own; and all stop if one is to.
+            asked_to_stop, *row = processes.mean([float(stop.requested)] + row)
             said = ' '.join('%s %.4g' % pair for pair in zip(columns[1:], row))
-            if not np.all(np.isfinite(row)):
-                raise UserError('iteration %d: a loss is no longer a number (%s); nothing of it '
-                                'was saved; a smaller --learning-rate usually helps' % (step, said))
+            check(row, 'a loss is no longer a number (%s)' % said)
             losses.write(','.join(['%d' % step] + ['%.9g' % value for value in row]
                                   + ['%.3f\n' % (time.time() - start)]))
             losses.flush()
@@ -150,26 +167,29 @@ def train(options):
                 board.add_scalar(name, value, step)
             progress.show(step, said)
 
-            stopped = stop.requested and step < options.iterations
             done = step == options.iterations
-            last = stopped or done
-            if scores and (step % options.score_every == 0 or done):
-                if scores.add(step, shown):
-                    shown.save(out.path('wgan_generator_best.model'))
-                plot([out.path('scores.csv')], out.path('scores.png'))
-            if step % options.sample_every == 0 or last:
+            stopped = asked_to_stop > 0 and not done
+            better = False
+            if options.score_every and (step % options.score_every == 0 or done):
+                better = processes.mean([scores.add(step, shown) if first else 0])[0] > 0
+                if first:
+                    plot([out.path('scores.csv')], out.path('scores.png'))
+                if first and better:
+                    out.save_network(shown, 'wgan_generator_best.model')
+            if first and (step % options.sample_every == 0 or stopped or done):
                 save_samples()
-            if step % options.checkpoint_every == 0 or last:
+            if step % options.checkpoint_every == 0 or stopped or done or better:
                 save_all()
 
     if board:
         board.close()
+    processes.end()
     if stopped:
         progress.end('stopped after iteration %d and saved; go on with: --out %s --resume'
                      % (step, options.out))
-        return 130                                  # what shells expect after Ctrl-C
+        return 128 + (stop.requested or signal.SIGTERM)         # what shells expect
     progress.end('%d iterations in %s' % (step, options.out))
-    if len(find_grids(options.out)) > 1:
+    if first and len(find_grids(options.out)) > 1:
         animate_samples(options.out, out.path('training.gif'))
 
 
@@ -195,7 +215,7 @@ def trainer(loss, logged, network, name, options, kept):
     else:
         learner = adam(network.parameters, options.learning_rate, options.beta1, options.beta2)
     with quiet():                       # CNTK remarks that the other network isn't trained
-        return C.Trainer(C.combine([loss] + logged), (loss, None), [learner])
+        return C.Trainer(C.combine([loss] + logged), (loss, None), [processes.shared(learner)])
 
 
 def state_of(batches, rng, kept):
@@ -227,222 +247,35 @@ def tensorboard(folder, step):
 
 
 class StopSignal:
-    """While entered, the first Ctrl-C only sets `requested`; a second one stops at once."""
+    """While entered, Ctrl-C and SIGTERM only set `requested` to their number; a second Ctrl-C
+    stops at once.
+    """
 
     def __enter__(self):
-        self.requested = False
-        self.previous = signal.signal(signal.SIGINT, self._request)
+        self.requested = 0
+        self.previous = {number: signal.signal(number, self._request)
+                         for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_):
-        signal.signal(signal.SIGINT, self.previous)
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
-    def _request(self, *_):
-        self.requested = True
-        signal.signal(signal.SIGINT, self.previous)
-        print('\nstopping after this iteration …', file=sys.stderr)
-
-
-class RunFolder:
-    """runs/NAME: what stands where in it. Deleting the folder deletes the run."""
-
-    CONTENT = ('config.json', 'wgan.csv', 'samples', 'checkpoints', 'wgan_generator.model',
-               'wgan_generator_average.model', 'wgan_generator_best.model', 'wgan_critic.model',
-               'losses.png', 'scores.csv', 'scores.png', 'training.gif', 'tensorboard')
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
-
-    def holds_a_run(self):
-        return any(os.path.exists(self.path(name)) for name in self.CONTENT)
-
-    def create(self, columns):
-        """Make the folder and an empty CSV; remove what an earlier run left there."""
-        for name in self.CONTENT:
-            path = self.path(name)
-            if os.path.isdir(path):
-                shutil.rmtree(path)
-            elif os.path.exists(path):
-                os.remove(path)
-        os.makedirs(self.path('samples'))
-        os.makedirs(self.path('checkpoints'))
-        with open(self.path('wgan.csv'), 'w') as losses:
-            losses.write(','.join(columns) + '\n')
-
-    def latest_checkpoint(self):
-        found = checkpoint.latest(self.path('checkpoints'))
-        if found is None:
-            raise UserError('--resume: there is no checkpoint in %s; leave --resume out to start '
-                            'a new run' % self.path('checkpoints'))
-        return found
-
-    def drop_rows_after(self, step):
-        """Rows after the checkpoint will be written again, the same."""
-        for name in ('wgan.csv', 'scores.csv'):
-            if not os.path.exists(self.path(name)):
-                continue
-            with open(self.path(name)) as file:
-                head, *rows = file.readlines()
-            with open(self.path(name + '.new'), 'w') as file:
-                file.writelines([head] + [r for r in rows if int(r.split(',')[0]) <= step])
-            os.replace(self.path(name + '.new'), self.path(name))
-
-    def read_settings(self):
-        try:
-            with open(self.path('config.json')) as file:
-                return json.load(file)['settings']
-        except (FileNotFoundError, NotADirectoryError):
-            raise UserError('--resume: %s holds no run (no config.json)' % self.folder)
-        except (ValueError, KeyError):
-            raise UserError('%s is damaged; without it a run can\'t be resumed'
-                            % self.path('config.json'))
-
-    def write_settings(self, options, device, faces, scores):
-        """config.json: every setting, what it ran on, and the versions."""
-        config = {
-            'settings': vars(options),
-            'device': device,
-            'pictures': len(faces),
-            'unreadable_pictures': len(faces.unreadable),
-            'scores': scores.described() if scores else None,
-            'versions': {'python': platform.python_version(), 'cntk': C.__version__,
-                         'numpy': np.__version__, 'opencv': cv2.__version__},
-        }
-        with open(self.path('config.json.new'), 'w') as file:
-            json.dump(config, file, indent=2, sort_keys=True)
-            file.write('\n')
-        os.replace(self.path('config.json.new'), self.path('config.json'))
+    def _request(self, number, _):
+        self.requested = number
+        signal.signal(signal.SIGINT, self.previous[signal.SIGINT])
+        if processes.RANK == 0:
+            print('\nstopping after this iteration …', file=sys.stderr)
 
 
-def parser():
-    p = Parser(description='Train a Wasserstein GAN, or a relative, on pictures of faces. '
-               'The defaults are those of the article.', usage='%(prog)s [options]')
-    count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
-    rate, part = number(float, 0, above=True), number(float, 0, 1)
-    decay = number(float, 0, 1, below=True)
-
-    g = p.add_argument_group('what goes in, what comes out')
-    g.add_argument('--data', default='data/drawn', help='folder of pictures, searched through, or '
-                   'a map file with lines of path<TAB>label')
-    g.add_argument('--out', default='runs/wgan', help='run folder to write')
-    g.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out; '
-                   'settings that are not given are taken from there')
-    g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
-                   'start anew')
-
-    g = p.add_argument_group('networks')
-    g.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=256,
-                   help='width and height of the pictures')
-    g.add_argument('--width', type=count, default=32, help='maps in the widest layers of picture '
-                   'size; the others have 2, 4, 8 … times as many')
-    g.add_argument('--latent-size', type=count, default=100, help='numbers a picture is made from')
-
-    g = p.add_argument_group('training')
-    g.add_argument('--objective', choices=list(SETTINGS), default='wgan-gp', help='what is trained '
-                   'for: see objectives.py')
-    g.add_argument('--iterations', type=count, default=50000, help='updates of the generator')
-    g.add_argument('--batch-size', type=count, default=16, help='pictures for one update')
-    g.add_argument('--n-critic', type=count, help='critic updates for one of the generator'
-                   + defaults_of('n_critic'))
-    g.add_argument('--learning-rate', type=rate, help='step size of Adam or (wgan) RMSProp, per '
-                   'update' + defaults_of('learning_rate'))
-    g.add_argument('--beta1', type=decay, help="Adam's β1, per update" + defaults_of('beta1'))
-    g.add_argument('--beta2', type=decay, help="Adam's β2, per update" + defaults_of('beta2'))
-    g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
-                   'penalty' + defaults_of('penalty_weight'))
-    g.add_argument('--clip', type=rate, help="bound of the critic's weights"
-                   + defaults_of('clip'))
-    g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
-                   "make the critic's loss large, not to make its pictures look real"
-                   + defaults_of('minimax'))
-    g.add_argument('--ema', type=decay, default=0.999, help="decay of the moving average of the "
-                   "generator's weights, per update; 0: none")
-    g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
-    g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
-                   help='auto takes a GPU if CNTK finds one')
-
-    g = p.add_argument_group('variation of the pictures')
-    g.add_argument('--brightness', type=part, default=0.2, help='random shift by up to this part '
-                   'of the mean; 0: off')
-    g.add_argument('--contrast', type=part, default=0.2, help='random factor 1 ± this; 0: off')
-    g.add_argument('--saturation', type=part, default=0.2, help='random factor 1 ± this; 0: off')
-    g.add_argument('--no-mirror', dest='mirror', action='store_false',
-                   help='do not flip half of the pictures left to right')
-
-    g = p.add_argument_group('watching it')
-    g.add_argument('--sample-every', type=count, default=500, help='iterations between two grids '
-                   'of generated pictures')
-    g.add_argument('--checkpoint-every', type=count, default=1000, help='iterations between two '
-                   'checkpoints; the networks and the loss plot are saved with them')
-    g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
-                   'TensorBoard, to the folder tensorboard of the run')
-    g.add_argument('--score-every', type=count, help='iterations between two scores (Inception '
-                   'Score, FID, KID) of the generator; the best is kept. Needs --inception')
-    g.add_argument('--score-count', type=number(int, 10), default=5000, help='pictures to generate '
-                   'for a score, and training pictures at most to compare them with')
-    add_network_options(p, required=False)
-    return p
-
-
-def defaults_of(name):
-    """The part of a help text that says what an option is by default."""
-    def shown(value):
-        return ("CNTK's own, 0.9999986 per sample, to the power of the batch size"
-                if value is None else 'off' if value is False else '%g' % value)
-
-    return ' (default for ' + '; '.join(
-        '%s: %s' % (objective, shown(settings[name]))
-        for objective, settings in SETTINGS.items() if name in settings) + ')'
-
-
-def set_defaults(options):
-    """Settings of the objective that are not given; raises UserError for some that it hasn't."""
-    settings = SETTINGS[options.objective]
-    for name in sorted(set().union(*SETTINGS.values())):
-        if name not in settings and getattr(options, name) is not None:
-            raise UserError('--%s has no meaning for --objective %s, which has %s' % (
-                name.replace('_', '-'), options.objective,
-                ', '.join('--' + n.replace('_', '-') for n in settings)))
-        if name in settings and getattr(options, name) is None:
-            setattr(options, name, settings[name])
-    if 'beta2' in settings and options.beta2 is None:
-        options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
-
-
-def read_options():
-    """The settings of this run, checked against what --out holds."""
-    options = parser().parse_args()
-    out = RunFolder(options.out)
-    if options.resume and options.overwrite:
-        raise UserError('--resume and --overwrite exclude each other')
-    if options.resume:
-        saved = out.read_settings()
-        p = parser()
-        p.set_defaults(**{k: v for k, v in saved.items() if k not in ('out', 'resume')})
-        options = p.parse_args()
-        given = vars(options)
-        free = FREE_TO_CHANGE + (() if saved.get('score_every') else SCORING)
-        differences = ['%s was %s and is now %s' % (name, saved[name], given[name])
-                       for name in sorted(saved)
-                       if name not in free and saved[name] != given.get(name)]
-        if differences:
-            raise UserError('--resume: the run in %s has other settings: %s'
-                            % (options.out, '; '.join(differences)))
-        _, step = out.latest_checkpoint()
-        if step >= options.iterations:
-            raise UserError('--resume: the run in %s has its %d iterations already; ask for more '
-                            'with --iterations' % (options.out, step))
-    elif out.holds_a_run() and not options.overwrite:
-        raise UserError('%s holds a run already; go on with it with --resume, delete it with '
-                        '--overwrite, or choose another --out' % options.out)
-    if bool(options.score_every) != bool(options.inception):
-        raise UserError('--score-every and --inception need each other')
-    set_defaults(options)
-    return options
+def main():
+    options = read_options()
+    try:
+        return train(options)
+    except OSError as error:            # a full disk, a quota, a folder that can't be written
+        raise UserError('%s: %s; what was saved before is whole: put it right and go on with '
+                        '--resume' % (error.filename or options.out, error.strerror or error))
 
 
 if __name__ == '__main__':
-    run(lambda: train(read_options()))
+    run(main)

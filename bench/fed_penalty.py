@@ -24,7 +24,8 @@ import matplotlib.pyplot as plt                             # noqa: E402
 import models                                               # noqa: E402
 import objectives                                           # noqa: E402
 from faces import Batches, Faces, grid, to_pictures         # noqa: E402
-from wgan_training import parser as training_parser, set_defaults, trainer  # noqa: E402
+from training_options import parser as training_parser, set_defaults  # noqa: E402
+from wgan_training import trainer                           # noqa: E402
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
 

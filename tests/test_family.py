@@ -10,8 +10,8 @@ from quiet_cntk import C
 import models
 import objectives
 from test_training import SMALL, assert_same_run, losses
-from wgan_training import (NORMALIZATION, SETTINGS, build_objective, parser, set_defaults,
-                           trainer)
+from training_options import SETTINGS, parser, set_defaults
+from wgan_training import NORMALIZATION, build_objective, trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],

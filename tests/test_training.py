@@ -18,7 +18,7 @@ from conftest import ROOT
 from quiet_cntk import C
 import models
 from moving_average import MovingAverage
-from wgan_training import parser, set_defaults
+from training_options import parser, set_defaults
 
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 
@@ -48,7 +48,7 @@ def test_what_a_run_writes(script, pictures, tmp_path):
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
     assert sorted(os.listdir(str(run))) == [
-        'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
+        '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
         'wgan_critic.model', 'wgan_generator.model', 'wgan_generator_average.model']
     assert sorted(os.listdir(str(run / 'samples'))) == [
         'real.png', 'step_000002.png', 'step_000004.png', 'step_000005.png']
@@ -202,7 +202,7 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     assert (run / 'config.json').read_bytes() == before
     for checkpoint in (run / 'checkpoints').iterdir():
         checkpoint.rename(checkpoint.with_suffix('.away'))
-    assert 'no checkpoint' in script('wgan_training.py', '--resume', '--out', run,
+    assert 'no whole checkpoint' in script('wgan_training.py', '--resume', '--out', run,
                                      '--iterations', 4).sentence
 
 

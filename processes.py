@@ -1,0 +1,45 @@
+"""Several processes that train the same networks: mpiexec -n N python wgan_training.py …
+
+CNTK's data-parallel learners add up the gradients of all processes over MPI and make the same
+update in each. A process without mpiexec is the first of one, and never touches MPI.
+"""
+
+import os
+
+from quiet_cntk import C, quiet
+
+import numpy as np
+
+# What OpenMPI's mpiexec tells a process.
+RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))
+COUNT = int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1))
+
+if COUNT > 1:
+    with quiet():
+        _communicator = C.train.distributed.mpi_communicator()
+
+
+def shared(learner):
+    """The learner, made to update by the gradients of all processes."""
+    return C.data_parallel_distributed_learner(learner) if COUNT > 1 else learner
+
+
+def mean(values):
+    """The mean of each number over all processes, which all must call it."""
+    if COUNT == 1:
+        return list(values)
+    total = C.NDArrayView.from_dense(np.float32(values), device=C.cpu())
+    _communicator.aggregate_in_place([total], _communicator.workers())
+    return [float(v) / COUNT for v in total.asarray()]
+
+
+def wait_for_all():
+    """Return when all processes have come here."""
+    if COUNT > 1:
+        _communicator.barrier()
+
+
+def end():
+    """Say to MPI that this process is done. Without it, an exit ends all other processes."""
+    if COUNT > 1:
+        C.Communicator.finalize()
