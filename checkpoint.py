@@ -14,7 +14,6 @@ import shutil
 import numpy as np
 
 import processes
-from command_line import UserError
 from quiet_cntk import quiet
 
 KEEP = 2
@@ -25,7 +24,7 @@ def save(folder, step, trainers, state, about, best=None):
 
     trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: what can
     be written as JSON. All processes call it together, each with its own state.
-    Raises OSError or UserError if it can't be written; what was there before is left alone then.
+    Raises OSError if it can't be written; what was there before is left alone then.
     """
     path = os.path.join(folder, 'step_%08d' % step)
     partial = path + '.partial'
@@ -34,12 +33,10 @@ def save(folder, step, trainers, state, about, best=None):
         os.makedirs(partial)
     processes.wait_for_all()
     for name, trainer in trainers.items():
-        try:
-            trainer.save_checkpoint(os.path.join(partial, name))    # the first process writes
-        except RuntimeError as error:
-            raise UserError('CNTK could not write the checkpoint %s (%s); what was saved before is '
-                            'whole; make space and go on with --resume'
-                            % (partial, str(error).split('\n')[0]))
+        if processes.RANK == 0:
+            # The weights of the networks, and Adam's two numbers for each weight.
+            make_room(os.path.join(partial, name), 3 * size_of(trainer.model))
+        trainer.save_checkpoint(os.path.join(partial, name))        # the first process writes
     np.savez(os.path.join(partial, 'state_%d.npz' % processes.RANK), **state)
     processes.wait_for_all()
     if processes.RANK == 0:
@@ -74,6 +71,30 @@ def restore(path, trainers):
             trainer.restore_from_checkpoint(os.path.join(path, name))
     with np.load(os.path.join(path, 'state_%d.npz' % processes.RANK), allow_pickle=False) as saved:
         return dict(saved)
+
+
+def size_of(network):
+    """About how many bytes its weights take in a file."""
+    return sum(4 * int(np.prod(p.shape)) for p in network.parameters)
+
+
+def make_room(path, size):
+    """Raises OSError if a file of `size` bytes and a little more can't be written to `path`.
+
+    CNTK aborts the whole process if it can't write a file to its end: a full disk, a quota and a
+    limit for files have to be found out before.
+    """
+    try:
+        with open(path, 'wb') as file:
+            if hasattr(os, 'posix_fallocate'):
+                os.posix_fallocate(file.fileno(), 0, size + (1 << 20))
+            else:                                               # Windows
+                file.write(bytes(size + (1 << 20)))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path)
+    finally:
+        if os.path.exists(path):
+            os.remove(path)
 
 
 def sync(path):

@@ -6,6 +6,10 @@ import os
 import sys
 import time
 
+# OpenCV refuses larger pictures: at three bytes a pixel this is 200 MB. It reads the variable when
+# it is first imported, and all scripts import this file before.
+os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(1 << 26))
+
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx',
             'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',

@@ -12,6 +12,7 @@ from command_line import Progress, UserError
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
             '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
+MAX_FILE = 1 << 29          # bytes read of one file: no picture that is accepted needs more
 MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
 
 
@@ -57,14 +58,25 @@ def _read_map_file(source):
     return paths
 
 
+def one_line(path):
+    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
+    return path if path.isprintable() else ascii(path)
+
+
 def decode_picture(path):
     """A picture file as it is: RGB, uint8, (H, W, 3).
 
     Grey becomes RGB, an alpha channel is dropped, the orientation that a camera noted is applied.
-    Returns None if OpenCV can't read the file.
+    Of an animation the first picture is taken. Returns None if OpenCV can't read the file, among
+    other reasons because it has more than OPENCV_IO_MAX_IMAGE_PIXELS (command_line.py).
+    Raises OSError if there is no such file, or it can't be opened.
     """
-    data = np.fromfile(path, np.uint8)          # unlike imread, takes any file name on Windows
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    with open(path, 'rb') as file:              # unlike imread, takes any file name on Windows
+        data = np.frombuffer(file.read(MAX_FILE), np.uint8)
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error:                           # a header that asks for too much, or for nonsense
+        return None
     return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
@@ -140,10 +152,15 @@ class Faces:
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
 
     def _read(self, path):
-        picture = read_picture(path, self.size)
+        try:
+            picture, why = read_picture(path, self.size), 'not a picture that OpenCV can read'
+        except FileNotFoundError:
+            picture, why = None, 'it was there at the start and is gone'
+        except OSError as error:
+            picture, why = None, error.strerror
         if picture is None and path not in self.unreadable:
             self.unreadable.add(path)
-            print('skipped, not a picture that OpenCV can read: ' + path, file=sys.stderr)
+            print('skipped, %s: %s' % (why, one_line(path)), file=sys.stderr)
         return picture
 
     def _none_readable(self):
@@ -233,4 +250,8 @@ def write_picture(path, picture):
     if suffix not in SUFFIXES or suffix in ('.exr', '.hdr', '.pic'):
         raise UserError('%s: pictures are written as .png or .jpg, not as "%s"' % (path, suffix))
     _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    data.tofile(path)
+    try:
+        with open(path, 'wb') as file:
+            file.write(data.tobytes())
+    except OSError as error:                    # a full disk does not say where it was full
+        raise OSError(error.errno, error.strerror, path)

@@ -91,10 +91,8 @@ class RunFolder:
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
         path = self.path(name)
-        try:
-            network.save(path + '.new')
-        except RuntimeError as error:
-            raise UserError('CNTK could not write %s (%s)' % (path, str(error).split('\n')[0]))
+        checkpoint.make_room(path + '.new', checkpoint.size_of(network))
+        network.save(path + '.new')
         checkpoint.sync(path + '.new')
         os.replace(path + '.new', path)
 

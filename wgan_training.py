@@ -273,8 +273,11 @@ def main():
     try:
         return train(options)
     except OSError as error:            # a full disk, a quota, a folder that can't be written
-        raise UserError('%s: %s; what was saved before is whole: put it right and go on with '
-                        '--resume' % (error.filename or options.out, error.strerror or error))
+        found = checkpoint.latest(os.path.join(options.out, 'checkpoints'))
+        raise UserError('%s: %s; %s' % (
+            error.filename or options.out, error.strerror or error,
+            '%s is whole: put it right and go on with --resume' % found[0] if found else
+            'nothing was saved yet: put it right and begin anew with --overwrite'))
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ single pictures and map.txt into --out, and contact sheets to look through besid
 
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 
@@ -18,8 +19,8 @@ from command_line import Parser, Progress, UserError, number, run       # noqa: 
 import cv2                                                              # noqa: E402
 import numpy as np                                                      # noqa: E402
 
-from faces import (decode_picture, find_pictures, grid, resize_square,  # noqa: E402
-                   write_picture)
+from faces import (decode_picture, find_pictures, grid, one_line,       # noqa: E402
+                   resize_square, write_picture)
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:
@@ -144,7 +145,7 @@ def prepare(options, folder):
     with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
             open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
         def leave_out(path, why):
-            left_out.write('%s\t%s\n' % (path, why))
+            left_out.write('%s\t%s\n' % (one_line(path), why))
 
         for done, (path, photograph, faces) in enumerate(pool.imap(work_on, paths, 4), 1):
             progress.show(done, '%d faces' % len(names))
@@ -156,14 +157,14 @@ def prepare(options, folder):
             twin = photographs.earlier(path, photograph)
             if twin:
                 counts['duplicate photographs'] += 1
-                leave_out(path, 'nearly the same as ' + twin)
+                leave_out(path, 'nearly the same as ' + one_line(twin))
                 continue
             counts['without a face'] += not faces
             counts['with several faces'] += len(faces) > 1
             if not faces:
                 leave_out(path, 'no face found')
             for face, its_hashes in faces:
-                stem = os.path.splitext(os.path.basename(path))[0]
+                stem = re.sub(r'[^\w .-]', '_', os.path.splitext(os.path.basename(path))[0])
                 name = '%06d_%s.%s' % (len(names), stem, options.format)
                 twin = known.earlier(name, its_hashes)
                 if twin:

@@ -203,7 +203,7 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     for checkpoint in (run / 'checkpoints').iterdir():
         checkpoint.rename(checkpoint.with_suffix('.away'))
     assert 'no whole checkpoint' in script('wgan_training.py', '--resume', '--out', run,
-                                     '--iterations', 4).sentence
+                                           '--iterations', 4).sentence
 
 
 @pytest.mark.parametrize('arguments, said', [
