@@ -42,7 +42,7 @@ provide_mpi() {
     .venv/bin/python -c 'import ctypes; ctypes.CDLL("libmpi.so.12"); ctypes.CDLL("libmpi_cxx.so.1")' \
         >/dev/null 2>&1 && return
     if ! library libmpi_cxx.so.40 >/dev/null; then
-        local install="apt-get install -y --no-install-recommends libopenmpi3"
+        local install="apt-get install -y --no-install-recommends openmpi-bin"   # and its libraries
         command -v apt-get >/dev/null || fail "CNTK needs OpenMPI (libmpi.so.12, or libmpi.so.40 with libmpi_cxx.so.40); install it and run this again"
         [ "$(id -u)" = 0 ] || fail "CNTK needs OpenMPI; run this once, then set up again:  sudo $install"
         echo "setup: installing OpenMPI"

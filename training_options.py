@@ -156,4 +156,5 @@ def read_options():
                         % (options.batch_size, processes.COUNT))
     set_defaults(options)
     options.processes = processes.COUNT
+    processes.wait_for_all()            # before the first one writes into --out
     return options
