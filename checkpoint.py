@@ -109,7 +109,7 @@ def sync(path):
 
 
 def _write_manifest(folder, step, about):
-    digests = {name: _sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+    digests = {name: sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
     with open(os.path.join(folder, 'manifest.json'), 'w') as file:
         json.dump(dict(about, step=step, sha256=digests), file, indent=2, sort_keys=True)
     for name in list(digests) + ['manifest.json', '']:
@@ -122,7 +122,7 @@ def _damage(path):
         with open(os.path.join(path, 'manifest.json')) as file:
             digests = json.load(file)['sha256']
         for name, digest in digests.items():
-            if _sha256(os.path.join(path, name)) != digest:
+            if sha256(os.path.join(path, name)) != digest:
                 return '%s is not what was written' % name
     except FileNotFoundError as error:
         return '%s is missing' % os.path.basename(error.filename)
@@ -131,7 +131,7 @@ def _damage(path):
     return None
 
 
-def _sha256(path):
+def sha256(path):
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):

@@ -1,6 +1,5 @@
 """An image classifier from a file: pictures in, features and class probabilities out."""
 
-import hashlib
 import os
 import tempfile
 
@@ -9,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from checkpoint import sha256
 from command_line import UserError
 from quiet_cntk import C, quiet
 
@@ -72,7 +72,7 @@ class ImageNetwork:
         self.size = self.runner.size
         self.features = self._choose(features, FEATURES, '--features-output')
         self.classes = self._choose(classes, CLASSES, '--classes-output')
-        self.sha256 = _sha256(path)
+        self.sha256 = sha256(path)
 
     def __call__(self, pictures):
         x = scale_pictures(np.stack([resize_picture(p, self.size, self.resize) for p in pictures]),
@@ -249,11 +249,3 @@ def scale_pictures(x, how):
         mean, deviation = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
         return (x / 255 - mean[:, None, None]) / deviation[:, None, None]
     return x
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()

@@ -6,11 +6,14 @@
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """
 
+import os
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
 import onnxruntime
 
+from checkpoint import make_room, size_of
 from command_line import UserError
 from quiet_cntk import C, quiet
 import models
@@ -25,24 +28,28 @@ def export(generator, path, metadata):
     Returns the largest deviation of ONNX Runtime's pictures from CNTK's, for 16 latents. Raises
     UserError if it is larger than TOLERANCE.
     """
+    aside = path + '.new'                       # what path holds is replaced by what is proven
+    make_room(aside, size_of(generator))
     with quiet():
-        generator.save(path, format=C.ModelFormat.ONNX)
-    model = onnx.load(path)
+        generator.save(aside, format=C.ModelFormat.ONNX)
+    model = onnx.load(aside)
     _free_the_batch_axis(model.graph)
     _drop_initializers_from_inputs(model.graph)
     _rename(model.graph, model.graph.output[0].name, 'image')
     _rename(model.graph, model.graph.input[0].name, 'latent')
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    onnx.save(model, aside)
 
     latents = np.random.RandomState(0).standard_normal(
         (16, generator.arguments[0].shape[0])).astype(np.float32)
-    image, = onnxruntime.InferenceSession(path).run(['image'], {'latent': latents})
+    image, = onnxruntime.InferenceSession(aside).run(['image'], {'latent': latents})
     deviation = float(np.abs(image - models.generate(generator, latents, 16)).max())
     if not deviation < TOLERANCE:
-        raise UserError('%s: the exported generator differs from CNTK by %g (allowed: %g); do not '
-                        'use it' % (path, deviation, TOLERANCE))
+        os.remove(aside)
+        raise UserError('the exported generator differs from CNTK by %g (allowed: %g); %s was not '
+                        'written' % (deviation, TOLERANCE, path))
+    os.replace(aside, path)
     return deviation
 
 

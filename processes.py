@@ -6,12 +6,11 @@ update in each. A process without mpiexec is the first of one, and never touches
 
 import os
 
+from command_line import RANK           # noqa: F401  which of the processes this is, from 0
 from quiet_cntk import C, quiet
 
 import numpy as np
 
-# What OpenMPI's mpiexec tells a process.
-RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))
 COUNT = int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1))
 
 if COUNT > 1:
