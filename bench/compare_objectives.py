@@ -39,7 +39,7 @@ def train(objective, folder, options):
     found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
     if found and found[1] >= options.iterations:
         return
-    how = ['--resume'] if found else ['--overwrite']
+    how = ['--resume'] if found else []             # what can't be resumed is never deleted
     # Without the moving average: a short run would show more of how it began than of its end.
     code = subprocess.call([
         sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--objective', objective,
