@@ -50,6 +50,8 @@ def test_scores_of_a_run(train, script, tmp_path):
     generators = [weights(run / ('wgan_generator_%s.model' % n)) for n in ('best', 'average')]
     same = all(np.array_equal(a, b) for a, b in zip(*generators))
     assert same == (best == 6)
+    # Its checkpoint is kept, whatever came after.
+    assert (run / 'checkpoints' / ('step_%08d' % best)).exists()
 
     # Scoring draws nothing from the training's random numbers.
     train(tmp_path / 'plain', '--iterations', 6, '--learning-rate', 0.01)
