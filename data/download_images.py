@@ -181,8 +181,10 @@ def main():
     with open(log_path, 'a', encoding='utf-8') as log, \
             open(os.path.join(options.out, 'failed.tsv'), 'w', encoding='utf-8') as failed:
         failed.writelines('%s\t%s\n' % pair for pair in refused)
+        jobs = {}
         try:
-            jobs = {pool.submit(download, address): address for address in todo}
+            for address in todo:
+                jobs[pool.submit(download, address)] = address
             for done, job in enumerate(as_completed(jobs), 1):
                 try:
                     name = job.result()
