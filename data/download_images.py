@@ -14,6 +14,7 @@ import hashlib
 import http.client
 import io
 import os
+import signal
 import sys
 import threading
 import time
@@ -68,6 +69,8 @@ class Downloader:
 
     def __call__(self, address):
         """The name of the picture's file. Raises Failed."""
+        if self.stop.is_set():
+            raise Failed('stopped')
         deadline = time.monotonic() + self.seconds
         for attempt in range(TRIES):
             try:
@@ -177,14 +180,14 @@ def main():
     download = Downloader(options.out, options.seconds, options.max_size << 20)
     names, failures = set(there.values()), len(refused)
     progress = Progress('fetching', len(todo))
+    # Not by KeyboardInterrupt: in the midst of a wait for threads it would leave their locks held.
+    signal.signal(signal.SIGINT, lambda *_: download.stop.set())
     pool = ThreadPoolExecutor(options.parallel)
     with open(log_path, 'a', encoding='utf-8') as log, \
             open(os.path.join(options.out, 'failed.tsv'), 'w', encoding='utf-8') as failed:
         failed.writelines('%s\t%s\n' % pair for pair in refused)
-        jobs = {}
         try:
-            for address in todo:
-                jobs[pool.submit(download, address)] = address
+            jobs = {pool.submit(download, address): address for address in todo}
             for done, job in enumerate(as_completed(jobs), 1):
                 try:
                     name = job.result()
@@ -192,15 +195,20 @@ def main():
                     log.write('%s\t%s\n' % (name, jobs[job]))
                     log.flush()
                 except Failed as why:
+                    if download.stop.is_set():          # not its fault
+                        continue
                     failures += 1
                     failed.write('%s\t%s\n' % (jobs[job], why))
                     failed.flush()
                 progress.show(done, '%d failed' % failures)
-        finally:                                # also after Ctrl-C and on a full disk
+            stopped = download.stop.is_set()
+        finally:                                        # on a full disk: what is queued gives up
             download.stop.set()
-            for job in jobs:
-                job.cancel()
             pool.shutdown()
+    if stopped:
+        progress.end('stopped; %d pictures are in %s; call again to go on' % (len(names),
+                                                                              options.out))
+        return 130                                      # what shells expect after Ctrl-C
     progress.end('%d addresses: %d pictures in %s, %d addresses failed%s' % (
         len(addresses) + len(refused), len(names), options.out, failures,
         ' (why: failed.tsv there)' if failures else ''))

@@ -71,8 +71,8 @@ def half(whole, script, pictures, tmp_path):
 
 def test_killed_and_resumed(pictures, tmp_path):
     """The short form of bench/kill_and_resume.py."""
-    equal, _ = kill_and_resume.disturb(3, 1, str(pictures), str(tmp_path))
-    assert equal == 3
+    equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
+    assert equal == 2
 
 
 @pytest.mark.parametrize('how', ['cut', 'flipped', 'removed'])
