@@ -6,7 +6,6 @@ average; one for each process) and `manifest.json` (settings, versions, a checks
 is written under another name, synced to the disk, and renamed when it is whole.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import shutil
 import numpy as np
 
 import processes
+from disk import make_room, sha256, sync
 from quiet_cntk import quiet
 
 KEEP = 2
@@ -78,36 +78,6 @@ def size_of(network):
     return sum(4 * int(np.prod(p.shape)) for p in network.parameters)
 
 
-def make_room(path, size):
-    """Raises OSError if a file of `size` bytes and a little more can't be written to `path`.
-
-    CNTK aborts the whole process if it can't write a file to its end: a full disk, a quota and a
-    limit for files have to be found out before.
-    """
-    try:
-        with open(path, 'wb') as file:
-            if hasattr(os, 'posix_fallocate'):
-                os.posix_fallocate(file.fileno(), 0, size + (1 << 20))
-            else:                                               # Windows
-                file.write(bytes(size + (1 << 20)))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path)
-    finally:
-        if os.path.exists(path):
-            os.remove(path)
-
-
-def sync(path):
-    """Have a file or folder written to the disk itself; Windows can't do it for folders."""
-    if os.name == 'nt' and os.path.isdir(path):
-        return
-    handle = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _write_manifest(folder, step, about):
     digests = {name: sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
     with open(os.path.join(folder, 'manifest.json'), 'w') as file:
@@ -129,14 +99,6 @@ def _damage(path):
     except (ValueError, KeyError, TypeError, AttributeError):
         return 'manifest.json is not what was written'
     return None
-
-
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _remove(path):

@@ -1,5 +1,6 @@
 """An image classifier from a file: pictures in, features and class probabilities out."""
 
+import functools
 import os
 import tempfile
 
@@ -8,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from checkpoint import sha256
 from command_line import UserError
+from disk import sha256
 from quiet_cntk import C, quiet
 
 SCALES = ('inception', 'torchvision', 'raw')
@@ -230,6 +231,7 @@ def resize_picture(picture, size, how):
     return rows @ np.moveaxis(picture, 2, 0) @ columns.T
 
 
+@functools.lru_cache(maxsize=16)                        # pictures of a set are mostly alike
 def _interpolation(old, new):
     """TensorFlow 1's resize of `old` pixels to `new` as a matrix, (new, old)."""
     position = np.arange(new, dtype=np.float32) * np.float32(old / new)

@@ -92,9 +92,9 @@ def distances(found, reference, seed):
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
 
 
-def warn_of_few(*measured):
-    """Say so if there are too few pictures for the number of features."""
-    count, features = min((int(m['count']), len(m['mean'])) for m in measured)
+def warn_of_few(count, measured):
+    """Say so if `count` pictures are too few for the number of features in a result."""
+    features = len(measured['mean'])
     if count <= features:
         print('warning: %d pictures are few for %d features: their covariance is singular, and FID '
               'is too high; compare it only with scores of as many pictures' % (count, features))
@@ -170,7 +170,7 @@ def main():
     rows = [('Inception Score', '%.4f ± %.4f' % (found['inception_score_mean'],
                                                  found['inception_score_std']))]
     if reference is not None:
-        warn_of_few(found, reference)
+        warn_of_few(min(found['count'], int(reference['count'])), found)
         results.update(
             distances(found, reference, options.seed), reference=options.reference,
             reference_count=int(reference['count']),

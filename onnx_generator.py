@@ -13,8 +13,9 @@ import onnx
 from onnx import numpy_helper
 import onnxruntime
 
-from checkpoint import make_room, size_of
+from checkpoint import size_of
 from command_line import UserError
+from disk import make_room
 from quiet_cntk import C, quiet
 import models
 

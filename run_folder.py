@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 import checkpoint
+from disk import make_room, sync
 
 try:
     import fcntl
@@ -91,9 +92,9 @@ class RunFolder:
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
         path = self.path(name)
-        checkpoint.make_room(path + '.new', checkpoint.size_of(network))
+        make_room(path + '.new', checkpoint.size_of(network))
         network.save(path + '.new')
-        checkpoint.sync(path + '.new')
+        sync(path + '.new')
         os.replace(path + '.new', path)
 
     def read_settings(self):

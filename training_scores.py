@@ -39,7 +39,7 @@ class TrainingScores:
         faces = Faces(options.data, options.image_size, memory_limit=0)     # only those needed
         self.network = open_network(options, device)
         self.reference = self._measure(TrainingPictures(faces, options.score_count))
-        warn_of_few(self.reference, {'count': options.score_count, 'mean': self.reference['mean']})
+        warn_of_few(min(self.reference['count'], options.score_count), self.reference)
 
     def add(self, step, generator):
         """Score the generator after `step`; True if no FID before was as low."""
@@ -52,10 +52,9 @@ class TrainingScores:
         if not os.path.exists(self.csv):
             with open(self.csv, 'w') as file:
                 file.write(','.join(COLUMNS) + '\n')
-        best = self.best_step
         with open(self.csv, 'a') as file:
             file.write(','.join('%.9g' % found[name] for name in COLUMNS) + '\n')
-        return self.best_step != best
+        return self.best_step == step
 
     @property
     def best_step(self):

@@ -13,10 +13,12 @@ Inception-v3: Szegedy et al. 2015, https://arxiv.org/abs/1512.00567.
 """
 
 import argparse
-import hashlib
 import os
 import sys
 import warnings
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from disk import sha256                                 # noqa: E402
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).
@@ -129,14 +131,6 @@ class Inception(torch.nn.Module):
         return torch.cat(self.branches(x, block, branches) + [F.max_pool2d(x, 3, stride=2)], dim=1)
 
 
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def download(network, folder):
     """Fetch published weights into the folder, unless they are there; the path of the file."""
     url, digits = PUBLISHED[network]
@@ -153,7 +147,7 @@ def download(network, folder):
 
 
 def read_weights(path, unverified):
-    """The tensors of a weights file. Never runs code that is in it."""
+    """(tensors, SHA-256) of a weights file. Never runs code that is in it."""
     digest = sha256(path)
     print('%s: SHA-256 %s' % (path, digest))
     if not unverified and not any(digest.startswith(d) for _, d in PUBLISHED.values()):
@@ -162,10 +156,11 @@ def read_weights(path, unverified):
                         % (path, ' or '.join(d for _, d in PUBLISHED.values())))
     try:
         weights = torch.load(path, map_location='cpu', weights_only=True)
-        return {name: tensor for name, tensor in weights.items() if torch.is_tensor(tensor)}
+        tensors = {name: tensor for name, tensor in weights.items() if torch.is_tensor(tensor)}
     except Exception as error:                          # of many types, depending on the content
         raise UserError('%s is no file of PyTorch weights (%s)'
                         % (path, str(error).split('.')[0]))
+    return tensors, digest
 
 
 def export(network, path, metadata):
@@ -203,7 +198,7 @@ def convert(options):
         raise UserError('%s exists already; --force overwrites it' % options.out)
     folder = os.path.dirname(os.path.abspath(options.out))
     source = options.weights or download(options.network, folder)
-    weights = read_weights(source, options.unverified)
+    weights, digest = read_weights(source, options.unverified)
     partial = options.out + '.partial'
     try:
         network = Inception(weights).eval()
@@ -211,7 +206,7 @@ def convert(options):
                          else ('torchvision', 'opencv'))
         export(network, partial, {
             'scale': scale, 'resize': resize, 'weights': os.path.basename(source),
-            'weights_sha256': sha256(source)})
+            'weights_sha256': digest})
     except (KeyError, RuntimeError) as error:           # a tensor is missing, or has another shape
         raise UserError('%s holds no weights of Inception-v3 (%s)'
                         % (source, ' '.join(str(error).split())[:200]))
