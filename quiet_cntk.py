@@ -7,10 +7,12 @@ the import (or whatever else stands under `quiet`) fails.
 
 import contextlib
 import os
+import platform
 import sys
 import tempfile
 import warnings
 
+import cv2
 import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
 
 from command_line import UserError
@@ -42,6 +44,25 @@ def quiet():
             os.close(terminal)
 
 
+AVX2 = 11                   # OpenCV's number for it, which its Python module does not name
+
+
+def _use_avx2_on_amd():
+    """Make the MKL in CNTK take its code for AVX2 on AMD's processors too.
+
+    That MKL, of 2018, takes its slowest code on processors that are not Intel's, unless this
+    variable says otherwise: an iteration takes half again as long. It reads it once, at its start.
+    """
+    try:
+        with open('/proc/cpuinfo') as processors:
+            name = processors.read()
+    except OSError:                                     # no Linux
+        name = platform.processor()
+    if 'AuthenticAMD' in name and cv2.checkHardwareSupport(AVX2):
+        os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')
+
+
+_use_avx2_on_amd()
 try:
     with quiet():
         try:
