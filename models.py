@@ -12,6 +12,9 @@ its graph, with the same parameters each time.
 import cntk as C
 import numpy as np
 
+from layers import (add_bias, batch_normalization, convolution, convolution_transpose,
+                    layer_normalization, leaky_relu)
+
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
@@ -28,12 +31,12 @@ def generator(image_size, latent_size=100, width=32, seed=None):
     maps, size = width * image_size // 8, 4
 
     latent = C.input_variable(latent_size, name='latent')
-    h = C.reshape(latent, (latent_size, 1, 1))
     # At 256 pixels and width 32; at 128 it begins with 512 maps, at 64 with 256, at 32 with 128.
-    h = _upsample(h, next(weights), (4, 4), maps, strides=1, pad=False, size=4)     # 1024 × 4 × 4
+    h = C.layers.Dense((maps, 4, 4), bias=False, init=next(weights))(latent)        # 1024 × 4 × 4
+    h = C.relu(batch_normalization(h))
     while size < image_size // 2:
         maps, size = maps // 2, size * 2        # 512 × 8, 256 × 16, 128 × 32, 64 × 64, 32 × 128
-        h = _upsample(h, next(weights), (5, 5), maps, strides=2, pad=True, size=size)
+        h = _upsample(h, next(weights), maps)
     image = C.layers.ConvolutionTranspose2D(                                # 3 × 256 × 256
         (5, 5), 3, strides=2, pad=True, output_shape=(image_size, image_size),
         init=next(weights), activation=C.tanh, name='image')(h)
@@ -55,46 +58,21 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
     maps, size = width, image_size // 2
 
     image = C.input_variable((3, image_size, image_size), name='image')
-    h = C.leaky_relu(_downsample(maps, next(weights))(image), 0.2)          # 32 × 128 × 128
+    h = leaky_relu(_downsample(image, next(weights), maps))                 # 32 × 128 × 128
     while size > 4:
         maps, size = maps * 2, size // 2        # 64 × 64, 128 × 32, 256 × 16, 512 × 8, 1024 × 4
-        h = C.leaky_relu(normalize(_downsample(maps, next(weights))(h)), 0.2)
-    score = C.layers.Convolution2D((4, 4), 1, pad=False, init=next(weights))(h)   # 1 × 1 × 1
-    return C.reshape(score, (1,), name='score')
+        h = leaky_relu(normalize(_downsample(h, next(weights), maps)))
+    return C.layers.Dense(1, init=next(weights), name='score')(h)
 
 
-def layer_normalization(x, epsilon=1e-5):
-    """Normalise each sample over all its maps, then scale and shift each map.
-
-    x: (maps, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
-    It learns one gain and one bias a map, as the WGAN-GP authors' code does.
-    `C.layers.LayerNormalization` learns them for the last axis alone, which in a picture is one
-    number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
-    """
-    maps = x.shape[0]
-    gain = C.parameter((maps, 1, 1), init=1, dtype=x.dtype, name='gain')
-    bias = C.parameter((maps, 1, 1), init=0, dtype=x.dtype, name='bias')
-    centred = x - C.reduce_mean(x, axis=(0, 1, 2))
-    variance = C.reduce_mean(C.square(centred), axis=(0, 1, 2))
-    return centred / C.sqrt(variance + epsilon) * gain + bias
+def _upsample(h, weights, maps):
+    kernel = C.parameter((h.shape[0], maps, 5, 5), init=weights, dtype=h.dtype, name='W')
+    return C.relu(batch_normalization(convolution_transpose(kernel, h)))
 
 
-def batch_normalization(x):
-    """Normalise each map over the minibatch, then scale and shift it, x: (maps, height, width).
-
-    Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1; ε = 1e-5.
-    """
-    return C.layers.BatchNormalization(map_rank=1)(x)
-
-
-def _upsample(h, weights, kernel, maps, strides, pad, size):
-    h = C.layers.ConvolutionTranspose2D(kernel, maps, strides=strides, pad=pad, bias=False,
-                                        output_shape=(size, size), init=weights)(h)
-    return C.relu(batch_normalization(h))
-
-
-def _downsample(maps, weights):
-    return C.layers.Convolution2D((3, 3), maps, strides=2, pad=True, init=weights)
+def _downsample(h, weights, maps):
+    kernel = C.parameter((maps, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
+    return add_bias(convolution(kernel, h), 'b')
 
 
 def _weights(seed):

@@ -34,7 +34,7 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
     it would train nothing.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
-    wasserstein = critic(real) - critic(fake)
+    wasserstein = score_difference(critic, real, fake)
     norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
     penalty = C.square(norm - 1)
     return Objective(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
@@ -92,6 +92,17 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
 
 
 OBJECTIVES = {'wgan-gp': wgan_gp, 'wgan': wgan, 'gan': gan, 'dragan': dragan}
+
+
+def score_difference(critic, real, fake):
+    """C(x) − C(x̃) of each sample, (1,): both in one pass, which is quicker than two.
+
+    Each sample becomes a sequence of two pictures. For critics that see each picture on its own:
+    batch normalisation would mix the real with the fake ones.
+    """
+    both = C.splice(*[C.reshape(x, (1,) + x.shape) for x in (real, fake)], axis=0)
+    scores = critic.clone(C.CloneMethod.share, {critic.arguments[0]: C.to_sequence(both)})
+    return C.sequence.first(scores) - C.sequence.last(scores)
 
 
 def gradient_norm(critic, image):

@@ -34,8 +34,8 @@ def export(generator, path, metadata):
     with quiet():
         generator.save(aside, format=C.ModelFormat.ONNX)
     model = onnx.load(aside)
+    _drop_initializers_from_inputs(model.graph)     # CNTK may list them before the latent
     _free_the_batch_axis(model.graph)
-    _drop_initializers_from_inputs(model.graph)
     _rename(model.graph, model.graph.output[0].name, 'image')
     _rename(model.graph, model.graph.input[0].name, 'latent')
     onnx.helper.set_model_props(model, metadata)
@@ -70,7 +70,9 @@ def _free_the_batch_axis(graph):
     """CNTK exports for minibatches of one."""
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = 'batch'
-    targets = {node.input[1] for node in graph.node if node.op_type == 'Reshape'}
+    weights = {tensor.name for tensor in graph.initializer}
+    targets = {node.input[1] for node in graph.node
+               if node.op_type == 'Reshape' and node.input[0] not in weights}
     for tensor in graph.initializer:
         if tensor.name in targets:
             shape = numpy_helper.to_array(tensor).copy()

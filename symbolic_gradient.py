@@ -154,22 +154,18 @@ def _convolution(op, dy, y, kernel, x):
 
 
 def _times_left(op, dy, y, left, right):
-    dy, _, right_matrix = _as_matrices(op, dy, left, right)
-    return C.reshape(C.times_transpose(dy, right_matrix), left.shape)
+    """left (R…, K…) · right (K…, O…) sums over K…, of which and of O… there may be several."""
+    inner_rank = len(right.shape) - op.attributes['outputRank']
+    axes = list(range(len(right.shape)))
+    turned = C.transpose(right, axes[inner_rank:] + axes[:inner_rank])          # (O…, K…)
+    return C.times(dy, turned, output_rank=inner_rank)
 
 
 def _times_right(op, dy, y, left, right):
-    dy, left_matrix, _ = _as_matrices(op, dy, left, right)
-    return C.reshape(C.times(C.transpose(left_matrix, (1, 0)), dy), right.shape)
-
-
-def _as_matrices(op, dy, left, right):
-    """dy, left and right of a tensor product, as in dy (R × O), left (R × K) · right (K × O)."""
     inner_rank = len(right.shape) - op.attributes['outputRank']
     inner, out = _size(right.shape[:inner_rank]), _size(right.shape[inner_rank:])
-    rows = _size(left.shape) // inner
-    return (C.reshape(dy, (rows, out)), C.reshape(left, (rows, inner)),
-            C.reshape(right, (inner, out)))
+    left, dy = C.reshape(left, (-1, inner)), C.reshape(dy, (-1, out))           # as matrices
+    return C.reshape(C.times(C.transpose(left, (1, 0)), dy), right.shape)
 
 
 def _size(shape):

@@ -78,8 +78,8 @@ class Critic(Network):
                 x = self.normalized(x, self.normalization)
             x = F.leaky_relu(x, 0.2)
             channels, maps = maps, maps * 2
-        w, b = self.weight('W', (1, channels, 4, 4)), self.weight('b', (1, 1, 1))
-        return F.conv2d(x, w, b.flatten()).reshape(-1)
+        w, b = self.weight('W', (channels, 4, 4, 1)), self.weight('b', (1,))
+        return (x.flatten(1) @ w.flatten(0, 2) + b).flatten()
 
 
 def penalty(critic, x):

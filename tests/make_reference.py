@@ -38,7 +38,7 @@ while maps <= WIDTH * IMAGE // 8:
                      bias=weight('bias', (maps, 1, 1), 0, 0.2))
     layers.append(layer)
     channels, maps = maps, maps * 2
-head = {'W': weight('W', (1, channels, 4, 4), 0, 0.2), 'b': weight('b', (1, 1, 1), 0, 0.2)}
+head = {'W': weight('W', (channels, 4, 4, 1), 0, 0.2), 'b': weight('b', (1,), 0, 0.2)}
 
 
 def critic(x):
@@ -48,7 +48,7 @@ def critic(x):
         if 'gain' in layer:
             x = F.group_norm(x, 1, layer['gain'].flatten(), layer['bias'].flatten(), eps=1e-5)
         x = F.leaky_relu(x, 0.2)
-    return F.conv2d(x, head['W'], head['b'].flatten()).reshape(-1)
+    return (x.flatten(1) @ head['W'].flatten(0, 2) + head['b']).flatten()
 
 
 x, x_fake, e = torch.tensor(real), torch.tensor(fake), torch.tensor(epsilon)
