@@ -202,28 +202,33 @@ class Batches:
         mirrored = self.rng.rand(count) < (0.5 if self.mirror else 0)
         contrasts, shifts, saturations = (
             1 + draw(self.contrast), draw(self.brightness), 1 + draw(self.saturation))
-        return np.stack([
-            varied(cv2.flip(self.faces[j], 1) if mirrored[i] else self.faces[j],
-                   contrasts[i], shifts[i], saturations[i]) for i, j in enumerate(chosen)])
+        pictures = [cv2.flip(self.faces[j], 1) if flip else self.faces[j]
+                    for j, flip in zip(chosen, mirrored)]
+        return varied(pictures, contrasts, shifts, saturations)
 
 
 # Each colour's own grey: ITU-R BT.601 luma.
 GREY = np.float64([[0.299, 0.587, 0.114]] * 3)
 
 
-def varied(picture, contrast, shift, saturation):
-    """A picture in other light, as the article's reader varies it, and as the networks have it.
+def varied(pictures, contrasts, shifts, saturations):
+    """Pictures in other light, as the article's reader varies them, and as the networks have them.
 
-    picture: RGB, uint8, (H, W, 3). contrast: what all numbers are multiplied with. shift: what
-    part of the picture's mean is added to them. saturation: what the distance of each colour from
-    its grey is multiplied with. Returns float32 (3, H, W), cut off at -1 and 1.
+    pictures: RGB, uint8, each (H, W, 3). The others: N numbers. contrasts: what a picture is
+    multiplied with. shifts: what part of its mean is added to it. saturations: what the distance
+    of each colour from its grey is multiplied with.
+    Returns float32 (N, 3, H, W), cut off at -1 and 1.
     """
-    # One linear map of red, green, blue and 1 does it all, and OpenCV does that quickly.
-    colours = contrast * (GREY + saturation * (np.eye(3) - GREY))
-    added = np.full((3, 1), shift * sum(cv2.mean(picture)) / 3)
-    scaled = np.hstack([colours, added]) / 127.5 - [0, 0, 0, 1]
-    x = cv2.transform(picture.astype(np.float32), scaled)
-    return np.clip(cv2.split(x), -1, 1)
+    # Together a linear map of red, green, blue and 1, which OpenCV computes at once.
+    maps = np.empty((len(pictures), 3, 4))
+    maps[:, :, :3] = contrasts[:, None, None] * (
+        GREY + saturations[:, None, None] * (np.eye(3) - GREY))
+    maps[:, :, 3] = (shifts * [sum(cv2.mean(p)) / 3 for p in pictures])[:, None]
+    maps = maps / 127.5 - [0, 0, 0, 1]
+    x = np.empty((len(pictures), 3) + pictures[0].shape[:2], np.float32)
+    for picture, linear, planes in zip(pictures, maps, x):
+        cv2.split(cv2.transform(picture.astype(np.float32), linear), list(planes))
+    return np.clip(x, -1, 1, out=x)
 
 
 def to_network(pictures):
