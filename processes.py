@@ -14,6 +14,9 @@ import numpy as np
 COUNT = int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1))
 
 if COUNT > 1:
+    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
+    C.cntk_py.set_max_num_cputhreads(
+        max(1, os.cpu_count() // int(os.environ['OMPI_COMM_WORLD_LOCAL_SIZE'])))
     with quiet():
         _communicator = C.train.distributed.mpi_communicator()
 
