@@ -128,8 +128,8 @@ class Faces:
     def __getitem__(self, i):
         if self.pictures is not None:
             return self.pictures[i]
-        for path in self.paths[i:] + self.paths[:i]:
-            picture = self._read(path)
+        for step in range(len(self.paths)):
+            picture = self._read(self.paths[(i + step) % len(self.paths)])
             if picture is not None:
                 return picture
         raise self._none_readable()

@@ -1,0 +1,78 @@
+"""What a larger set of pictures costs: time to start, memory, and time for a minibatch.
+
+    .venv/bin/python bench/data_set_size.py --data data/drawn --image-size 64
+
+Makes sets of 10,000, 100,000 and 1,000,000 files by linking the pictures of --data many times, and
+reads each in a process of its own. The first of the minibatches are from a disk that the machine
+has in memory: what a slow disk adds comes on top.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir))
+from command_line import Parser, number, run                # noqa: E402
+
+import numpy as np                                          # noqa: E402
+
+from faces import Batches, Faces, find_pictures             # noqa: E402
+
+A_FOLDER = 10000                                            # files in each folder of a set
+
+
+def link(pictures, count, folder):
+    for i in range(count):
+        if i % A_FOLDER == 0:
+            part = os.path.join(folder, '%04d' % (i // A_FOLDER))
+            os.mkdir(part)
+        source = pictures[i % len(pictures)]
+        os.link(source, os.path.join(part, '%07d%s' % (i, os.path.splitext(source)[1])))
+
+
+def read(folder, size):
+    """Measure one set, in a process of its own; prints a line of the table."""
+    import resource
+    start = time.time()
+    faces = Faces(folder, size)
+    batches = Batches(faces, 16, np.random.RandomState(0))
+    batches.next()
+    started = time.time() - start
+    times = []
+    for _ in range(200):
+        start = time.perf_counter()
+        batches.next()
+        times.append(time.perf_counter() - start)
+    print('| %d | %s | %.1f | %.0f | %.2f |' % (
+        len(faces), 'at the start' if faces.pictures is not None else 'when asked for', started,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1e3 * np.median(times)))
+
+
+def main():
+    parser = Parser(description='Time the reading of sets of many pictures.')
+    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser.add_argument('--image-size', type=number(int, 1), default=64)
+    parser.add_argument('--counts', type=number(int, 16), nargs='+',
+                        default=[10000, 100000, 1000000])
+    parser.add_argument('--read', help='measure this folder as it is, and nothing else')
+    options = parser.parse_args()
+    if options.read:
+        return read(options.read, options.image_size)
+    pictures = find_pictures(options.data)
+    print('| pictures | decoded | start, s | peak memory, MB | a minibatch of 16, ms |')
+    print('| --- | --- | --- | --- | --- |', flush=True)
+    for count in options.counts:
+        # Beside the pictures: links do not reach across disks.
+        beside = os.path.dirname(os.path.abspath(options.data))
+        with tempfile.TemporaryDirectory(dir=beside) as folder:
+            link(pictures, count, folder)
+            subprocess.check_call([sys.executable, os.path.abspath(__file__), '--read', folder,
+                                   '--image-size', str(options.image_size)],
+                                  stderr=subprocess.DEVNULL)
+
+
+if __name__ == '__main__':
+    run(main)
