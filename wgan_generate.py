@@ -177,7 +177,7 @@ def parse():
     g.add_argument('--latents', metavar='FILE.npy', help='take these, (N, latent size), instead '
                    'of drawing some; they decide how many pictures there are')
     g.add_argument('--save-latents', metavar='FILE.npy', help='write the latents down')
-    g.add_argument('--batch-size', type=count, default=16, help='pictures computed at once; they '
+    g.add_argument('--batch-size', type=count, default=64, help='pictures computed at once; they '
                    'are the same for any')
     options = p.parse_args()
     if not (options.out or options.export_onnx):

@@ -1,0 +1,164 @@
+"""Seconds an iteration: here, and in PyTorch on the same machine, in turn.
+
+    .venv/bin/python bench/speed.py --data data/drawn --pytorch OTHER/bin/python
+
+OTHER is an environment of its own with torch in it (`python3 -m venv OTHER && OTHER/bin/pip install
+torch`); without --pytorch, only this project is timed. Prints a table, and writes it with what it
+was measured on to bench/results/DATE.md. Generation is also held against ONNX Runtime on the
+exported generator.
+"""
+
+import datetime
+import itertools
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir))
+from command_line import Parser, UserError, number, run     # noqa: E402
+
+import numpy as np                                          # noqa: E402
+import onnxruntime                                          # noqa: E402
+
+import quiet_cntk                                           # noqa: E402,F401  before CNTK
+from models import IMAGE_SIZES                              # noqa: E402
+from run_folder import VERSIONS                             # noqa: E402
+from turns import PICTURES, Program, in_turn                # noqa: E402
+
+OURS, PEER = 'here', 'PyTorch'
+GENERATED_AT_ONCE = 64                  # as wgan_generate.py does
+HEAD = ('| pixels | batch | part | here | there | ratio |\n'
+        '| --- | --- | --- | --- | --- | --- |')
+
+
+class OnnxRuntime:
+    """Looks like a turns.Program, and generates as many pictures as those do."""
+
+    parts = ['generation']
+
+    def __init__(self, path, batch):
+        self.session, self.batch = onnxruntime.InferenceSession(path), batch
+        self.latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
+
+    def ask(self, _):
+        start = time.perf_counter()
+        for i in range(0, PICTURES, self.batch):
+            self.session.run(['image'], {'latent': self.latents[i:i + self.batch]})
+        return time.perf_counter() - start
+
+    def end(self):
+        pass
+
+
+def programs(what, size, batch, options, file):
+    found = {OURS: Program(sys.executable, os.path.join(HERE, 'speed_cntk.py'), what, size, batch,
+                           options.device, file)}
+    if options.pytorch:
+        found[PEER] = Program(options.pytorch, os.path.join(HERE, 'speed_pytorch.py'), what, size,
+                              batch, options.device, os.cpu_count())
+    return found
+
+
+def time_parts(what, size, batch, options):
+    """Lines of the table: seconds of each part, then memory."""
+    running = programs(what, size, batch, options, options.data)
+    seconds = in_turn(running, options.rounds)
+    for part in running[OURS].parts:
+        ours, theirs = seconds[OURS, part], seconds.get((PEER, part))
+        yield row(size, batch, part + ', ms', spread(ours, 1e3), spread(theirs, 1e3),
+                  ratio(ours, theirs))
+    memory = {name: [program.ask('memory')] for name, program in running.items()}
+    if what == 'training':
+        yield row(size, batch, 'peak memory, MB', '%.0f' % memory[OURS][0], *(
+            ('%.0f' % memory[PEER][0], ratio(memory[OURS], memory[PEER])) if PEER in memory
+            else ('', '')))
+    for program in running.values():
+        program.end()
+
+
+def time_generation(size, options):
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = os.path.join(folder, 'generator.onnx')
+        running = programs('generation', size, GENERATED_AT_ONCE, options, onnx)
+        running['ONNX Runtime'] = OnnxRuntime(onnx, GENERATED_AT_ONCE)
+        seconds = in_turn(running, options.rounds)
+    a_second = {name: np.divide(PICTURES, values) for (name, _), values in seconds.items()}
+    for name in list(running)[1:]:
+        yield row(size, GENERATED_AT_ONCE, 'pictures a second; there: ' + name,
+                  spread(a_second[OURS]), spread(a_second[name]),
+                  ratio(a_second[OURS], a_second[name]))
+    for program in running.values():
+        program.end()
+
+
+def row(*cells):
+    return '| %s |' % ' | '.join(map(str, cells))
+
+
+def spread(values, unit=1):
+    """Median and the middle half, in a unit."""
+    if values is None:
+        return ''
+    low, middle, high = np.percentile(values, [25, 50, 75]) * unit
+    digits = 0 if middle >= 100 else 1
+    return '%.*f (%.*f–%.*f)' % (digits, middle, digits, low, digits, high)
+
+
+def ratio(ours, theirs):
+    return '' if theirs is None else '%.2f' % (np.median(ours) / np.median(theirs))
+
+
+def surroundings(options):
+    """What it was measured on, and what with: lines of text."""
+    processor = platform.processor()
+    if os.path.exists('/proc/cpuinfo'):
+        with open('/proc/cpuinfo') as lines:
+            processor = next((line.split(':')[1].strip() for line in lines
+                              if line.startswith('model name')), processor)
+    yield '%s; %d cores; device %s' % (processor, os.cpu_count(), options.device)
+    yield ', '.join('%s %s' % pair for pair in VERSIONS.items())
+    if options.pytorch:
+        yield 'PyTorch ' + subprocess.check_output(
+            [options.pytorch, '-c', 'import torch; print(torch.__version__)'],
+            universal_newlines=True).strip()
+    yield 'medians of %d rounds in turn, in brackets the middle half' % options.rounds
+
+
+def main():
+    parser = Parser(description='Time the parts of a training iteration.')
+    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser.add_argument('--pytorch', help='a Python that has torch, to be timed in turn')
+    parser.add_argument('--sizes', type=int, nargs='+', choices=IMAGE_SIZES, default=[32, 64, 128])
+    parser.add_argument('--batch-size', type=number(int, 1), nargs='+', default=[16])
+    parser.add_argument('--layers', action='store_true', help='time single layers instead')
+    parser.add_argument('--rounds', type=number(int, 1), default=15, help='of each')
+    parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
+    parser.add_argument('--out', help='default: bench/results/DATE.md')
+    options = parser.parse_args()
+    if options.pytorch and subprocess.call([options.pytorch, '-c', 'import torch'],
+                                           stderr=subprocess.DEVNULL):
+        raise UserError('--pytorch %s has no torch: name a Python that has' % options.pytorch)
+
+    table = [HEAD]
+    print(HEAD)
+    for size in options.sizes:
+        lines = [time_parts('layers' if options.layers else 'training', size, batch, options)
+                 for batch in options.batch_size]
+        if not options.layers:
+            lines.append(time_generation(size, options))
+        for line in itertools.chain(*lines):
+            print(line, flush=True)
+            table.append(line)
+    path = options.out or os.path.join(HERE, 'results', '%s.md' % datetime.date.today())
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, 'a', encoding='utf-8') as file:
+        file.write('\n'.join(['- ' + line for line in surroundings(options)] + [''] + table)
+                   + '\n\n')
+
+
+if __name__ == '__main__':
+    run(main)

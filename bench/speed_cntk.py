@@ -1,0 +1,117 @@
+"""What speed.py asks for, of this project: in CNTK, with the code that trains and generates.
+
+    speed_cntk.py training|generation|layers SIZE BATCH DEVICE FILE
+
+FILE: the pictures to train on; for generation, where to export the generator as ONNX.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from quiet_cntk import C, select_device                     # noqa: E402
+
+import numpy as np                                          # noqa: E402
+
+import layers                                               # noqa: E402
+import models                                               # noqa: E402
+from faces import Batches, Faces                            # noqa: E402
+from moving_average import MovingAverage                    # noqa: E402
+from training_options import parser, set_defaults           # noqa: E402
+from turns import PICTURES, serve                           # noqa: E402
+from wgan_training import build_objective, trainer          # noqa: E402
+
+
+def training(size, batch, data):
+    """The parts of an iteration, as wgan_training.py has them."""
+    options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
+    set_defaults(options)
+    rng = np.random.RandomState(0)
+    batches = Batches(Faces(data, size), batch, rng)
+    generator, critic = models.generator(size, seed=1), models.critic(size, seed=2)
+    latent = generator.arguments[0]
+    real, fake = C.input_variable((3, size, size)), C.input_variable((3, size, size))
+    objective = build_objective(options, generator, critic, real, fake)
+    logged = list(objective.logged.values())
+    critic_trainer = trainer(objective.critic_loss, logged, critic, 'critic', options, [])
+    generator_trainer = trainer(objective.generator_loss, [], generator, 'generator', options, [])
+    average = MovingAverage(generator, options.ema)
+    fixed = batches.next()
+
+    def latents():
+        return rng.standard_normal((batch, options.latent_size)).astype(np.float32)
+
+    def update_critic(reals=fixed):
+        fakes = models.generate_in_training(generator, latents())
+        feed = {variable: draw(rng, reals) for variable, draw in objective.draws.items()}
+        feed.update({real: reals, fake: fakes})
+        critic_trainer.train_minibatch(feed, outputs=logged)
+
+    def update_generator():
+        generator_trainer.train_minibatch({latent: latents()})
+
+    def iteration(next_minibatch):
+        for _ in range(options.n_critic):
+            update_critic(next_minibatch())
+        update_generator()
+        average.update(1)
+
+    return {'critic step': update_critic, 'generator step': update_generator,
+            'data': batches.next, 'iteration': lambda: iteration(batches.next),
+            'iteration, one minibatch': lambda: iteration(lambda: fixed)}
+
+
+def generation(size, batch, onnx):
+    """As wgan_generate.py makes pictures; and the ONNX file of the same generator."""
+    from onnx_generator import export               # its packages would count as memory above
+    generator = models.generator(size, seed=1)
+    latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
+    models.generate_in_training(generator, latents[:64])        # statistics to normalise with
+    export(generator, onnx, {})
+    return {'generation': lambda: models.generate(generator, latents, batch)}
+
+
+def single_layers(size, batch, _):
+    """Layers as they occur at this size: forward, and forward with both gradients."""
+    def parts(name, graph, x):
+        data = {x: C.Value(np.random.RandomState(0).randn(batch, *x.shape).astype(np.float32))}
+        out, wrt = graph.output, set(graph.parameters) | {x}
+        seed = C.Value(np.ones((batch,) + graph.shape, np.float32))
+
+        def forward():
+            return graph.forward(data, [out], keep_for_backward={out}, as_numpy=False)[0]
+
+        return {name + ', forward': forward, name + ', both ways': lambda: graph.backward(
+            forward(), {out: seed}, wrt, as_numpy=False)}
+
+    def variable(*shape):
+        return C.input_variable(shape, needs_gradient=True)
+
+    def kernel(*shape):
+        return C.parameter(shape, init=C.initializer.normal(0.02, seed=1))
+
+    found, maps, at = {}, 32, size // 2
+    while at > 4:
+        large, small = variable(maps, at, at), variable(2 * maps, at // 2, at // 2)
+        found.update(parts('convolution %d → %d, %d pixels' % (maps, 2 * maps, at),
+                           layers.convolution(kernel(2 * maps, maps, 3, 3), large), large))
+        found.update(parts('transposed %d → %d, %d pixels' % (2 * maps, maps, at // 2),
+                           layers.convolution_transpose(kernel(2 * maps, maps, 5, 5), small),
+                           small))
+        maps, at = 2 * maps, at // 2
+    x = variable(64, size // 4, size // 4)
+    for name, graph in (('layer norm', layers.layer_normalization(x)),
+                        ('leaky ReLU', layers.leaky_relu(x)), ('ReLU', C.relu(x))):
+        found.update(parts('%s, 64 maps, %d pixels' % (name, size // 4), graph, x))
+    return found
+
+
+def main():
+    what, size, batch, device, file = sys.argv[1:]
+    select_device(device)
+    make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
+    serve(make(int(size), int(batch), file))
+
+
+if __name__ == '__main__':
+    main()

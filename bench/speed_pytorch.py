@@ -1,0 +1,143 @@
+"""What speed.py asks for, of PyTorch: the same networks, losses, optimiser and average.
+
+    speed_pytorch.py training|generation|layers SIZE BATCH DEVICE THREADS
+
+It shares no code with the project, and needs torch alone. Eager, as most PyTorch code is. Real
+pictures are one fixed minibatch: nothing is read.
+"""
+
+import sys
+
+import torch
+from torch import nn
+
+from turns import PICTURES, serve
+
+WEIGHT, STEP, N_CRITIC, WIDTH, LATENT = 10.0, 1e-4, 5, 32, 100
+
+
+def generator(size):
+    maps, at = WIDTH * size // 8, 4
+    layers = [nn.ConvTranspose2d(LATENT, maps, 4, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]
+    while at < size // 2:
+        layers += [nn.ConvTranspose2d(maps, maps // 2, 5, 2, 2, 1, bias=False),
+                   nn.BatchNorm2d(maps // 2), nn.ReLU()]
+        maps, at = maps // 2, at * 2
+    return nn.Sequential(nn.Unflatten(1, (LATENT, 1, 1)), *layers,
+                         nn.ConvTranspose2d(maps, 3, 5, 2, 2, 1), nn.Tanh())
+
+
+def critic(size):
+    maps, at = WIDTH, size // 2
+    layers = [nn.Conv2d(3, maps, 3, 2, 1), nn.LeakyReLU(0.2)]
+    while at > 4:
+        layers += [nn.Conv2d(maps, maps * 2, 3, 2, 1), nn.GroupNorm(1, maps * 2),
+                   nn.LeakyReLU(0.2)]
+        maps, at = maps * 2, at // 2
+    return nn.Sequential(*layers, nn.Conv2d(maps, 1, 4), nn.Flatten(0))
+
+
+def finish(device):
+    """Wait for what a GPU still computes."""
+    if device != 'cpu':
+        torch.cuda.synchronize()
+
+
+def training(size, batch, device):
+    g, c, average = (make(size).to(device) for make in (generator, critic, generator))
+    critic_adam, generator_adam = (torch.optim.Adam(n.parameters(), STEP, (0.0, 0.999))
+                                   for n in (c, g))
+    real = (torch.rand(batch, 3, size, size) * 2 - 1).to(device)
+
+    def latents():
+        return torch.randn(batch, LATENT).to(device)
+
+    def update_critic():
+        with torch.no_grad():
+            fake = g(latents())
+        epsilon = torch.rand(batch, 1, 1, 1).to(device)
+        between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+        slope, = torch.autograd.grad(c(between).sum(), between, create_graph=True)
+        norm = slope.flatten(1).norm(dim=1)
+        penalty = ((norm - 1) ** 2).mean()
+        wasserstein = c(real).mean() - c(fake).mean()
+        loss = WEIGHT * penalty - wasserstein
+        critic_adam.zero_grad()
+        loss.backward()
+        critic_adam.step()
+        [x.item() for x in (loss, penalty, wasserstein, norm.mean())]       # what is logged
+        finish(device)
+
+    def update_generator():
+        loss = -c(g(latents())).mean()
+        generator_adam.zero_grad()
+        loss.backward()
+        generator_adam.step()
+        loss.item()
+        finish(device)
+
+    def iteration():
+        for _ in range(N_CRITIC):
+            update_critic()
+        update_generator()
+        with torch.no_grad():
+            for mean, new in zip(average.parameters(), g.parameters()):
+                mean.lerp_(new, 0.001)
+
+    return {'critic step': update_critic, 'generator step': update_generator,
+            'iteration': iteration}
+
+
+def generation(size, batch, device):
+    g, latents = generator(size).to(device), torch.randn(PICTURES, LATENT)
+    g.eval()
+
+    def generate():
+        with torch.no_grad():
+            for part in latents.split(batch):
+                g(part.to(device)).cpu()
+
+    return {'generation': generate}
+
+
+def single_layers(size, batch, device):
+    """Layers as they occur at this size: forward, and forward with both gradients."""
+    def parts(name, layer, *shape):
+        layer, x = layer.to(device), torch.randn(batch, *shape, device=device, requires_grad=True)
+        seed = torch.ones_like(layer(x))
+
+        def forward():
+            layer(x)
+            finish(device)
+
+        def both_ways():
+            torch.autograd.grad(layer(x), [x, *layer.parameters()], seed)
+            finish(device)
+
+        return {name + ', forward': forward, name + ', both ways': both_ways}
+
+    found, maps, at = {}, WIDTH, size // 2
+    while at > 4:
+        found.update(parts('convolution %d → %d, %d pixels' % (maps, 2 * maps, at),
+                           nn.Conv2d(maps, 2 * maps, 3, 2, 1, bias=False), maps, at, at))
+        found.update(parts('transposed %d → %d, %d pixels' % (2 * maps, maps, at // 2),
+                           nn.ConvTranspose2d(2 * maps, maps, 5, 2, 2, 1, bias=False),
+                           2 * maps, at // 2, at // 2))
+        maps, at = 2 * maps, at // 2
+    side = size // 4
+    for name, layer in (('layer norm', nn.GroupNorm(1, 64)), ('leaky ReLU', nn.LeakyReLU(0.2)),
+                        ('ReLU', nn.ReLU())):
+        found.update(parts('%s, 64 maps, %d pixels' % (name, side), layer, 64, side, side))
+    return found
+
+
+def main():
+    what, size, batch, device, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
+    serve(make(int(size), int(batch), 'cuda' if device == 'gpu' else 'cpu'))
+
+
+if __name__ == '__main__':
+    main()
