@@ -1,4 +1,4 @@
-# make demo    set up, draw faces, train on them: about ten minutes on two cores
+# make demo    set up, draw faces, train on them: about five minutes on two cores
 # make test    set up, run the tests
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train four objectives on the same pictures, put them side by side:
@@ -16,7 +16,7 @@ PY = .venv/bin/python
 demo: runs/demo/faces.png
 	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train anew."
 
-# For ten minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
+# For a few minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
 # critic updates, no variation of colours.
 # A demo that was stopped goes on from its last checkpoint.
 runs/demo/faces.png: | setup data/drawn/face_001999.png

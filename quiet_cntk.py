@@ -76,8 +76,9 @@ except UserError as error:
 
 
 def select_device(name):
-    """Make CNTK compute on 'cpu', on 'gpu' (the first), or, for 'auto', on a GPU if there is one.
+    """Make CNTK compute on 'cpu', on 'gpu', or, for 'auto', on a GPU if there is one.
 
+    Of several GPUs the first is taken; of several processes of a machine, each takes its own.
     Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
     """
     gpus = [d for d in C.device.all_devices() if d.type() == C.device.DeviceKind.GPU]
@@ -86,6 +87,7 @@ def select_device(name):
                         'and the cntk-gpu package ("make setup DEVICE=gpu"); or use --device cpu')
     use_gpu = gpus and name != 'cpu'
     with quiet():
-        C.device.try_set_default_device(gpus[0] if use_gpu else C.device.cpu())
+        number = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', 0))
+        C.device.try_set_default_device(gpus[number % len(gpus)] if use_gpu else C.device.cpu())
         C.plus([0.0], [0.0]).eval()                 # CNTK names its device at the first use
     return 'gpu' if use_gpu else 'cpu'
