@@ -23,8 +23,9 @@ import pandas as pd                                         # noqa: E402
 def seconds(count, options):
     with tempfile.TemporaryDirectory() as folder:
         subprocess.check_call(
-            ['mpiexec', '--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '-n',
-             str(count), sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--data', options.data,
+            ['mpiexec', '--allow-run-as-root', '--oversubscribe', '--bind-to', 'none',
+             '-n', str(count),
+             sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--data', options.data,
              '--out', os.path.join(folder, 'run'), '--image-size', str(options.image_size),
              '--batch-size', str(options.batch_size), '--iterations', str(options.iterations),
              '--device', 'cpu'],
