@@ -13,6 +13,7 @@ import shutil
 import numpy as np
 
 import processes
+from command_line import UserError
 from disk import make_room, sha256, sync
 from quiet_cntk import quiet
 
@@ -65,17 +66,28 @@ def latest(folder, say=lambda sentence: None):
 
 
 def restore(path, trainers):
-    """Bring the trainers to the state saved at path; return the state dict of this process."""
+    """Bring the trainers to the state saved at path; return the state dict of this process.
+
+    Raises UserError if they were other graphs: those of another version of this project.
+    """
     for name, trainer in trainers.items():
         with quiet():
-            trainer.restore_from_checkpoint(os.path.join(path, name))
+            try:
+                trainer.restore_from_checkpoint(os.path.join(path, name))
+            except ValueError as error:
+                if 'isomorphic' not in str(error):
+                    raise
+                raise UserError('%s was written by another version of this project, and only that '
+                                'can go on with it; begin anew with --overwrite (wgan_generate.py '
+                                'still makes pictures of it)' % path)
     with np.load(os.path.join(path, 'state_%d.npz' % processes.RANK), allow_pickle=False) as saved:
         return dict(saved)
 
 
 def size_of(network):
-    """About how many bytes its weights take in a file."""
-    return sum(4 * int(np.prod(p.shape)) for p in network.parameters)
+    """About how many bytes its weights and constants take in a file."""
+    return sum(4 * int(np.prod(p.shape))
+               for p in list(network.parameters) + list(network.constants))
 
 
 def _write_manifest(folder, step, about):

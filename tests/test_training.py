@@ -196,6 +196,11 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
                                                     run).sentence
     assert 'exclude each other' in script('wgan_training.py', '--resume', '--overwrite', '--out',
                                           run).sentence
+    # Other networks than those that were saved, as another version of the project might have.
+    (run / 'config.json').write_text(before.decode().replace('"width": 2', '"width": 3'))
+    assert 'was written by another version of this project' in script(
+        'wgan_training.py', '--resume', '--out', run, '--iterations', 4).sentence
+    (run / 'config.json').write_bytes(before)
     (pictures / '0.png').unlink()
     assert 'had 10 readable pictures and now has 9' in script(
         'wgan_training.py', '--resume', '--out', run, '--iterations', 4).sentence
