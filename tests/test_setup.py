@@ -1,9 +1,10 @@
 """setup.sh where it can't go on: one message that says what to do. (That it works, `make test`
-shows.)"""
+shows.) And what is set before CNTK is loaded."""
 
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +52,20 @@ def test_requirements_differ_in_cntk_alone():
                 for name in ('requirements.txt', 'requirements-cpu.txt'))
     assert [line.replace('cntk-gpu', 'cntk') for line in gpu] == cpu
     assert all('==' in line for line in gpu)
+
+
+def test_mkl_takes_avx2_on_amd():
+    """Where the processor is AMD's and has it; and what the user says wins."""
+    with open('/proc/cpuinfo') as file:
+        processor = file.read()
+    amd = 'AuthenticAMD' in processor and ' avx2 ' in processor
+
+    def chosen(**more):
+        environment = {k: v for k, v in os.environ.items() if k != 'MKL_DEBUG_CPU_TYPE'}
+        return subprocess.check_output(
+            [sys.executable, '-c', 'import os, quiet_cntk; '
+             'print(os.environ.get("MKL_DEBUG_CPU_TYPE"))'], cwd=ROOT,
+            env=dict(environment, **more), universal_newlines=True).strip()
+
+    assert chosen() == ('5' if amd else 'None')
+    assert chosen(MKL_DEBUG_CPU_TYPE='3') == '3'
