@@ -207,7 +207,7 @@ class Batches:
         return varied(pictures, contrasts, shifts, saturations)
 
 
-# Each colour's own grey: ITU-R BT.601 luma.
+# What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.
 GREY = np.float64([[0.299, 0.587, 0.114]] * 3)
 
 

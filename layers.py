@@ -46,7 +46,7 @@ def batch_normalization(x):
 def leaky_relu(x):
     """x where it is positive, x / 5 elsewhere: `C.leaky_relu(x, 0.2)`, five times as fast.
 
-    Its slope is a graph of its own, which a gradient by x multiplies with (and is finished).
+    A gradient by x is multiplied with the slope that is there already, which no gradient enters.
     """
     positive = C.stop_gradient(C.greater(x, 0))
     return x * (C.constant(0.2, x.shape, x.dtype) + C.constant(0.8, x.shape, x.dtype) * positive)

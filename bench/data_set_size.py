@@ -3,8 +3,8 @@
     .venv/bin/python bench/data_set_size.py --data data/drawn --image-size 64
 
 Makes sets of 10,000, 100,000 and 1,000,000 files by linking the pictures of --data many times, and
-reads each in a process of its own. The first of the minibatches are from a disk that the machine
-has in memory: what a slow disk adds comes on top.
+reads each in a process of its own. The machine may have the files in memory: what a slow disk adds
+comes on top.
 """
 
 import os
