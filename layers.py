@@ -25,14 +25,16 @@ def layer_normalization(x, epsilon=1e-5):
     `C.layers.LayerNormalization` learns them for the last axis alone, which in a picture is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
+    size = int(np.prod(x.shape))
     gain = C.parameter((x.shape[0], 1, 1), init=1, dtype=x.dtype, name='gain')
-    share = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
-    everywhere = C.constant(1, (1,) + x.shape, x.dtype)
-
-    centred = x - C.times(C.times(x, share), everywhere, output_rank=3)
-    variance = C.times(centred * centred, share)
-    scale = C.reciprocal(C.sqrt(variance + epsilon))
-    return add_bias(centred * C.times(scale, _pixels_of(gain, x.shape), output_rank=3), 'bias')
+    # One row of numbers a sample: its variance is a product with itself.
+    row = C.reshape(x, (1, size))
+    mean = C.times(row, C.constant(1 / size, (size, 1), x.dtype))
+    centred = row - C.times(mean, C.constant(1, (1, size), x.dtype))
+    variance = C.times_transpose(centred, centred) * C.constant(1 / size, (1, 1), x.dtype)
+    scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)),
+                    C.reshape(_pixels_of(gain, x.shape), (1, size)))
+    return add_bias(C.reshape(centred * scale, x.shape), 'bias')
 
 
 def batch_normalization(x):

@@ -101,16 +101,3 @@ def generate(generator, latents, batch_size):
     return np.concatenate([
         generator.eval({generator.arguments[0]: latents[i:i + batch_size]})
         for i in range(0, len(latents), batch_size)])
-
-
-def generate_in_training(generator, latents):
-    """Pictures as a trainer's graph would see them, batch normalised by their own statistics.
-
-    Returns a cntk.Value, on the device, to be fed on at once: it is valid until the generator is
-    evaluated again.
-    """
-    image = generator.output
-    # CNTK is in training mode when it is asked to keep what a backward pass would need.
-    _, values = generator.forward({generator.arguments[0]: latents}, [image],
-                                  keep_for_backward={image}, as_numpy=False)
-    return values[image]

@@ -4,8 +4,8 @@ Each objective is a function that writes its equations down as CNTK graphs and r
 `Objective`. All of its numbers are one for each sample; a trainer takes their mean.
 
 In all of them: generator, critic are functions as in models.py; latent is z, (latent_size,); real
-is x, fake is x̃ = G(z), both (3, S, S): CNTK variables with a batch axis. x̃ is an input, already
-computed: a critic update does no work for the generator.
+is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a batch axis. The critic
+loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
 """
 
 from collections import namedtuple

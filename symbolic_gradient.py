@@ -173,12 +173,13 @@ def _size(shape):
 
 
 def _times_transpose_left(op, dy, y, left, right):
-    return C.reshape(C.times(dy, right), left.shape)
+    return C.times(dy, right)
 
 
 def _times_transpose_right(op, dy, y, left, right):
     out, inner = right.shape
-    dy, left = C.reshape(dy, (-1, out)), C.reshape(left, (-1, inner))
+    if len(left.shape) != 2:                    # a reshape to the same shape would copy
+        dy, left = C.reshape(dy, (-1, out)), C.reshape(left, (-1, inner))
     return C.times(C.transpose(dy, (1, 0)), left)
 
 

@@ -22,52 +22,51 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt                             # noqa: E402
 
 import models                                               # noqa: E402
-import objectives                                           # noqa: E402
 from faces import Batches, Faces, grid, to_pictures         # noqa: E402
 from training_options import parser as training_parser, set_defaults  # noqa: E402
-from wgan_training import trainer                           # noqa: E402
+from updates import Updates, trainer                        # noqa: E402
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
 
 
+class FedAsNumber(Updates):
+    """The same, but the critic's trainer is given the value of the penalty."""
+
+    def __init__(self, options, rng):
+        super().__init__(options, rng)
+        self.fed = C.input_variable(1)
+        loss = options.penalty_weight * self.fed - self.objective.logged['wasserstein']
+        self.norm = self.objective.logged['grad_norm']
+        self.trainers['critic'] = trainer(loss, [], self.critic, 'critic', options, [])
+
+    def update_critic(self, reals):
+        (epsilon, draw), = self.objective.draws.items()
+        feed = {self.real: reals, self.latent: self._draw_latents()}
+        # Asked to keep what a backward pass would need, CNTK is in training mode: x̃ is the same.
+        values = self.norm.forward({**feed, epsilon: draw(self.rng, reals)},
+                                   [self.norm.output], keep_for_backward={self.norm.output})[1]
+        norm = np.asarray(values[self.norm.output])
+        self.values = {self.norm: norm}
+        self.trainers['critic'].train_minibatch({**feed, self.fed: np.square(norm - 1)})
+
+
 def train(how, faces, iterations):
     """Returns the losses as a DataFrame and a grid of pictures, RGB."""
-    options = training_parser().parse_args([])
+    options = training_parser().parse_args(['--image-size', str(faces.size)])
     set_defaults(options)
-    size, batch = faces.size, options.batch_size
     rng = np.random.RandomState(0)
-    batches = Batches(faces, batch, rng)
-    generator, critic = models.generator(size, seed=1), models.critic(size, seed=2)
-    latent = generator.arguments[0]
-    real, fake = C.input_variable((3, size, size)), C.input_variable((3, size, size))
-    fed = C.input_variable(1)
-    objective = objectives.wgan_gp(generator, critic, latent, real, fake, options.penalty_weight)
-    (epsilon, draw), = objective.draws.items()
-    slope = objective.logged['grad_norm']
-    critic_loss = (objective.critic_loss if how == GRAPH
-                   else options.penalty_weight * fed - objective.logged['wasserstein'])
-    critic_trainer = trainer(critic_loss, [], critic, 'critic', options, [])
-    generator_trainer = trainer(objective.generator_loss, [], generator, 'generator', options, [])
-
-    def latents(count=batch):
-        return rng.standard_normal((count, options.latent_size)).astype(np.float32)
-
+    batches = Batches(faces, options.batch_size, rng)
+    updates = (Updates if how == GRAPH else FedAsNumber)(options, rng)
     rows, progress = [], Progress(how, iterations)
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
-            fakes = np.asarray(models.generate_in_training(generator, latents()).asarray())
-            reals = batches.next()
-            data = {real: reals, fake: fakes.reshape(batch, 3, size, size),
-                    epsilon: draw(rng, reals)}
-            norm = slope.eval(data)
-            if how == NUMBER:
-                data[fed] = np.square(norm - 1)
-                del data[epsilon]
-            critic_trainer.train_minibatch(data)
-        generator_trainer.train_minibatch({latent: latents()})
-        rows.append((step, critic_trainer.previous_minibatch_loss_average, norm.mean()))
+            updates.update_critic(batches.next())
+        updates.update_generator(step)
+        rows.append((step, updates.trainers['critic'].previous_minibatch_loss_average,
+                     updates.values[updates.objective.logged['grad_norm']].mean()))
         progress.show(step, 'C_loss %.2f |grad C| %.2f' % rows[-1][1:])
-    pictures = models.generate(generator, latents(64), batch)
+    latents = rng.standard_normal((64, options.latent_size)).astype(np.float32)
+    pictures = models.generate(updates.generator, latents, options.batch_size)
     progress.end('%s: done' % how)
     return (pd.DataFrame(rows, columns=['step', 'C_loss', 'grad_norm']),
             grid(to_pictures(pictures), columns=8))

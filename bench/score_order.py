@@ -16,11 +16,11 @@ from quiet_cntk import select_device                        # noqa: E402
 
 import numpy as np                                          # noqa: E402
 
-import models                                               # noqa: E402
 from faces import Faces                                     # noqa: E402
 from image_network import add_network_options, open_network  # noqa: E402
 from inception_score import Generated, distances, measure   # noqa: E402
 from training_scores import SPLITS, TrainingPictures        # noqa: E402
+from untrained import untrained                             # noqa: E402
 from wgan_generate import find_generator, load_generator    # noqa: E402
 
 
@@ -39,15 +39,6 @@ class Noise:
             yield rng.randint(0, 256, shape).astype(np.uint8)
 
 
-def untrained(settings):
-    """The generator as a run with these settings begins, with the statistics of one batch."""
-    generator = models.generator(settings['image_size'], settings['latent_size'],
-                                 settings['width'], seed=settings['seed'])
-    latents = np.random.RandomState(0).standard_normal((64, settings['latent_size']))
-    models.generate_in_training(generator, latents.astype(np.float32))
-    return generator
-
-
 def main():
     parser = Parser(description='Score real pictures, a run, an untrained generator, noise.')
     parser.add_argument('run', help='run folder')
@@ -57,6 +48,7 @@ def main():
     network = open_network(options, select_device('auto'))
     with open(os.path.join(options.run, 'config.json')) as file:
         settings = json.load(file)['settings']
+    shape = {name: settings[name] for name in ('image_size', 'latent_size', 'width', 'seed')}
     faces = Faces(settings['data'], settings['image_size'])
     halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
     path = find_generator(options.run)
@@ -69,7 +61,7 @@ def main():
         measured(TrainingPictures(half, len(half))) for half in halves))]
     for name, pictures in (
             ('trained', Generated(path, load_generator(path), options.count, 0)),
-            ('untrained', Generated('untrained', untrained(settings), options.count, 0)),
+            ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),
             ('noise', Noise(options.count, settings['image_size']))):
         rows.append((name, measured(pictures), real))
     print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))

@@ -16,47 +16,28 @@ import numpy as np                                          # noqa: E402
 import layers                                               # noqa: E402
 import models                                               # noqa: E402
 from faces import Batches, Faces                            # noqa: E402
-from moving_average import MovingAverage                    # noqa: E402
 from training_options import parser, set_defaults           # noqa: E402
 from turns import PICTURES, serve                           # noqa: E402
-from wgan_training import build_objective, trainer          # noqa: E402
+from untrained import untrained                             # noqa: E402
+from updates import Updates                                 # noqa: E402
 
 
 def training(size, batch, data):
-    """The parts of an iteration, as wgan_training.py has them."""
+    """The parts of an iteration of wgan_training.py."""
     options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches = Batches(Faces(data, size), batch, rng)
-    generator, critic = models.generator(size, seed=1), models.critic(size, seed=2)
-    latent = generator.arguments[0]
-    real, fake = C.input_variable((3, size, size)), C.input_variable((3, size, size))
-    objective = build_objective(options, generator, critic, real, fake)
-    logged = list(objective.logged.values())
-    critic_trainer = trainer(objective.critic_loss, logged, critic, 'critic', options, [])
-    generator_trainer = trainer(objective.generator_loss, [], generator, 'generator', options, [])
-    average = MovingAverage(generator, options.ema)
+    batches, updates = Batches(Faces(data, size), batch, rng), Updates(options, rng)
     fixed = batches.next()
-
-    def latents():
-        return rng.standard_normal((batch, options.latent_size)).astype(np.float32)
-
-    def update_critic(reals=fixed):
-        fakes = models.generate_in_training(generator, latents())
-        feed = {variable: draw(rng, reals) for variable, draw in objective.draws.items()}
-        feed.update({real: reals, fake: fakes})
-        critic_trainer.train_minibatch(feed, outputs=logged)
-
-    def update_generator():
-        generator_trainer.train_minibatch({latent: latents()})
 
     def iteration(next_minibatch):
         for _ in range(options.n_critic):
-            update_critic(next_minibatch())
-        update_generator()
-        average.update(1)
+            updates.update_critic(next_minibatch())
+        updates.update_generator(1)
+        updates.row()
 
-    return {'critic step': update_critic, 'generator step': update_generator,
+    return {'critic step': lambda: updates.update_critic(fixed),
+            'generator step': lambda: updates.update_generator(1),
             'data': batches.next, 'iteration': lambda: iteration(batches.next),
             'iteration, one minibatch': lambda: iteration(lambda: fixed)}
 
@@ -64,9 +45,8 @@ def training(size, batch, data):
 def generation(size, batch, onnx):
     """As wgan_generate.py makes pictures; and the ONNX file of the same generator."""
     from onnx_generator import export               # its packages would count as memory above
-    generator = models.generator(size, seed=1)
+    generator = untrained(size, latent_size=100, width=32, seed=1)
     latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
-    models.generate_in_training(generator, latents[:64])        # statistics to normalise with
     export(generator, onnx, {})
     return {'generation': lambda: models.generate(generator, latents, batch)}
 

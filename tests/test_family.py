@@ -11,7 +11,7 @@ import models
 import objectives
 from test_training import SMALL, assert_same_run, losses
 from training_options import SETTINGS, parser, set_defaults
-from wgan_training import NORMALIZATION, build_objective, trainer
+from updates import NORMALIZATION, build_objective, trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],
@@ -47,16 +47,17 @@ def test_one_update_of_each_network_equals_pytorch(objective):
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
-        real, fake = C.input_variable((3, 32, 32)), C.input_variable((3, 32, 32))
+        real, latent = C.input_variable((3, 32, 32)), generator.arguments[0]
+        fake = C.stop_gradient(generator(latent))
         made = build_objective(options, generator, critic, real, fake)
         trainers = {which: trainer(loss, [], networks[which], which, options, []) for which, loss in
                     (('critic', made.critic_loss), ('generator', made.generator_loss))}
 
     draws = {'epsilon': r['epsilon'], 'delta': 0.5 * r['real'].std() * r['noise']}
     feed = {variable: draws[variable.name] for variable in made.draws}
-    feed.update({real: r['real'], fake: models.generate_in_training(generator, r['latents'][0])})
+    feed.update({real: r['real'], latent: r['latents'][0]})
     trainers['critic'].train_minibatch(feed)
-    trainers['generator'].train_minibatch({generator.arguments[0]: r['latents'][1]})
+    trainers['generator'].train_minibatch({latent: r['latents'][1]})
 
     for which, network in networks.items():
         assert trainers[which].previous_minibatch_loss_average == pytest.approx(

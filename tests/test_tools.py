@@ -16,6 +16,7 @@ from conftest import ROOT
 from quiet_cntk import C
 import faces
 import models
+from training_mode import in_training
 from wgan_generate import walk
 
 
@@ -25,7 +26,7 @@ def run(tmp_path):
     folder = tmp_path / 'run'
     (folder / 'samples').mkdir(parents=True)
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    models.generate_in_training(generator, np.random.RandomState(0).randn(64, 5).astype('f'))
+    in_training(generator, np.random.RandomState(0).randn(64, 5))
     generator.save(str(folder / 'wgan_generator.model'))
     models.critic(32, width=2).save(str(folder / 'wgan_critic.model'))
     (folder / 'wgan.csv').write_text('step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'

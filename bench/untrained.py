@@ -1,0 +1,15 @@
+"""A generator as a run begins with it, which score_order.py and speed.py make pictures with."""
+
+import numpy as np
+
+import models
+
+
+def untrained(image_size, latent_size, width, seed):
+    """It has seen one minibatch: without statistics to normalise by, its pictures would be grey."""
+    generator = models.generator(image_size, latent_size, width, seed)
+    latents = np.random.RandomState(0).standard_normal((64, latent_size)).astype(np.float32)
+    image = generator.output
+    # CNTK is in training mode when it is asked to keep what a backward pass would need.
+    generator.forward({generator.arguments[0]: latents}, [image], keep_for_backward={image})
+    return generator
