@@ -1,0 +1,54 @@
+"""An update changes what it should, and does no work for the other network."""
+
+import numpy as np
+import pytest
+
+from quiet_cntk import C
+from training_options import parser, set_defaults
+from updates import Updates
+
+
+@pytest.fixture
+def updates():
+    options = parser().parse_args(['--image-size', '32', '--width', '2', '--batch-size', '4'])
+    set_defaults(options)
+    return Updates(options, np.random.RandomState(0))
+
+
+def weights(network):
+    return [p.value for p in network.parameters]
+
+
+def changed(before, after):
+    return [not np.array_equal(a, b) for a, b in zip(before, after)]
+
+
+def test_each_update_trains_one_network(updates):
+    generator, critic = updates.generator, updates.critic
+    before, statistics = (weights(generator), weights(critic)), generator.constants[0].value
+    updates.update_critic(np.zeros((4, 3, 32, 32), np.float32))
+    between = weights(generator), weights(critic)
+    assert not any(changed(before[0], between[0]))
+    # All but the score's bias, which a difference of scores does not have.
+    assert changed(before[1], between[1]).count(False) == 1
+    assert not np.array_equal(generator.constants[0].value, statistics)     # pictures were made
+    updates.update_generator(1)
+    assert all(changed(between[0], weights(generator)))
+    assert not any(changed(between[1], weights(critic)))
+    assert len(updates.row()) == len(updates.columns) and np.isfinite(updates.row()).all()
+
+
+def test_critic_update_does_nothing_backwards_in_the_generator(updates, capfd):
+    """CNTK lists the tensors of a network, gradients too. The generator's picture is a tanh."""
+    def gradients(update, *arguments):
+        C.cntk_py.set_computation_network_trace_level(1)
+        try:
+            update(*arguments)
+        finally:
+            C.cntk_py.set_computation_network_trace_level(0)
+        said = capfd.readouterr().err
+        assert 'Tanh' in said
+        return [line for line in said.splitlines() if 'Tanh' in line and '(gradient)' in line]
+
+    assert not gradients(updates.update_critic, np.zeros((4, 3, 32, 32), np.float32))
+    assert gradients(updates.update_generator, 1)
