@@ -1,7 +1,8 @@
 """The two networks of a run, and the two updates that train them.
 
 An iteration is n_critic critic updates and one generator update: algorithm 1 of Gulrajani et al.
-2017, https://arxiv.org/abs/1704.00028, and of Arjovsky et al. 2017 for an objective of theirs.
+2017, https://arxiv.org/abs/1704.00028, and of Arjovsky et al. 2017,
+https://arxiv.org/abs/1701.07875.
 """
 
 from quiet_cntk import C, quiet

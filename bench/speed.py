@@ -5,7 +5,8 @@
 OTHER is an environment of its own with torch in it (`python3 -m venv OTHER && OTHER/bin/pip install
 torch`); without --pytorch, only this project is timed. Prints a table, and writes it with what it
 was measured on to bench/results/DATE.md. Generation is also held against ONNX Runtime on the
-exported generator.
+exported generator. The pictures are held in memory, which counts as ours: for the memory that the
+training itself takes, name a folder of few.
 """
 
 import datetime
