@@ -101,3 +101,14 @@ def generate(generator, latents, batch_size):
     return np.concatenate([
         generator.eval({generator.arguments[0]: latents[i:i + batch_size]})
         for i in range(0, len(latents), batch_size)])
+
+
+def evaluate_in_training(graph, feed):
+    """What a trainer would see `graph` give: batches normalised by their own statistics.
+
+    feed: {argument: array}. Returns an array, (N, …). It moves the running statistics.
+    """
+    output = graph.output
+    # CNTK is in training mode when it is asked to keep what a backward pass would need.
+    _, values = graph.forward(feed, [output], keep_for_backward={output})
+    return values[output]

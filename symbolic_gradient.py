@@ -164,8 +164,13 @@ def _times_left(op, dy, y, left, right):
 def _times_right(op, dy, y, left, right):
     inner_rank = len(right.shape) - op.attributes['outputRank']
     inner, out = _size(right.shape[:inner_rank]), _size(right.shape[inner_rank:])
-    left, dy = C.reshape(left, (-1, inner)), C.reshape(dy, (-1, out))           # as matrices
+    left, dy = _as_matrix(left, inner), _as_matrix(dy, out)
     return C.reshape(C.times(C.transpose(left, (1, 0)), dy), right.shape)
+
+
+def _as_matrix(x, columns):
+    """x as rows of so many numbers. A matrix stays what it is: reshaped, it would be copied."""
+    return x if len(x.shape) == 2 and x.shape[1] == columns else C.reshape(x, (-1, columns))
 
 
 def _size(shape):
@@ -178,8 +183,7 @@ def _times_transpose_left(op, dy, y, left, right):
 
 def _times_transpose_right(op, dy, y, left, right):
     out, inner = right.shape
-    if len(left.shape) != 2:                    # a reshape to the same shape would copy
-        dy, left = C.reshape(dy, (-1, out)), C.reshape(left, (-1, inner))
+    dy, left = _as_matrix(dy, out), _as_matrix(left, inner)
     return C.times(C.transpose(dy, (1, 0)), left)
 
 

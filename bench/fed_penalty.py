@@ -42,17 +42,15 @@ class FedAsNumber(Updates):
     def update_critic(self, reals):
         (epsilon, draw), = self.objective.draws.items()
         feed = {self.real: reals, self.latent: self._draw_latents()}
-        # Asked to keep what a backward pass would need, CNTK is in training mode: x̃ is the same.
-        values = self.norm.forward({**feed, epsilon: draw(self.rng, reals)},
-                                   [self.norm.output], keep_for_backward={self.norm.output})[1]
-        norm = np.asarray(values[self.norm.output])
+        # In training mode x̃ is what the trainer will see.
+        norm = models.evaluate_in_training(self.norm, {**feed, epsilon: draw(self.rng, reals)})
         self.values = {self.norm: norm}
         self.trainers['critic'].train_minibatch({**feed, self.fed: np.square(norm - 1)})
 
 
 def train(how, faces, iterations):
     """Returns the losses as a DataFrame and a grid of pictures, RGB."""
-    options = training_parser().parse_args(['--image-size', str(faces.size)])
+    options = training_parser().parse_args(['--image-size', str(faces.size), '--ema', '0'])
     set_defaults(options)
     rng = np.random.RandomState(0)
     batches = Batches(faces, options.batch_size, rng)

@@ -9,7 +9,5 @@ def untrained(image_size, latent_size, width, seed):
     """It has seen one minibatch: without statistics to normalise by, its pictures would be grey."""
     generator = models.generator(image_size, latent_size, width, seed)
     latents = np.random.RandomState(0).standard_normal((64, latent_size)).astype(np.float32)
-    image = generator.output
-    # CNTK is in training mode when it is asked to keep what a backward pass would need.
-    generator.forward({generator.arguments[0]: latents}, [image], keep_for_backward={image})
+    models.evaluate_in_training(generator, {generator.arguments[0]: latents})
     return generator

@@ -5,7 +5,6 @@ import pytest
 
 import quiet_cntk  # noqa: F401  before CNTK
 import models
-from training_mode import in_training
 
 
 @pytest.mark.parametrize('size', models.IMAGE_SIZES)
@@ -46,7 +45,7 @@ def test_initial_weights():
 def test_generation_does_not_depend_on_the_batch():
     generator = models.generator(32, width=4, seed=1)
     latents = np.random.RandomState(0).randn(10, 100).astype(np.float32)
-    in_training(generator, latents)                             # moves the running statistics
+    models.evaluate_in_training(generator, {generator.arguments[0]: latents})    # statistics
     whole = models.generate(generator, latents, 10)
     np.testing.assert_allclose(models.generate(generator, latents, 3), whole, atol=1e-6)
 
@@ -56,7 +55,7 @@ def test_in_training_the_minibatch_normalises_itself():
     generator = models.generator(32, width=4, seed=1)
     latents = np.random.RandomState(0).randn(64, 100).astype(np.float32)
     evaluated = models.generate(generator, latents, 64)
-    trained = in_training(generator, latents)
+    trained = models.evaluate_in_training(generator, {generator.arguments[0]: latents})
     assert np.abs(trained - evaluated).max() > 0.1              # CNTK starts from no statistics
     # A first minibatch sets the running statistics to its own: now both agree closely.
     assert np.abs(models.generate(generator, latents, 64) - trained).max() < 0.05

@@ -117,3 +117,9 @@ def test_epsilon_and_norm_are_per_sample(reference, inputs):
         alone = objective.logged['grad_norm'].eval(
             {v: x[i:i + 1] for v, x in zip(variables, inputs)})
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-12)
+
+
+def test_critic_update_has_no_generator_in_it(reference):
+    critic, objective, _ = build(reference, np.float32)
+    assert ({p.uid for p in objective.critic_loss.parameters}
+            == {p.uid for p in critic.parameters})

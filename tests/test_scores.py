@@ -12,7 +12,6 @@ from quiet_cntk import C
 from image_network import ImageNetwork, resize_picture, scale_pictures
 import models
 from scores import Statistics, frechet_distance, kernel_distance
-from training_mode import in_training
 
 
 def statistics(features, probabilities, splits=1, batch=7):
@@ -220,7 +219,8 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     """From the run folder and from its ONNX export: the same pictures, the same scores."""
     (tmp_path / 'run').mkdir()
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    in_training(generator, np.random.RandomState(0).randn(64, 5))
+    models.evaluate_in_training(generator, {
+        generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
     generator.save(str(tmp_path / 'run' / 'wgan_generator.model'))
     script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')
     script('wgan_generate.py', 'run', '--count', 50, '--out', 'pictures')

@@ -16,7 +16,6 @@ from conftest import ROOT
 from quiet_cntk import C
 import faces
 import models
-from training_mode import in_training
 from wgan_generate import walk
 
 
@@ -26,7 +25,8 @@ def run(tmp_path):
     folder = tmp_path / 'run'
     (folder / 'samples').mkdir(parents=True)
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    in_training(generator, np.random.RandomState(0).randn(64, 5))
+    models.evaluate_in_training(generator, {
+        generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
     generator.save(str(folder / 'wgan_generator.model'))
     models.critic(32, width=2).save(str(folder / 'wgan_critic.model'))
     (folder / 'wgan.csv').write_text('step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'

@@ -18,7 +18,6 @@ from conftest import ROOT
 from quiet_cntk import C
 import models
 from moving_average import MovingAverage
-from training_mode import in_training
 from training_options import parser, set_defaults
 
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
@@ -110,7 +109,8 @@ def test_moving_average():
     for step in range(1, 101):
         for p in generator.parameters:
             p.value = p.value + rng.randn(*p.shape).astype(np.float32)
-        in_training(generator, rng.randn(8, 5))
+        models.evaluate_in_training(generator, {
+            generator.arguments[0]: rng.randn(8, 5).astype(np.float32)})
         average.update(step)
         beta = min(0.9, (1 + step) / (10 + step))
         expected = [beta * e + (1 - beta) * v for e, v in zip(expected, state(generator))]
