@@ -8,7 +8,7 @@ The second can be had while the run is still training.
 import os
 import re
 
-from command_line import Parser, UserError, may_write, run
+from command_line import Parser, UserError, check_outputs, run
 
 import cv2
 import numpy as np
@@ -90,7 +90,7 @@ def main():
     parser.add_argument('--out', required=True, help='.gif or .mp4 to write')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
-    may_write(options.out, options.force)
+    check_outputs(options.out, force=options.force)
     animate_samples(options.run, options.out)
     print('wrote ' + options.out)
 

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import tempfile
 import time
 
 # OpenCV refuses larger pictures: at three bytes a pixel this is 200 MB. It reads the variable when
@@ -84,11 +85,38 @@ def number(kind, low, high=float('inf'), above=False, below=False):
     return convert
 
 
-def may_write(path, force):
-    """Ask before a file is overwritten. Raises UserError if it is not to be.
+def check_outputs(*paths, force):
+    """Find out before the work whether these files can be written, and may be.
 
-    Without a terminal to ask at, only force will do.
+    A path that is None is passed over. Asks before a file is overwritten; without a terminal to
+    ask at, only force will do.
+    Raises UserError if a folder is missing or can't be written to, if something else than a file
+    is in the way, if two of the paths are the same, or if a file is not to be overwritten.
     """
+    paths = [path for path in paths if path is not None]
+    for i, path in enumerate(paths):
+        if os.path.realpath(path) in map(os.path.realpath, paths[:i]):
+            raise UserError('%s is to be written twice; give each output a name of its own' % path)
+        _check_output(path)
+    for path in paths:
+        _may_overwrite(path, force)
+
+
+def _check_output(path):
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not os.path.basename(path):
+        raise UserError('%s is a folder; name a file to write' % (path or "''"))
+    if not os.path.isdir(folder):
+        raise UserError('%s can not be written: the folder %s does not exist' % (path, folder))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError('%s is not a regular file, and can not be written' % path)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError('%s can not be written: %s' % (path, error.strerror))
+
+
+def _may_overwrite(path, force):
     if force or not os.path.exists(path):
         return
     if not sys.stdin.isatty():

@@ -1,7 +1,48 @@
-"""Files that have to be whole: room for them, sync, checksums. Needs no other package."""
+"""Files that have to be complete: written beside and renamed, room for them, sync, checksums.
 
+Needs no other package.
+"""
+
+import contextlib
+import errno
 import hashlib
+import itertools
 import os
+import shutil
+
+_NUMBERS = itertools.count()
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield the name of an empty file beside `path`, which takes its place when the block ends.
+
+    The block writes to that name; it ends in the suffix of `path`, which decides the format in
+    many libraries. If the block raises, the new file is removed and `path` keeps what it held. A
+    symbolic link stays one: the file that it points to is replaced.
+    Raises OSError, with `path` as its filename, if the file can't be written, or `path` is
+    something else than a regular file.
+    """
+    target = os.path.realpath(path)
+    if os.path.lexists(target) and not os.path.isfile(target):
+        code = errno.EISDIR if os.path.isdir(target) else errno.EINVAL
+        raise OSError(code, 'is not a regular file, and can not be replaced', path)
+    aside = os.path.join(os.path.dirname(target), '.partial-%d-%d%s' % (
+        os.getpid(), next(_NUMBERS), os.path.splitext(target)[1]))
+    try:
+        open(aside, 'xb').close()
+        if os.path.exists(target):
+            shutil.copymode(target, aside)
+        yield aside
+        sync(aside)
+        os.replace(aside, target)
+    except OSError as error:
+        if error.strerror is None:                      # a library's own sentence
+            raise
+        raise OSError(error.errno, error.strerror, path)
+    finally:
+        if os.path.exists(aside):
+            os.remove(aside)
 
 
 def make_room(path, size):

@@ -9,7 +9,7 @@ A run that is still training can be plotted too.
 import io
 import os
 
-from command_line import Parser, UserError, may_write, number, run
+from command_line import Parser, UserError, check_outputs, number, run
 
 import matplotlib
 matplotlib.use('Agg')                                   # draws to files, needs no screen
@@ -113,7 +113,7 @@ def main():
                         help='weight of the past in a moving average; 0.98 shows the trend')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
-    may_write(options.out, options.force)
+    check_outputs(options.out, force=options.force)
     plot(options.csv, options.out, options.smooth)
     print('wrote ' + options.out)
 

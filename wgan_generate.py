@@ -10,7 +10,7 @@
 import json
 import os
 
-from command_line import Parser, Progress, UserError, may_write, number, run
+from command_line import Parser, Progress, UserError, check_outputs, number, run
 from quiet_cntk import C, quiet, select_device
 
 import cv2
@@ -192,9 +192,8 @@ def main():
     select_device(options.device)
     path = find_generator(options.model)
     generator = load_generator(path)
-    files = [options.export_onnx, options.save_latents, None if options.count else options.out]
-    for file in filter(None, files):
-        may_write(file, options.force)
+    check_outputs(options.export_onnx, options.save_latents,
+                  None if options.count else options.out, force=options.force)
     if options.export_onnx:
         export_onnx(generator, path, options)
     if not options.out:

@@ -12,7 +12,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, Progress, may_write, number, run       # noqa: E402
+from command_line import Parser, Progress, check_outputs, number, run       # noqa: E402
 from quiet_cntk import C                                                # noqa: E402
 
 import matplotlib                                                       # noqa: E402
@@ -79,7 +79,7 @@ def main():
     parser.add_argument('--iterations', type=number(int, 1), default=600, help='of each critic')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
-    may_write(options.out, options.force)
+    check_outputs(options.out, force=options.force)
     found = [train(clip, options.iterations) for clip in CLIPS + (None,)]
 
     figure = plt.figure(figsize=(11, 4))
