@@ -1,6 +1,6 @@
 """The gradient of a CNTK graph, as another CNTK graph.
 
-CNTK differentiates for its trainers, but hands Python only numbers (`Function.grad`). A penalty
+CNTK differentiates for its trainers, but gives Python only numbers (`Function.grad`). A penalty
 computed from such numbers and fed back in is a constant to the trainer: it trains nothing. Here
 reverse-mode differentiation is written out in ordinary CNTK operations, which CNTK evaluates and
 differentiates again like any others:
@@ -9,10 +9,11 @@ differentiates again like any others:
     g = gradient(y, x)                    # has the shape of x, and uses the same parameter w
     loss = C.reduce_sum(g * g)            # trains w through the gradient
 
-Read `gradient` first (the walk through the graph), then `RULES` (a line for each operation).
+Read `gradient` first (the walk through the graph), then `RULES` (a line for each operation). The
+end of the file, `safe_to_differentiate`, works around a defect of CNTK's own backpropagation.
 """
 
-from collections import OrderedDict, namedtuple
+from collections import Counter, OrderedDict, namedtuple
 
 import cntk as C
 import numpy as np
@@ -22,11 +23,16 @@ def gradient(output, wrt):
     """Return the CNTK graph of ∂(sum of `output`)/∂`wrt`.
 
     output: a CNTK Function or Variable, of any shape.
-    wrt: what to differentiate by: a Variable, Parameter or Function that `output` was computed
-        from. If it has a batch axis, each sample gets the gradient of its own output; if it has
-        none (a parameter), the sum runs over the minibatch too.
+    wrt: the Variable, Parameter or Function to differentiate with respect to, that `output` was
+        computed from. If it has a batch axis, each sample gets the gradient of its own output; if
+        it has none (a parameter), the sum runs over the minibatch too, and over the steps of
+        sequences.
     Returns a Function of the shape of `wrt`. It shares all parameters with `output` and, except
     inside blocks, all intermediate results. It may go into `gradient` again.
+
+    Where a transposed convolution stands in the way, the result hangs on a copy of the graph that
+    CNTK differentiates correctly (`safe_to_differentiate`). The copy shares the parameters too.
+
     Raises NotImplementedError, naming the operation, where `RULES` has no rule for one between
     `wrt` and `output`; ValueError if `output` was not computed from `wrt`.
 
@@ -34,10 +40,15 @@ def gradient(output, wrt):
     section 3.2.
     """
     output, wrt = _variable(output), _variable(wrt)
-    steps = _steps_between(wrt, output)
+    steps, everything = _steps_between(wrt, output)
     if output.uid != wrt.uid and output.uid not in steps:
         raise ValueError('%s was not computed from %s: there is no gradient'
                          % (output.uid, wrt.uid))
+    overwritten = _overwritten(everything, [output, wrt], reused=steps)
+    if overwritten:
+        copies = _copy(everything, overwritten, steps)
+        output, wrt = (copies.get(v.uid, v) for v in (output, wrt))
+        steps, _ = _steps_between(wrt, output)
 
     gradients = {output.uid: _ones_for(output)}
     for step in reversed(list(steps.values())):
@@ -58,7 +69,8 @@ def gradient(output, wrt):
 
 
 # What one operation did: `result` was computed by `operation` from `inputs`; one rule an input.
-Step = namedtuple('Step', 'result operation inputs rules')
+# opened: the operation is a block, and its only input is what the inside of the block computes.
+Step = namedtuple('Step', 'result operation inputs rules opened')
 
 
 def _variable(x):
@@ -66,53 +78,88 @@ def _variable(x):
 
 
 def _ones_for(output):
-    """Ones of the shape of `output`, for each sample.
+    """Ones of the shape of `output`, for each sample."""
+    return _for_each_sample(C.constant(1, output.shape, output.dtype), output)
 
-    The batch axis comes from an input of the graph, not from `output` (as `C.ones_like` would
-    take it): CNTK would backpropagate zeros through the whole graph for that.
+
+def _for_each_sample(value, like):
+    """`value`, which has fewer dynamic axes than `like`, repeated along those of `like`.
+
+    They come from an input of the graph, not from `like` (as `C.ones_like` would take them): CNTK
+    would backpropagate zeros through the whole graph for that.
     """
-    ones = C.constant(1, output.shape, output.dtype)
-    batched = [x for x in C.combine([output]).arguments if x.dynamic_axes]
-    return C.reconcile_dynamic_axes(ones, batched[0]) if batched else ones
+    if not like.dynamic_axes:
+        return value
+    alike = [x for x in C.combine([like]).arguments if x.dynamic_axes == like.dynamic_axes]
+    return C.reconcile_dynamic_axes(value, alike[0] if alike else like)
 
 
 def _steps_between(wrt, output):
-    """The Steps that lead from `wrt` to `output`, by the uid of their result, inputs first."""
-    steps, seen, stack = OrderedDict(), {wrt.uid}, [(output, None)]
+    """The Steps that lead from `wrt` to `output`, and all Steps to both of them.
+
+    Each an OrderedDict by the uid of the result, inputs first.
+    """
+    everything, between, stack = OrderedDict(), OrderedDict(), [(output, None), (wrt, None)]
+    seen = set()
     while stack:
         variable, step = stack.pop()
         if step is not None:                    # second visit: all inputs are done
-            if any(x.uid in steps or x.uid == wrt.uid for x in step.inputs):
-                steps[variable.uid] = step
+            everything[variable.uid] = step
+            if variable.uid != wrt.uid and any(x.uid in between or x.uid == wrt.uid
+                                               for x in step.inputs):
+                between[variable.uid] = step
         elif variable.uid not in seen and variable.is_output:
             seen.add(variable.uid)
             step = _step_to(variable)
             stack.append((variable, step))
             stack.extend((x, None) for x in step.inputs)
-    return steps
+    return between, everything
 
 
 def _step_to(variable):
     operation = variable.owner
     if not operation.is_block:
-        inputs = list(operation.inputs)
-        return Step(variable, operation, inputs, RULES.get(operation.op_name, [None] * len(inputs)))
+        return _ruled(variable, operation, list(operation.inputs), RULES)
 
     mapping = operation.block_arguments_mapping
     if operation.op_name in BLOCK_RULES:
-        inputs = [actual for _, actual in mapping]
-        return Step(variable, operation, inputs, BLOCK_RULES[operation.op_name])
+        return _ruled(variable, operation, [actual for _, actual in mapping], BLOCK_RULES)
 
-    # What is inside a block hangs on placeholders. A copy that shares its parameters and hangs on
-    # the real arguments can be walked on into.
-    inside = operation.block_root.clone(C.CloneMethod.share, dict(mapping))
-    position = [o.uid for o in operation.outputs].index(variable.uid)
-    return Step(variable, operation, [inside.outputs[position]], RULES['NoOp'])
+    inside = _inside(operation, [actual for _, actual in mapping])
+    return Step(variable, operation, [inside.outputs[_position(variable)]], RULES['NoOp'],
+                opened=True)
+
+
+def _inside(block, inputs):
+    """What a block computes from `inputs`. It hangs on placeholders; this copy, which shares its
+    parameters, hangs on the inputs.
+    """
+    replaced = {}
+    for (placeholder, _), x in zip(block.block_arguments_mapping, inputs):
+        # CNTK can't clone a block inside of the block that would get the same variable twice.
+        twice = any(x.uid == other.uid for other in replaced.values())
+        replaced[placeholder] = C.alias(x).output if twice else x
+    return block.block_root.clone(C.CloneMethod.share, replaced)
+
+
+def _position(variable):
+    """Which of the outputs of its operation a variable is."""
+    return [o.uid for o in variable.owner.outputs].index(variable.uid)
+
+
+def _ruled(variable, operation, inputs, table):
+    rules = table.get(operation.op_name, [None] * len(inputs))
+    assert len(rules) == len(inputs), '%s has %d operands, and %d rules' % (
+        operation.op_name, len(inputs), len(rules))
+    return Step(variable, operation, inputs, rules, opened=False)
 
 
 def _sum_to_shape_of(x, dx):
     """Undo broadcasting: sum `dx` over the axes along which CNTK repeated `x`."""
-    if len(x.dynamic_axes) < len(dx.dynamic_axes):
+    sequences = [len(v.dynamic_axes) > 1 for v in (x, dx)]
+    if sequences == [False, True]:
+        dx = C.sequence.reduce_sum(dx)
+    if not x.dynamic_axes and dx.dynamic_axes:
         dx = C.reduce_sum(dx, axis=C.Axis.default_batch_axis())
     if dx.shape == x.shape:
         return dx
@@ -130,7 +177,7 @@ def _sum_to_shape_of(x, dx):
 
 
 def no_gradient(*_):
-    """Stands for an operand that the result depends on piecewise constantly, or by decree."""
+    """Marks an operand whose gradient is zero, or is not wanted."""
     raise AssertionError('never called: gradient() leaves such operands out')
 
 
@@ -146,11 +193,7 @@ def _convolution(op, dy, y, kernel, x):
     settings = dict(strides=a['strides'], auto_padding=a['autoPadding'])
     if a['transpose']:
         return C.convolution(kernel, dy, **settings)
-    # Backpropagation in CNTK 2.7 (CPU) overwrites the gradient of a transposed convolution's
-    # operand instead of adding to it: right only for an operand that nothing else uses. The
-    # reshape to the same shape is such an operand. tests/test_symbolic_gradient.py shows the bug.
-    dy = C.reshape(dy, dy.shape)
-    return C.convolution_transpose(kernel, dy, output_shape=x.shape, **settings)
+    return C.convolution_transpose(kernel, _alone(dy), output_shape=x.shape, **settings)
 
 
 def _times_left(op, dy, y, left, right):
@@ -199,35 +242,86 @@ def _python_axis(attribute, rank):
 
 
 def _reduce(op, dy, y, x):
-    """Sum and mean over any static axes."""
+    """Reductions over any static axes, and sums over the minibatch."""
     if len(y.dynamic_axes) < len(x.dynamic_axes):
-        raise NotImplementedError('no gradient rule for ReduceElements over the batch axis; '
-                                  'gradient() takes the sum over the minibatch by itself')
+        if _name_of_reduction(y, x) != 'Sum':
+            raise NotImplementedError('no gradient rule for ReduceElements over the batch axis, '
+                                      'except for sums of samples without a sequence axis')
+        return _for_each_sample(dy * C.constant(1, x.shape, x.dtype), x)
     if y.shape == ():
-        name, reduced = _name_of_full_reduction(y, x), range(len(x.shape))
+        name, reduced = _name_of_reduction(y, x), range(len(x.shape))
     else:
         name = op.attributes['reductionOpName']
-        reduced = [_python_axis(axis, len(x.shape)) for axis in op.attributes['axisVec']]
-    if name not in ('Sum', 'Mean'):
+        listed = op.attributes['axisVec' if 'axisVec' in op.attributes else 'axis']
+        listed = [listed] if isinstance(listed[0], str) else listed
+        reduced = [_python_axis(axis, len(x.shape)) for axis in listed]
+    if name not in REDUCTIONS:
         raise NotImplementedError('no gradient rule for ReduceElements of the kind %s' % name)
-
     kept = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
-    share = 1.0 if name == 'Sum' else _size(kept) / _size(x.shape)
-    return C.reshape(dy, kept) * C.constant(share, x.shape, x.dtype)
+    dy, y = C.reshape(dy, kept), C.reshape(y, kept)
+    return REDUCTIONS[name](dy, y, x, _size(kept) / _size(x.shape))
 
 
-def _name_of_full_reduction(y, x):
-    """CNTK 2.7 aborts the process when asked for the attributes of a reduction over all axes.
+def _name_of_reduction(y, x):
+    """The kind of a reduction over all static axes, over the batch axis, or over both.
 
-    What the operation makes of a few numbers tells as well.
+    CNTK 2.7 aborts the process when asked for the attributes of some of these. What the operation
+    makes of a few numbers tells as well.
     """
-    sample = np.ones(x.shape, x.dtype)
-    sample.flat[0] = 3
-    result = C.combine([y]).clone(C.CloneMethod.share, {x: C.constant(sample)}).eval()
-    for name, expected in (('Sum', sample.sum()), ('Mean', sample.mean())):
-        if np.isclose(result, expected):
+    over_batch = len(y.dynamic_axes) < len(x.dynamic_axes)
+    if over_batch and len(x.dynamic_axes) > 1:
+        return 'of sequences'
+    # What a reduction does to a sample does not depend on the sample's place in a sequence.
+    axes = x.dynamic_axes[:1]
+    batch = (2,) * len(axes)
+    sample = np.linspace(0.5, 1.5, _size(batch + x.shape)).astype(x.dtype).reshape(batch + x.shape)
+    stand_in = C.input_variable(x.shape, x.dtype, dynamic_axes=axes)
+    result = C.combine([y]).clone(C.CloneMethod.share, {x: stand_in}).eval({stand_in: sample})
+    reduced = tuple(range(0 if over_batch else len(batch),
+                          1 if over_batch and y.shape == x.shape else sample.ndim))
+    for name, expected in (('Sum', np.sum), ('Mean', np.mean), ('Max', np.max), ('Min', np.min),
+                           ('LogSum', lambda v, axis: np.log(np.exp(v).sum(axis))),
+                           ('Prod', np.prod)):
+        expected = expected(sample, axis=reduced)
+        if np.size(result) == np.size(expected) and np.allclose(np.ravel(result),
+                                                                np.ravel(expected)):
             return name
-    return 'neither Sum nor Mean'
+    return 'unknown'
+
+
+def _reduce_sequence(op, dy, y, x):
+    name = op.block_root.root_function.attributes['reductionOpName']
+    if name != 'Sum':
+        raise NotImplementedError('no gradient rule for Sequence::ReduceElements of the kind %s'
+                                  % name)
+    return _for_each_sample(dy, x)
+
+
+# By CNTK's reductionOpName: the gradient of x, from dy and y with the reduced axes kept at size 1.
+# share: how many numbers of y there are for one of x.
+REDUCTIONS = {
+    'Sum': lambda dy, y, x, share: dy * C.constant(1, x.shape, x.dtype),
+    'Mean': lambda dy, y, x, share: dy * C.constant(share, x.shape, x.dtype),
+    'Max': lambda dy, y, x, share: _shared_by_equals(dy, y, x),
+    'Min': lambda dy, y, x, share: _shared_by_equals(dy, y, x),
+    'LogSum': lambda dy, y, x, share: dy * C.exp(x - y),
+    'Prod': lambda dy, y, x, share: dy * y / x,
+}
+
+
+def _shared_by_equals(dy, y, x):
+    """Several equal maxima share the gradient. CNTK gives each of them all of it, which is too much
+    where they are equal for a reason.
+    """
+    equals = C.equal(x, y)
+    axes = [i for i, (n, m) in enumerate(zip(x.shape, y.shape)) if n != m]
+    return dy * equals / C.reduce_sum(equals, axis=axes) if axes else dy * equals
+
+
+def _softmax(op, dy, y, x):
+    """The operation normalises each sample over all its numbers; without a batch axis, each row."""
+    rows = y.shape and not y.dynamic_axes
+    return y * (dy - C.reduce_sum(dy * y, axis=-1 if rows else None))
 
 
 RULES = {
@@ -252,6 +346,10 @@ RULES = {
     'Sigmoid': [lambda op, dy, y, x: dy * y * (1 - y)],
     'StableSigmoid': [lambda op, dy, y, x: dy * y * (1 - y)],
     'ReLU': [lambda op, dy, y, x: dy * C.greater(x, 0)],
+    'Softmax': [_softmax],
+    'Clip': [lambda op, dy, y, x, low, high:
+             dy * C.element_select(C.less(x, low), 0, C.element_select(C.greater(x, high), 0, 1)),
+             None, None],
     'ELU': [lambda op, dy, y, x: dy * C.element_select(C.less(x, 0), y + 1, 1)],
 
     'Convolution': [None, _convolution],
@@ -278,6 +376,7 @@ RULES = {
 # table apart, since CNTK uses some names twice: the layer 'Convolution' is a block with a bias.
 BLOCK_RULES = {
     'ReduceElements': [_reduce],
+    'Sequence::ReduceElements': [_reduce_sequence],
     'LeakyReLU': [lambda op, dy, y, x:
                   dy * (1 - (1 - op.attributes['alpha']) * C.less(x, 0))],
     'ElementDivide': [lambda op, dy, y, a, b: dy / b,
@@ -287,3 +386,82 @@ BLOCK_RULES = {
 
 def _sign(x):
     return C.element_select(C.greater(x, 0), 1, C.element_select(C.less(x, 0), -1, 0 * x))
+
+
+# ---------------------------------------------------------------------------------------------
+# A defect of CNTK 2.7: backpropagation through a transposed convolution overwrites the gradient of
+# its operand where it should add to it. The result is wrong, without a word, whenever something
+# else uses the operand too: a skip connection, or a gradient graph, which needs the value again.
+# tests/test_symbolic_gradient.py shows it.
+
+
+def safe_to_differentiate(output):
+    """Return a copy of the graph of `output` that CNTK differentiates correctly, if it needs one.
+
+    output: a CNTK Function or Variable. For networks with transposed convolutions: the copy has a
+    reshape to the same shape in front of each that needs one, so that nothing else uses its
+    operand. It computes the same and shares all parameters. `gradient` calls this by itself; call
+    it for a network whose `Function.grad`, or whose own output, goes into a loss as well.
+    """
+    output = _variable(output)
+    _, everything = _steps_between(output, output)
+    overwritten = _overwritten(everything, [output], reused=everything)
+    return C.combine([_copy(everything, overwritten, ()).get(output.uid, output)])
+
+
+def _alone(x):
+    """x as a variable of its own, which nothing else uses."""
+    return C.reshape(x, x.shape)
+
+
+def _overwritten(everything, ends, reused):
+    """The uids of the transposed convolutions whose operand has, or may get, another use.
+
+    ends: where backpropagation begins. reused: uids of the results whose values a gradient graph
+    may use once more. It never uses that of a Reshape: its rule does without.
+    """
+    reached, uses = {variable.uid for variable in ends}, Counter()
+    for uid, step in reversed(everything.items()):
+        if uid in reached:
+            backwards = [x.uid for x, rule in zip(step.inputs, step.rules)
+                         if rule is not no_gradient]
+            reached.update(backwards)
+            uses.update(backwards)
+    found = set()
+    for uid in reached:
+        if uid in everything and _is_transposed_convolution(everything[uid].operation):
+            operand = everything[uid].inputs[1].uid
+            reshaped = (operand in everything
+                        and everything[operand].operation.op_name == 'Reshape')
+            if uses[operand] > 1 or (uid in reused and not reshaped):
+                found.add(uid)
+    return found
+
+
+def _is_transposed_convolution(operation):
+    return operation.op_name == 'Convolution' and (
+        not operation.is_block and operation.attributes['transpose'])
+
+
+def _copy(everything, overwritten, others):
+    """Copies of the `overwritten` steps with `_alone` operands, of the `others`, and of what is
+    computed from any of them, by the uid of what they are copies of.
+    """
+    copies = {}
+    for uid, step in everything.items():
+        if not (uid in overwritten or uid in others or any(x.uid in copies for x in step.inputs)):
+            continue
+        inputs = [copies.get(x.uid, x) for x in step.inputs]
+        if uid in overwritten:
+            inputs[1] = _alone(inputs[1]).output
+        if step.opened:
+            copies[uid], = inputs
+            continue
+        if step.operation.is_block:                 # cloned as it is, it can't take an input twice
+            copy = _inside(step.operation, inputs)
+        else:
+            # What is not replaced, by itself at least, would be copied with all it depends on.
+            copy = C.as_composite(step.operation).clone(
+                C.CloneMethod.share, dict(zip(step.inputs, inputs)))
+        copies[uid] = copy.outputs[_position(step.result)]
+    return copies

@@ -9,8 +9,11 @@ import cntk as C
 import numpy as np
 import pytest
 
+import random_graphs
 import symbolic_gradient
-from symbolic_gradient import BLOCK_RULES, RULES, gradient, no_gradient
+from quiet_cntk import quiet
+from symbolic_gradient import (
+    BLOCK_RULES, REDUCTIONS, RULES, gradient, no_gradient, safe_to_differentiate)
 
 F64 = np.float64
 
@@ -60,6 +63,18 @@ CASES = [
      lambda x: C.square(C.reduce_mean(x, axis=1, keepdims=False))),
     ('reduce_sum, all listed and dropped', (3, 4), -2,
      lambda x: C.square(C.reduce_sum(x, axis=(0, 1), keepdims=False))),
+    ('softmax', (3, 4), -2, C.softmax),
+    ('softmax, an axis', (3, 4), -2, lambda x: C.square(C.softmax(x, axis=0))),
+    ('log_softmax', (3, 4), -2, lambda x: C.square(C.log_softmax(x, axis=1))),
+    ('clip', (20,), -2, lambda x: C.square(C.clip(x, -1, 1.5))),
+    ('reduce_max', (3, 4), -2, lambda x: C.square(C.reduce_max(x, axis=1))),
+    ('reduce_max, all', (3, 4), -2, lambda x: C.square(C.reduce_max(x))),
+    ('reduce_min, axes', (3, 4), -2, lambda x: C.square(C.reduce_min(x, axis=(0, 1)))),
+    ('reduce_min, all', (3, 4), -2, lambda x: C.square(C.reduce_min(x))),
+    ('reduce_log_sum_exp', (3, 4), -2, lambda x: C.square(C.reduce_log_sum_exp(x, axis=0))),
+    ('reduce_log_sum_exp, all', (3, 4), -2, lambda x: C.square(C.reduce_log_sum_exp(x))),
+    ('reduce_prod', (3, 4), 0.5, lambda x: C.square(C.reduce_prod(x, axis=0))),
+    ('reduce_prod, all', (3, 4), 0.5, lambda x: C.square(C.reduce_prod(x))),
     ('squared_error, a block', (6,), -2, lambda x: C.squared_error(x, parameter(6))),
     ('reshape', (3, 8, 8), -2, lambda x: C.square(C.reshape(x, (16, 12)) + parameter(12))),
     ('reshape, some axes', (3, 4, 4), -2,
@@ -140,7 +155,9 @@ def test_every_rule_is_checked(monkeypatch):
             return rule(*arguments)
         return rule if rule in (None, no_gradient) else call
 
-    wanted = set()
+    wanted = {('REDUCTIONS', kind, 0) for kind in REDUCTIONS}
+    monkeypatch.setattr(symbolic_gradient, 'REDUCTIONS', {
+        kind: recording(('REDUCTIONS', kind, 0), rule) for kind, rule in REDUCTIONS.items()})
     for name, table in (('RULES', RULES), ('BLOCK_RULES', BLOCK_RULES)):
         wanted |= {(name, op, i) for op, rules in table.items() for i, rule in enumerate(rules)
                    if rule not in (None, no_gradient)}
@@ -151,7 +168,9 @@ def test_every_rule_is_checked(monkeypatch):
         differentiate(shape, graph)
     # C.sigmoid makes StableSigmoid; the plain one is in older models, and has the same rule.
     # ReconcileDynamicAxis is how a gradient starts, so only a third derivative walks over it.
-    assert wanted - used == {('RULES', 'Sigmoid', 0), ('RULES', 'ReconcileDynamicAxis', 0)}
+    # Sums over sequences have a test of their own.
+    assert wanted - used == {('RULES', 'Sigmoid', 0), ('RULES', 'ReconcileDynamicAxis', 0),
+                             ('BLOCK_RULES', 'Sequence::ReduceElements', 0)}
 
 
 def test_third_derivative():
@@ -220,18 +239,165 @@ def test_deep_graphs():
 def test_what_it_refuses():
     x, kernel = C.input_variable((2, 8, 8)), C.parameter((3, 2, 3, 3))
     convolved = C.convolution(kernel, x, auto_padding=[False, True, True])
+    steps = C.sequence.input_variable(3)
     for graph, wrt, named in [
-            (C.softmax(x), x, 'the operation Softmax'),
+            (C.hardmax(x), x, 'the operation Hardmax'),
             (convolved, kernel, 'the operation Convolution by its operand 0'),
             (C.convolution(kernel, x), x, 'padding along the channels'),
-            (C.reduce_max(x), x, 'ReduceElements of the kind neither Sum nor Mean'),
-            (C.reduce_max(x, axis=1), x, 'ReduceElements of the kind Max'),
-            (C.reduce_sum(x, axis=C.Axis.default_batch_axis()), x, 'over the batch axis'),
+            (C.argmax(x, axis=1), x, 'ReduceElements of the kind Argmax'),
+            (C.reduce_mean(x, axis=C.Axis.default_batch_axis()), x, 'over the batch axis'),
+            (C.sequence.reduce_max(steps), steps, 'Sequence::ReduceElements of the kind Max'),
+            (C.sequence.last(steps), steps, 'the operation GatherPacked'),
             (C.layers.BatchNormalization(map_rank=1)(x), x, 'the operation BatchNormalization')]:
         with pytest.raises(NotImplementedError, match=named):
             gradient(graph, wrt)
     with pytest.raises(ValueError, match='was not computed from'):
         gradient(convolved, C.input_variable(3))
+
+
+@pytest.mark.parametrize('table', [RULES, BLOCK_RULES])
+def test_a_table_with_too_few_rules_is_noticed(monkeypatch, table):
+    name = 'Plus' if table is RULES else 'ElementDivide'
+    monkeypatch.setitem(table, name, table[name][:1])
+    x = C.input_variable(3)
+    with pytest.raises(AssertionError, match='%s has 2 operands, and 1 rules' % name):
+        gradient(x + x if table is RULES else x / x, x)
+
+
+def test_equal_maxima_share_the_gradient():
+    x = C.input_variable(4, dtype=F64)
+    for reduce, sign in ((C.reduce_max, 1), (C.reduce_min, -1)):
+        for axis in (None, 0):
+            slope = gradient(reduce(x, axis=axis), x)
+            found = slope.eval({x: sign * np.array([[2, 1, 2, 0.]])})
+            np.testing.assert_array_equal(found, [[0.5, 0, 0.5, 0]])
+
+
+def test_sums_over_the_minibatch_and_over_sequences():
+    """With respect to the samples, and to a parameter, twice; closed forms."""
+    x, w = C.input_variable((2, 3), dtype=F64), C.parameter((), init=0.7, dtype=F64)
+    numbers_of_x = numbers((4, 2, 3))
+    batch_axis = C.Axis.default_batch_axis()
+    for total in (C.reduce_sum(C.square(w * x), axis=batch_axis),
+                  C.reduce_sum(C.square(w * x), axis=C.Axis.all_axes())):
+        slope = gradient(total, x)
+        np.testing.assert_allclose(slope.eval({x: numbers_of_x}), 2 * 0.49 * numbers_of_x)
+        first = gradient(total, w)
+        assert first.eval({x: numbers_of_x}) == pytest.approx(1.4 * np.square(numbers_of_x).sum())
+        second = gradient(C.square(first), w)
+        assert second.eval({x: numbers_of_x}) == pytest.approx(
+            2 * 1.4 * 2 * np.square(numbers_of_x).sum() ** 2)
+
+    s = C.sequence.input_variable(3, dtype=F64)
+    steps = [numbers((2, 3)), numbers((4, 3), seed=3)]
+    squares = [2 * 0.7 * np.square(v).sum() for v in steps]
+    for output in (C.square(w * s), C.sequence.reduce_sum(C.square(w * s))):
+        found = gradient(output, w)
+        assert found.eval({s: steps}) == pytest.approx(sum(squares))
+        assert gradient(C.square(found), w).eval({s: steps}) == pytest.approx(
+            2 * sum(squares) ** 2 / 0.7)
+    slope = gradient(C.sequence.reduce_sum(C.square(w * s)), s)
+    for found, v in zip(slope.eval({s: steps}), steps):
+        np.testing.assert_allclose(found, 2 * 0.49 * v)
+
+
+def test_a_sample_repeated_along_a_sequence():
+    """Its gradient is the sum over the steps."""
+    s, b = C.sequence.input_variable(3, dtype=F64), C.input_variable(3, dtype=F64)
+    output = C.square(s + C.sequence.broadcast_as(b, s))
+    steps = [np.ones((2, 3)), np.ones((5, 3))]
+    found = gradient(output, b).eval({s: steps, b: np.zeros((2, 3))})
+    np.testing.assert_allclose(found, [[4] * 3, [10] * 3])
+
+
+def transposing_critic(x):
+    """Stock layers with a transposed convolution among them, and none other unusual."""
+    with C.default_options(dtype=F64, init=C.glorot_uniform(seed=4)):
+        return C.layers.Sequential([
+            C.layers.Convolution2D((3, 3), 3, pad=True, activation=C.tanh),
+            C.layers.ConvolutionTranspose2D((4, 4), 2, strides=2, pad=False, activation=C.tanh),
+            C.layers.Dense(1)])(x)
+
+
+def check_parameter_gradients(loss, data):
+    """CNTK's gradient of `loss` for each parameter, along a direction: the central difference."""
+    rng, step = np.random.RandomState(5), 1e-5
+    assert len(loss.parameters) > 1
+    for p in loss.parameters:
+        value, direction = p.value, rng.uniform(-1, 1, p.shape)
+        ends = []
+        for sign in (1, -1):
+            p.value = value + sign * step * direction
+            ends.append(loss.eval(data).sum())
+        p.value = value
+        found = (loss.grad(data, wrt=[p]) * direction).sum()
+        assert found == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-7, abs=1e-9)
+
+
+def test_penalty_of_a_critic_with_a_transposed_convolution():
+    """CNTK trains such a critic through its penalty, with and without its scores in the loss."""
+    x = C.input_variable((2, 5, 4), dtype=F64, needs_gradient=True)
+    score, data = transposing_critic(x), {x: numbers((3, 2, 5, 4))}
+    norm = C.sqrt(C.reduce_sum(C.square(gradient(score, x)), axis=(0, 1, 2)))
+    np.testing.assert_allclose(gradient(score, x).eval(data), score.grad(data, wrt=[x]),
+                               rtol=1e-10)
+    penalty = C.square(norm - 1)
+    check_parameter_gradients(penalty, data)
+    check_parameter_gradients(C.reduce_sum(10 * penalty) - C.reduce_sum(score), data)
+
+
+def test_a_network_that_cntk_differentiates_wrongly():
+    """A skip around a transposed convolution: `gradient` is right all the same."""
+    x, kernel = C.input_variable((2, 4, 4), dtype=F64, needs_gradient=True), parameter(2, 2, 3, 3)
+    h = C.tanh(x * parameter(2, 1, 1))
+    score = C.reduce_sum(C.square(h + C.convolution_transpose(
+        kernel, h, auto_padding=[False, True, True])))
+    data = {x: numbers((3, 2, 4, 4))}
+    safe = safe_to_differentiate(score)
+    assert {p.uid for p in safe.parameters} == {p.uid for p in score.parameters}
+    np.testing.assert_array_equal(safe.eval(data), score.eval(data))
+    slope = gradient(score, x).eval(data)
+    assert np.abs(slope - score.grad(data, wrt=[x])).max() > 0.1
+    np.testing.assert_allclose(slope, safe.grad(data, wrt=[x]), rtol=1e-10)
+    loss = C.reduce_sum(C.square(gradient(safe, x))) + safe
+    check_parameter_gradients(loss, data)
+
+
+def test_what_is_safe_is_left_as_it_is():
+    x = C.input_variable((2, 4, 4), dtype=F64)
+    plain = C.tanh(C.convolution(parameter(2, 2, 3, 3), x, auto_padding=[False, True, True]))
+    for graph in (plain, gradient(plain, x)):
+        assert safe_to_differentiate(graph).outputs[0].uid == graph.output.uid
+
+
+def test_stop_gradient_keeps_a_generator_from_being_copied():
+    """What no gradient goes through need not be safe, and is not computed twice."""
+    z, x = C.input_variable((2, 4, 4), dtype=F64), C.input_variable((2, 4, 4), dtype=F64)
+    h = C.tanh(z)
+    fake = C.stop_gradient(h + C.convolution_transpose(
+        parameter(2, 2, 3, 3), h, auto_padding=[False, True, True]))
+    image = 0.5 * x + 0.5 * fake
+    slope = gradient(C.tanh(image), image)
+    assert random_graphs.depends_on(slope, fake)
+
+
+def test_a_block_that_takes_a_value_twice():
+    x = C.input_variable(3, dtype=F64)
+    block = C.BlockFunction('Own', 'own')(lambda a, b: C.element_max(C.square(a), b))
+    np.testing.assert_allclose(gradient(block(x, x), x).eval({x: [[2, 0.5, -1]]}), [[4, 1, -2]])
+
+
+@pytest.mark.parametrize('first', range(0, 60, 10))
+def test_random_graphs(first):
+    """Ten at a time; `python tests/random_graphs.py` checks thousands."""
+    checked = 0
+    for seed in range(first, first + 10):
+        with quiet():                                   # CNTK's remarks on engines
+            result = random_graphs.check(seed)
+        for name in random_graphs.COMPARED:
+            assert result is None or result.get(name, 0) < random_graphs.TOLERANCE, (seed, result)
+        checked += result is not None
+    assert checked >= 5
 
 
 def test_the_defect_of_cntk_that_convolution_works_around():
