@@ -1,17 +1,26 @@
 #!/usr/bin/env bash
-# Builds .venv, the Python environment that everything here runs in: once, in about a minute.
+# Builds .venv, the Python environment that everything here runs in: once, in one to five minutes.
 #   DEVICE=cpu|gpu   which CNTK (default: gpu if an NVIDIA driver loads, else cpu)
-#   PYTHON=path      which Python 3.6 (default: the first that is found)
-# A .venv that is whole and of these requirements is left alone; anything else is built anew.
+#   PYTHON=path      which Python 3.6 (default: one that is installed; else one is fetched)
+#   CHECK=no         do not try CNTK at the end: for an image that is built where no card is
+# A complete .venv of these requirements is left alone; anything else is built again.
 set -euo pipefail
 cd "$(dirname "$0")"
 
+MICROMAMBA_URL=https://github.com/mamba-org/micromamba-releases/releases/download/2.8.1-0/micromamba-linux-64
+MICROMAMBA_SHA256=9689782d863c05a1bf5d2d371ba527104e7a4eb4310c1637d8653b751aed9c82
+
+say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 2; }
+has() { command -v "$1" >/dev/null 2>&1; }
 
 is_36() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 6))' >/dev/null 2>&1; }
 
+# --- A Python 3.6: CNTK has no build for a later one, and few systems still have it. -------------
+
 candidates() {
     local pyenv="${PYENV_ROOT:-$HOME/.pyenv}"
+    echo .python/env/bin/python
     echo python3.6
     ls -d "$pyenv"/versions/3.6.*/bin/python 2>/dev/null | sort -rV
     echo "${CONDA_PREFIX:-/nowhere}/bin/python"
@@ -30,24 +39,83 @@ find_python() {
     done < <(candidates)
 }
 
+# With the tool that the user has; else with micromamba, a single file that needs no installation.
+fetch_python() {
+    local tool
+    [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] ||
+        fail "CNTK has builds for x86-64 only, on Linux and Windows; this is $(uname -s) on $(uname -m)"
+    mkdir -p .python
+    for tool in mamba conda micromamba; do
+        if has $tool; then
+            say "getting Python 3.6 with $tool (a minute)"
+            create_with $tool && return
+            say "$tool could not get it (see .python/log)"
+        fi
+    done
+    if has pyenv || [ -x "${PYENV_ROOT:-$HOME/.pyenv}/bin/pyenv" ]; then
+        say "building Python 3.6 with pyenv (three to five minutes; it needs a compiler)"
+        PATH="$PATH:${PYENV_ROOT:-$HOME/.pyenv}/bin" pyenv install --skip-existing 3.6.15 \
+            >.python/log 2>&1 && return
+        say "pyenv could not build it (see .python/log)"
+    fi
+    fetch_micromamba
+    say "getting Python 3.6 with micromamba (a minute)"
+    create_with .python/micromamba || {
+        tail -n 3 .python/log >&2
+        fail "Python 3.6 could not be fetched from conda-forge; with a network, set up again, or name one with PYTHON=path"
+    }
+}
+
+create_with() {
+    rm -rf .python/env
+    MAMBA_ROOT_PREFIX="$PWD/.python/root" "$1" create --yes --prefix "$PWD/.python/env" \
+        --override-channels --channel conda-forge python=3.6.15 >.python/log 2>&1
+}
+
+fetch_micromamba() {
+    [ -x .python/micromamba ] && return
+    say "fetching micromamba"
+    local file=.python/micromamba.partial
+    if has curl; then
+        curl --fail --location --silent --show-error --output $file "$MICROMAMBA_URL" 2>.python/log
+    elif has wget; then
+        wget --no-verbose --output-document=$file "$MICROMAMBA_URL" 2>.python/log
+    else
+        fail "to fetch a Python 3.6, curl or wget is needed; install one, or name a Python 3.6 with PYTHON=path"
+    fi || fail "no Python 3.6 was found, and none could be fetched ($(tail -n 1 .python/log)); with a network, set up again, or name one with PYTHON=path"
+    echo "$MICROMAMBA_SHA256  $file" | sha256sum --check --status ||
+        fail "$MICROMAMBA_URL is not the file that was expected (its SHA-256 is another); nothing of it was run"
+    chmod +x $file
+    mv $file .python/micromamba
+}
+
+# --- Shared libraries of the system. -------------------------------------------------------------
+
+loads() {   # whether all of these shared libraries load
+    "$python" -c 'import ctypes, sys; [ctypes.CDLL(name) for name in sys.argv[1:]]' "$@" >/dev/null 2>&1
+}
+
 # cntk-gpu can't even be imported without both libraries of the NVIDIA driver.
-driver_loads() {
-    "$1" -c 'import ctypes; ctypes.CDLL("libcuda.so.1"); ctypes.CDLL("libnvidia-ml.so.1")' \
-        >/dev/null 2>&1
+driver_loads() { loads libcuda.so.1 libnvidia-ml.so.1; }
+
+provide_libraries() {
+    local packages=
+    loads libmpi.so.12 libmpi_cxx.so.1 || loads libmpi.so.40 libmpi_cxx.so.40 || packages+=" openmpi-bin"
+    loads libGL.so.1 || packages+=" libgl1"                     # OpenCV
+    loads libgthread-2.0.so.0 || packages+=" libglib2.0-0"      # OpenCV
+    if [ -n "$packages" ]; then
+        local install="apt-get install -y --no-install-recommends$packages"
+        has apt-get || fail "these libraries are missing (Debian's names):$packages; install them and set up again"
+        [ "$(id -u)" = 0 ] || fail "these libraries are missing:$packages; run this once, then set up again:  sudo $install"
+        say "installing$packages"
+        { apt-get update && $install; } >.venv/apt.log 2>&1 || { tail -n 5 .venv/apt.log >&2; fail "could not install$packages"; }
+    fi
 }
 
 # CNTK asks for OpenMPI 1.10 by its library names. A newer one serves under the old names, which
 # CNTK looks up in its own folder first.
-provide_mpi() {
-    .venv/bin/python -c 'import ctypes; ctypes.CDLL("libmpi.so.12"); ctypes.CDLL("libmpi_cxx.so.1")' \
-        >/dev/null 2>&1 && return
-    if ! library libmpi_cxx.so.40 >/dev/null; then
-        local install="apt-get install -y --no-install-recommends openmpi-bin"   # and its libraries
-        command -v apt-get >/dev/null || fail "CNTK needs OpenMPI (libmpi.so.12, or libmpi.so.40 with libmpi_cxx.so.40); install it and run this again"
-        [ "$(id -u)" = 0 ] || fail "CNTK needs OpenMPI; run this once, then set up again:  sudo $install"
-        echo "setup: installing OpenMPI"
-        { apt-get update && $install; } >.venv/apt.log 2>&1 || { tail -n 5 .venv/apt.log >&2; fail "could not install OpenMPI"; }
-    fi
+link_mpi() {
+    loads libmpi.so.12 libmpi_cxx.so.1 && return
     local libs
     libs=$(.venv/bin/python -c 'import importlib.util as u; print(u.find_spec("cntk").submodule_search_locations[0])')/libs
     ln -sf "$(library libmpi.so.40)" "$libs/libmpi.so.12"
@@ -60,9 +128,15 @@ library() {     # the path of a shared library, by its name
     [ -n "$path" ] && echo "$path"
 }
 
-requirements() { [ "$1" = gpu ] && echo requirements.txt || echo requirements-cpu.txt; }
+# --- The environment. ----------------------------------------------------------------------------
 
-stamp() { echo "$1 $(cat "$(requirements "$1")" requirements-test.txt setup.sh | cksum)"; }
+pip() { .venv/bin/python -m pip "$@" --quiet --disable-pip-version-check; }
+
+requirements() {    # those of a device: requirements.txt names CNTK for the GPU
+    if [ "$1" = gpu ]; then cat requirements.txt; else sed 's/^cntk-gpu==/cntk==/' requirements.txt; fi
+}
+
+stamp() { echo "$1 $(cat requirements.txt requirements-test.txt setup.sh | cksum)"; }
 
 ready=$(cat .venv/ready 2>/dev/null || true)
 device=${DEVICE:-${ready%% *}}          # without DEVICE, what is there stays
@@ -77,30 +151,37 @@ fi
 
 if [ -n "${PYTHON:-}" ]; then
     is_36 "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.6 that runs; CNTK has no build for any other"
+    python=$PYTHON
+else
+    python=$(find_python)
+    if [ -z "$python" ]; then
+        fetch_python
+        python=$(find_python)
+        [ -n "$python" ] || fail "the Python 3.6 that was fetched does not run here (see .python/log); name another with PYTHON=path"
+    fi
 fi
-python=${PYTHON:-$(find_python)}
-[ -n "$python" ] || fail "CNTK needs Python 3.6, and none was found. The two shortest ways to one:
-    pyenv install 3.6.15            (https://github.com/pyenv/pyenv)
-    conda create -n py36 python=3.6 (https://docs.conda.io)
-then set up again; or name one with PYTHON=path"
 if [ -z "$device" ]; then
-    if driver_loads "$python"; then device=gpu; else device=cpu; fi
-elif [ "$device" = gpu ]; then
-    driver_loads "$python" || fail "DEVICE=gpu: the NVIDIA driver (libcuda.so.1, libnvidia-ml.so.1) does not load here, and CNTK for the GPU can't be imported without it"
+    if driver_loads; then device=gpu; else device=cpu; fi
+elif [ "$device" = gpu ] && [ "${CHECK:-}" != no ]; then
+    driver_loads || fail "DEVICE=gpu: the NVIDIA driver (libcuda.so.1, libnvidia-ml.so.1) does not load here, and CNTK for the GPU can't be imported without it"
 fi
 
-echo "setup: building .venv with $("$python" --version 2>&1), CNTK for the $device"
+say "building .venv with $("$python" --version 2>&1), CNTK for the $device"
 rm -rf .venv
 "$python" -m venv .venv
-pip() { .venv/bin/python -m pip "$@" --quiet --disable-pip-version-check; }
-pip install pip==21.3.1 2>.venv/pip.log || { cat .venv/pip.log >&2; fail "pip could not be brought up to date"; }
-pip install --only-binary=:all: -r "$(requirements "$device")" -r requirements-test.txt 2>.venv/pip.log \
+provide_libraries
+pip install pip==21.3.1 2>.venv/pip.log || { cat .venv/pip.log >&2; fail "pip could not be brought up to date; is there a network?"; }
+say "installing the packages"
+requirements "$device" >.venv/requirements.txt
+pip install --only-binary=:all: -r .venv/requirements.txt -r requirements-test.txt 2>.venv/pip.log \
     || { cat .venv/pip.log >&2; fail "the packages could not be installed"; }
-provide_mpi
-.venv/bin/python -c '
+link_mpi
+if [ "${CHECK:-}" != no ]; then
+    .venv/bin/python -c '
 from quiet_cntk import C, select_device
 device = select_device("auto")
 assert C.times([[1.0, 2.0]], [[3.0], [4.0]]).eval().item() == 11
 print("setup: CNTK %s computes on the %s" % (C.__version__, device))
 ' || fail "CNTK is installed but does not work (see above)"
+fi
 stamp "$device" >.venv/ready

@@ -1,0 +1,339 @@
+"""Random calls of all programs with damaged files, hostile names and full disks.
+
+    .venv/bin/python tests/fuzz_commands.py --count 300 --seed 0
+
+Each call gets a copy of a small world: images, a map file, a run, networks, statistics, latents. A
+few files of it are damaged or replaced, the call is put together at random, and then
+
+- it ends within a minute, with exit code 0, or with 2 and one sentence;
+- neither a traceback nor a call stack is printed, and no temporary file is left;
+- no file that was there before has changed, unless the call named it as an output and said --force,
+  or it is a file that the run in --out wrote itself.
+
+A call depends on its seed alone: --seed N --count 1 --keep DIR repeats it and keeps its folder.
+"""
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TIMEOUT = 60                                    # seconds for a call
+SMALL = ['--image-size', '32', '--width', '2', '--batch-size', '4', '--iterations', '3',
+         '--sample-every', '1', '--checkpoint-every', '1', '--latent-size', '5']
+HOSTILE = ['a b', 'a\nb', '-x', "it's", '"q"', '$x$', '%d', 'ü名', os.fsdecode(b'lat\xe9in'), '.hid',
+           'x' * 200, '[1]', '~', '{0}', 'a\\b', '\x1b[31m']
+
+
+def make_world(folder):
+    """What a user may have; made with the programs themselves."""
+    import cv2
+    from test_scores import onnx_network
+    rng = np.random.RandomState(0)
+    for name in ('pics', 'more/sub'):
+        os.makedirs(os.path.join(folder, name))
+        for i in range(8):
+            cv2.imwrite(os.path.join(folder, name, '%d.png' % i),
+                        cv2.GaussianBlur(rng.randint(0, 256, (40, 40, 3)).astype(np.uint8),
+                                         (0, 0), 3))
+    cv2.imwrite(os.path.join(folder, 'more', 'photo.jpg'),
+                rng.randint(0, 256, (90, 120, 3)).astype(np.uint8))
+    with open(os.path.join(folder, 'map.txt'), 'w') as file:
+        file.writelines('pics/%d.png\t%d\n' % (i, i % 3) for i in range(8))
+    with open(os.path.join(folder, 'addresses.txt'), 'w') as file:
+        file.write('http://127.0.0.1:9/a.jpg\nfile:///etc/passwd\nnonsense\n')
+    with open(os.path.join(folder, 'notes.txt'), 'w') as file:
+        file.write('mine')
+    onnx_network(os.path.join(folder, 'net.onnx'))
+    np.save(os.path.join(folder, 'z.npy'), rng.randn(6, 5).astype(np.float32))
+    for call in (['wgan_training.py', '--data', 'pics', '--out', 'run', *SMALL],
+                 ['wgan_generate.py', 'run', '--export-onnx', 'g.onnx'],
+                 ['wgan_generate.py', 'run', '--out', 'grid.png'],
+                 ['inception_score.py', 'pics', '--inception', 'net.onnx', '--scale', 'raw',
+                  '--splits', '2', '--save-statistics', 'stats.npz']):
+        subprocess.run([sys.executable, os.path.join(ROOT, call[0])] + call[1:], cwd=folder,
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    own = set(files_of(os.path.join(folder, 'run')))
+    for name in ('run/mine.txt', 'run/samples/mine.png'):
+        shutil.copy(os.path.join(folder, 'notes.txt'), os.path.join(folder, name))
+    return {os.path.join('run', name) for name in own}
+
+
+def files_of(folder):
+    """{path below the folder: SHA-256} of all regular files; links are not followed."""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, 'rb') as file:
+                    found[os.path.relpath(path, folder)] = hashlib.sha256(file.read()).hexdigest()
+    return found
+
+
+class Call:
+    """A random call: `arguments`, `environment`, `limit` for files in bytes or None."""
+
+    def __init__(self, seed, world):
+        self.rng, self.world = np.random.RandomState(seed), world
+        self.outputs, self.damaged = [], []
+        for _ in range(self.rng.choice([0, 1, 1, 1, 2, 3])):
+            self._damage()
+        tool = self._one(['training', 'training', 'training', 'generate', 'generate', 'score',
+                          'score', 'plot', 'animate', 'prepare', 'draw', 'download', 'convert'])
+        self.arguments = getattr(self, '_' + tool)()
+        self.environment = dict(os.environ, COLUMNS='80')
+        if self.rng.rand() < 0.25:
+            self.environment.update(LC_ALL='C', LANG='C')
+        self.limit = int(self._one([0, 100, 3000, 30000])) if self.rng.rand() < 0.15 else None
+
+    def _one(self, options):
+        return options[self.rng.randint(len(options))]
+
+    def _some(self, flags):
+        """A few options of a dict of flag → values; a flag without values stands alone."""
+        chosen = []
+        for flag in self.rng.permutation(sorted(flags))[:self._one([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 4])]:
+            chosen += [str(flag)] + ([self._one(flags[flag])] if flags[flag] else [])
+        return chosen
+
+    def _damage(self):
+        """Something that may happen to a file."""
+        path = os.path.join(self.world, self._one(sorted(files_of(self.world))))
+        with open(path, 'rb') as file:
+            data = bytearray(file.read())
+        how = self._one(['flip', 'flip', 'cut', 'cut', 'empty', 'noise', 'folder', 'fifo',
+                         'dangling', 'swap', 'gone', 'line', 'text', 'rename'])
+        self.damaged.append('%s %s' % (how, os.path.relpath(path, self.world)))
+        if how == 'rename':
+            os.rename(path, os.path.join(os.path.dirname(path), self._one(HOSTILE)
+                                         + os.path.splitext(path)[1]))
+            return
+        if how == 'flip':
+            for i in self.rng.randint(0, max(len(data), 1), 12 if data else 0):
+                data[i] = self.rng.randint(256)
+        elif how == 'cut':
+            data = data[:self.rng.randint(len(data) + 1)]
+        elif how == 'noise':
+            data = self.rng.bytes(300)
+        elif how == 'line':
+            at = self.rng.randint(len(data) + 1)
+            data[at:at] = self._one([b'\n', b'\n\n', b'nan,nan\n', b';', b'1e999\n', b'\xff\xfe',
+                                     b'-1,', b'{"a": 1}', b'\x00'])
+        elif how == 'text':
+            data = self._one([b'[1]', b'{}', b'null', b'{"settings": {"seed": "x"}}', b'1,2,3\n',
+                              b'step\n', b'\xef\xbb\xbfstep,G_loss,C_loss\n1,2,3\n', b'"', b'NaN'])
+        elif how == 'swap':
+            with open(os.path.join(self.world, self._one(sorted(files_of(self.world)))),
+                      'rb') as file:
+                data = file.read()
+        os.remove(path)
+        if how == 'folder':
+            os.mkdir(path)
+        elif how == 'fifo':
+            os.mkfifo(path)
+        elif how == 'dangling':
+            os.symlink('nowhere', path)
+        elif how != 'gone':
+            with open(path, 'wb') as file:
+                file.write(data)
+
+    def _output(self, *suffixes):
+        """A name to write: new, existing, hostile, or where nothing can be written."""
+        name = self._one(HOSTILE + ['new'] * 30 + ['no/such', '/proc/x', '.', '', '/dev/full'])
+        if name not in ('.', ''):
+            name += suffixes[0] if self.rng.rand() < 0.6 else self._one(suffixes)
+        if self.rng.rand() < 0.1:
+            name = self._one(sorted(files_of(self.world)) + ['pics', 'run', 'more'])
+        if self.rng.rand() < 0.1:
+            name = os.path.join(self.world, name)
+        self.outputs.append(name)
+        return name if name.startswith(('/', '.')) or not name.startswith('-') else './' + name
+
+    def _source(self):
+        return self._one(['pics'] * 12 + ['more', 'map.txt', 'map.txt', 'run', 'run', '.', 'run/samples', 'notes.txt',
+                          'nowhere', 'net.onnx', 'run/wgan_generator.model', 'g.onnx', 'z.npy',
+                          'stats.npz', '/dev/null', ''])
+
+    def _network(self):
+        return self._one(['net.onnx'] * 12 + ['g.onnx', 'notes.txt', 'run',
+                          'run/wgan_critic.model', 'nowhere'])
+
+    def _training(self):
+        out = self._one(['run', 'run', 'run', 'new', '.', 'pics', 'pics/run', 'more', 'notes.txt',
+                         self._one(HOSTILE)])
+        self.outputs.append(out)
+        how = [[], ['--resume'], ['--resume'], ['--overwrite'], ['--overwrite'],
+               ['--resume', '--overwrite']]
+        small = [] if self.rng.rand() < 0.1 else SMALL
+        data = [] if self.rng.rand() < 0.2 else ['--data', self._source()]
+        score = ['--inception', self._network(), '--score-every', '1', '--score-count',
+                 self._one(['4', '10', '20'])] if self.rng.rand() < 0.2 else []
+        arguments = ['--out', out if not out.startswith('-') else './' + out,
+                     *data, *small, *score, *self._one(how)]
+        return ['wgan_training.py'] + arguments + self._some({
+            '--objective': ['wgan', 'gan', 'dragan', 'none'],
+            '--learning-rate': ['1e30', 'inf', '0', 'nan', '-1'],
+            '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
+            '--iterations': ['1', '3', '5'], '--mirror': [], '--no-mirror': [], '--minimax': [],
+            '--clip': ['0.1'], '--brightness': ['2', '0'], '--device': ['cpu', 'gpu']})
+
+    def _generate(self):
+        return ['wgan_generate.py', self._one(['run'] * 4 + ['g.onnx', self._source()])] + (
+            ['--out', self._output('.png', '.jpg', '.gif', '.mp4', '.pgm', '.bmp', '.txt', '')]
+            if self.rng.rand() < 0.8 else []) + (
+            ['--export-onnx', self._output('.onnx', '')] if self.rng.rand() < 0.3 else []) + (
+            ['--save-latents', self._output('.npy', '')] if self.rng.rand() < 0.2 else []
+        ) + self._some({
+            '--count': ['0', '3', '5'],
+            '--rows': ['1', '-1', '2'], '--columns': ['3'],
+            '--interpolate': ['2', '3', '1'], '--steps': ['2', '3'], '--linear': [], '--force': [],
+            '--latents': ['z.npy', 'stats.npz', 'notes.txt', 'pics', 'nowhere'],
+            '--scale': ['2', '0'], '--border': ['2'], '--truncation': ['0.5', 'inf', '1e30'],
+            '--seed': ['3', '-3', '1e3'], '--batch-size': ['1', '7']})
+
+    def _score(self):
+        return ['inception_score.py', self._source(), '--inception', self._network(), '--count',
+                self._one(['4', '20', '20']), '--splits', self._one(['2', '2', '2', '1', '100'])] + (
+            ['--reference', self._source()] if self.rng.rand() < 0.5 else []) + (
+            ['--json', self._output('.json')] if self.rng.rand() < 0.3 else []) + (
+            ['--save-statistics', self._output('.npz', '')] if self.rng.rand() < 0.3 else []
+        ) + self._some({
+            '--scale': ['raw', 'torchvision'], '--force': [],
+            '--resize': ['opencv'], '--engine': ['cntk', 'onnxruntime'], '--seed': ['1'],
+            '--features-output': ['pool', 'x'], '--batch-size': ['1', '5'],
+            '--classes-output': ['logits', 'pool']})
+
+    def _plot(self):
+        sources = ['run/wgan.csv'] * 8 + [ 'run/scores.csv', 'notes.txt', 'pics', 'map.txt',
+                   'run', 'nowhere', 'z.npy']
+        return ['plot_losses.py'] + [self._one(sources) for _ in range(self.rng.randint(1, 4))] + [
+            '--out', self._output('.png', '.pdf', '.svg', '.txt', '')] + self._some({
+                '--smooth': ['0.9', '1', 'nan'], '--force': []})
+
+    def _animate(self):
+        name = [n for n in ('wgan_animate.py', 'animation.py')
+                if os.path.exists(os.path.join(ROOT, n))][0]
+        return [name, self._one(['run', 'run', 'run', self._source()]), '--out',
+                self._output('.gif', '.mp4', '.png')] + self._some({'--force': []})
+
+    def _prepare(self):
+        return ['data/prepare_faces.py', self._source(), '--out', self._output('')] + self._some({
+            '--size': ['32', '0', '8'], '--margin': ['0.5', '-1'], '--min-face': ['20', '1']})
+
+    def _draw(self):
+        return ['data/draw_faces.py', '--out', self._output(''), '--count', self._one(
+            ['1', '3', '0'])] + self._some({'--size': ['16', '1', '0'], '--seed': ['5', '-5'],
+                                            '--force': []})
+
+    def _download(self):
+        return ['data/download_images.py', self._one(['addresses.txt', self._source()]), '--out',
+                self._output(''), '--seconds', '2'] + self._some({'--parallel': ['1', '99'],
+                                                                  '--max-size': ['1', '0']})
+
+    def _convert(self):
+        return ['data/convert_inception.py', '--out', self._output('.onnx'), '--weights',
+                self._source()] + self._some({'--force': [], '--unverified': []})
+
+    def may_change(self, path, own):
+        """Whether the call may change or remove a file that was there before."""
+        training = self.arguments[0] == 'wgan_training.py'
+        if training and {'--resume', '--overwrite'} & set(self.arguments):
+            return path in own
+        if '--force' not in self.arguments or training:
+            return False
+        target = os.path.join(self.world, path)
+        places = [os.path.normpath(os.path.join(self.world, o)) for o in self.outputs]
+        return any(target == place or target.startswith(place + os.sep) for place in places)
+
+
+def run(call):
+    """(exit code, or 'timeout'; stderr; stdout)."""
+    def limit():
+        if call.limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (call.limit, call.limit))
+
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, call.arguments[0])] + call.arguments[1:],
+        cwd=call.world, env=call.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, preexec_fn=limit)
+    try:
+        out, err = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return 'timeout', '', ''
+    return process.returncode, err.decode(errors='replace'), out.decode(errors='replace')
+
+
+def faults(call, before, own):
+    """Sentences on what is wrong with a call and what it left; an empty list if nothing is."""
+    code, err, out = run(call)
+    found = []
+    if code not in (0, 2):
+        found.append('exit code %s' % code)
+    if 'Traceback' in err + out or 'CALL STACK' in err + out or 'Exception ignored' in err:
+        found.append('a traceback')
+    if code == 2 and sum(line.startswith('error: ') for line in err.splitlines()) != 1:
+        found.append('not one sentence')
+    after = files_of(call.world)
+    for path, digest in before.items():
+        if after.get(path) != digest and not call.may_change(path, own):
+            found.append('%s is %s' % (ascii(path), 'changed' if path in after else 'gone'))
+    found += ['%s is left' % ascii(path) for path in after if '.partial' in path
+              and path not in before and 'checkpoints' not in path]
+    return found, code, err
+
+
+def one(seed, template, own, keep):
+    folder = os.path.join(keep or tempfile.mkdtemp(), 'world')
+    shutil.copytree(template, folder)
+    try:
+        call = Call(seed, folder)
+        found, code, err = faults(call, files_of(folder), own)
+        if found or keep:
+            print('seed %d: %s\n  damaged: %s\n  limit %s, LC_ALL %s, code %s\n  %s\n  %s' % (
+                seed, '; '.join(found) or 'as it should be', ', '.join(map(ascii, call.damaged)),
+                call.limit, call.environment.get('LC_ALL'), code,
+                ' '.join(map(ascii, call.arguments)), '\n  '.join(err.splitlines()[-4:])),
+                flush=True)
+        return code, bool(found), call.arguments[0]
+    finally:
+        if not keep:
+            shutil.rmtree(os.path.dirname(folder))
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Call all programs at random.')
+    parser.add_argument('--count', type=int, default=300)
+    parser.add_argument('--seed', type=int, default=0, help='of the first call')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='calls at a time')
+    parser.add_argument('--keep', metavar='DIR', help='with --count 1: leave the files here')
+    options = parser.parse_args()
+    sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests')]
+    with tempfile.TemporaryDirectory() as template:
+        own = make_world(template)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            seeds = range(options.seed, options.seed + options.count)
+            results = list(pool.map(lambda s: one(s, template, own, options.keep), seeds))
+    codes = [code for code, _, _ in results]
+    bad = sum(fault for _, fault, _ in results)
+    for tool in sorted({tool for _, _, tool in results}):
+        of_tool = [code for code, _, name in results if name == tool]
+        print('%-28s %4d calls, %d ended well, %d with a sentence' % (
+            tool, len(of_tool), of_tool.count(0), of_tool.count(2)))
+    print('%d calls: %d ended well, %d with a sentence, %d were faulty'
+          % (len(results), codes.count(0), codes.count(2), bad))
+    return bad > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
