@@ -101,7 +101,8 @@ class Call:
     def _some(self, flags):
         """A few options of a dict of flag → values; a flag without values stands alone."""
         chosen = []
-        for flag in self.rng.permutation(sorted(flags))[:self._one([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 4])]:
+        count = self._one([0] * 6 + [1, 1, 1, 2, 4])
+        for flag in self.rng.permutation(sorted(flags))[:count]:
             chosen += [str(flag)] + ([self._one(flags[flag])] if flags[flag] else [])
         return chosen
 
@@ -159,13 +160,13 @@ class Call:
         return name if name.startswith(('/', '.')) or not name.startswith('-') else './' + name
 
     def _source(self):
-        return self._one(['pics'] * 12 + ['more', 'map.txt', 'map.txt', 'run', 'run', '.', 'run/samples', 'notes.txt',
-                          'nowhere', 'net.onnx', 'run/wgan_generator.model', 'g.onnx', 'z.npy',
-                          'stats.npz', '/dev/null', ''])
+        return self._one(['pics'] * 12 + [
+            'more', 'map.txt', 'map.txt', 'run', 'run', '.', 'run/samples', 'notes.txt', 'nowhere',
+            'net.onnx', 'run/wgan_generator.model', 'g.onnx', 'z.npy', 'stats.npz', '/dev/null', ''])
 
     def _network(self):
-        return self._one(['net.onnx'] * 12 + ['g.onnx', 'notes.txt', 'run',
-                          'run/wgan_critic.model', 'nowhere'])
+        return self._one(['net.onnx'] * 12 + [
+            'g.onnx', 'notes.txt', 'run', 'run/wgan_critic.model', 'nowhere'])
 
     def _training(self):
         out = self._one(['run', 'run', 'run', 'new', '.', 'pics', 'pics/run', 'more', 'notes.txt',
@@ -201,8 +202,9 @@ class Call:
             '--seed': ['3', '-3', '1e3'], '--batch-size': ['1', '7']})
 
     def _score(self):
-        return ['inception_score.py', self._source(), '--inception', self._network(), '--count',
-                self._one(['4', '20', '20']), '--splits', self._one(['2', '2', '2', '1', '100'])] + (
+        return ['inception_score.py', self._source(), '--inception', self._network(),
+                '--count', self._one(['4', '20', '20']),
+                '--splits', self._one(['2', '2', '2', '1', '100'])] + (
             ['--reference', self._source()] if self.rng.rand() < 0.5 else []) + (
             ['--json', self._output('.json')] if self.rng.rand() < 0.3 else []) + (
             ['--save-statistics', self._output('.npz', '')] if self.rng.rand() < 0.3 else []
@@ -213,8 +215,8 @@ class Call:
             '--classes-output': ['logits', 'pool']})
 
     def _plot(self):
-        sources = ['run/wgan.csv'] * 8 + [ 'run/scores.csv', 'notes.txt', 'pics', 'map.txt',
-                   'run', 'nowhere', 'z.npy']
+        sources = ['run/wgan.csv'] * 8 + [
+            'run/scores.csv', 'notes.txt', 'pics', 'map.txt', 'run', 'nowhere', 'z.npy']
         return ['plot_losses.py'] + [self._one(sources) for _ in range(self.rng.randint(1, 4))] + [
             '--out', self._output('.png', '.pdf', '.svg', '.txt', '')] + self._some({
                 '--smooth': ['0.9', '1', 'nan'], '--force': []})

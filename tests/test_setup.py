@@ -1,7 +1,7 @@
 """setup.sh: which Python it takes or fetches, and where it can't go on, one sentence.
 
-That it builds the environment, `make test` shows. Here the programs that it fetches a Python 3.6 with
-are stand-ins, and so is that Python: it ends with code 3 where the environment would be built.
+That it builds the environment, `make test` shows. Here the programs that it fetches a Python 3.6
+with are stand-ins, and so is that Python: it ends with code 3 where the environment would be built.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(os.name == 'nt', reason='setup.sh is for Linux')
 TOOLS = ('bash', 'cat', 'chmod', 'cksum', 'cp', 'dirname', 'env', 'head', 'ldconfig', 'ls', 'mkdir',
          'mv', 'rm', 'sed', 'sha256sum', 'sort', 'tail', 'true', 'uname', 'id', 'touch', 'ln')
 CREATE = """#!/bin/bash
-[ "$*" = "create --yes --prefix $PWD/.python/env --override-channels --channel conda-forge python=3.6.15" ] || exit 1
+asked="create --yes --prefix $PWD/.python/env --override-channels --channel conda-forge"
+[ "$*" = "$asked python=3.6.15" ] || exit 1
 mkdir -p .python/env/bin
 cp "$STAND_IN" .python/env/bin/python
 """
