@@ -290,6 +290,34 @@ def test_odd_names_and_empty_files(tmp_path, capfd):
     assert len(said) == 2 and all(line.endswith(".png'") for line in said)
 
 
+@pytest.mark.parametrize('limit', (faces.MEMORY_LIMIT, 0))
+def test_digest(pictures, tmp_path, limit):
+    """The same wherever the folder stands and as a map file; another for other pictures."""
+    def digest(source, **kwargs):
+        return Faces(str(source), 16, memory_limit=limit, **kwargs).digest
+
+    first = digest(pictures)
+    assert len(first) == 64 and first == digest(pictures) and first != digest(
+        pictures, part=(0, 2)) != digest(pictures, part=(1, 2))
+    moved = tmp_path / 'else' / 'where'
+    moved.parent.mkdir()
+    pictures.rename(moved)
+    (moved / 'notes.txt').write_text('no picture')
+    assert digest(moved) == digest(moved.parent) == first
+    (tmp_path / 'map.txt').write_text(''.join('%s\t0\n' % p for p in sorted(moved.glob('*.png'))))
+    assert digest(tmp_path / 'map.txt') == first
+    write(moved / '3.png', flat((1, 2, 3), 41))
+    assert digest(moved) != first
+
+
+def test_digest_of_what_can_be_read(pictures):
+    """It is of the pictures that are trained on; their names do not matter if all are decoded."""
+    first = Faces(str(pictures), 16).digest
+    (pictures / 'bad.png').write_bytes(b'no picture')
+    (pictures / '9.png').rename(pictures / '99.png')
+    assert Faces(str(pictures), 16).digest == first
+
+
 def test_files_that_vanish(tmp_path, capfd):
     """Gone while training: named as such, and a neighbour is taken."""
     for i in range(3):
