@@ -2,56 +2,19 @@
 
 import hashlib
 import os
-import sys
 
 import cv2
 import numpy as np
 
 from command_line import Progress, UserError
+from image_decoder import ImageReader
 from image_files import find_pictures, one_line
 
 # What `write_picture` writes, and other formats that OpenCV knows.
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
             '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
-MAX_FILE = 1 << 29          # bytes read of one file: no picture that is accepted needs more
 MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
-
-
-def decode_picture(path):
-    """A picture file as it is: RGB, uint8, (H, W, 3).
-
-    Grey becomes RGB, an alpha channel is dropped, the orientation that a camera noted is applied.
-    Of an animation the first picture is taken. Returns None if OpenCV can't read the file, among
-    other reasons because it has more than OPENCV_IO_MAX_IMAGE_PIXELS (command_line.py).
-    Raises OSError if there is no such file, or it can't be opened.
-    """
-    return decode(read_bytes(path))
-
-
-def read_bytes(path):
-    """The content of a file, up to MAX_FILE. Unlike imread, takes any file name on Windows."""
-    with open(path, 'rb') as file:
-        return file.read(MAX_FILE)
-
-
-def decode(data):
-    """What `decode_picture` gives for a file with the content `data`."""
-    try:
-        picture = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data
-                   else None)
-    except cv2.error:                           # a header that asks for too much, or for nonsense
-        return None
-    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def read_picture(path, size):
-    """The centre square of a picture file, resized: RGB, uint8, (size, size, 3).
-
-    Returns None if OpenCV can't read the file.
-    """
-    picture = decode_picture(path)
-    return None if picture is None else centre_square(picture, size)
 
 
 def centre_square(picture, size):
@@ -88,11 +51,15 @@ class Faces:
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1), option='--data',
                  report=True):
-        self.source, self.size, self.unreadable = source, size, set()
+        self.source, self.size, self.reader = source, size, ImageReader()
         self.paths = find_pictures(source, option, report)[part[0]::part[1]]
         self.pictures = self._digest = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()
+
+    @property
+    def unreadable(self):
+        return self.reader.unreadable
 
     @property
     def digest(self):
@@ -107,9 +74,10 @@ class Faces:
         if self.pictures is not None:
             return self.pictures[i]
         for step in range(len(self.paths)):
-            picture = self._read(self.paths[(i + step) % len(self.paths)])
+            picture = self.reader.read(self.paths[(i + step) % len(self.paths)])
             if picture is not None:
-                return picture
+                self.reader.warn()
+                return centre_square(picture, self.size)
         raise self._none_readable()
 
     def _decode_all(self):
@@ -117,9 +85,11 @@ class Faces:
         paths, digest = [], hashlib.sha256()
         progress = Progress('reading pictures', len(self.paths))
         for done, path in enumerate(self.paths, 1):
-            picture = self._read(path, digest)
+            contents = hashlib.blake2b()            # takes half the time of SHA-256
+            picture = self.reader.read(path, contents)
             if picture is not None:
-                pictures[len(paths)] = picture
+                pictures[len(paths)] = centre_square(picture, self.size)
+                digest.update(contents.digest())
                 paths.append(path)
             progress.show(done)
         if not paths:
@@ -129,24 +99,7 @@ class Faces:
         progress.end('%d pictures from %s%s' % (
             len(paths), one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
-
-    def _read(self, path, digest=None):
-        """The picture of a file, or None. What is read goes into the digest, if there is one."""
-        try:
-            data = read_bytes(path)
-            picture, why = decode(data), 'not a picture that OpenCV can read'
-        except FileNotFoundError:
-            picture, why = None, 'it was there at the start and is gone'
-        except OSError as error:
-            picture, why = None, error.strerror
-        if picture is None and path not in self.unreadable:
-            self.unreadable.add(path)
-            print('skipped, %s: %s' % (why, one_line(path)), file=sys.stderr)
-        if picture is None:
-            return None
-        if digest:
-            digest.update(len(data).to_bytes(8, 'big') + data)
-        return centre_square(picture, self.size)
+        self.reader.warn()
 
     def _none_readable(self):
         return UserError('none of the %d pictures in %s can be read'
