@@ -169,6 +169,14 @@ def _is_image(path):
     return kind is not None and kind not in NOT_READ and not raw
 
 
+def is_image_or_text(path):
+    """Whether a file begins as an image that is known here does, or as a text."""
+    with open(path, 'rb') as file:
+        beginning = file.read(1 << 16)
+    return (kind_of(beginning) is not None or b'\0' not in beginning
+            or beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))
+
+
 def read_map_file(source, option='--data'):
     """The paths in a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in each
     line, or 'id<TAB>path<TAB>label', or the path alone; blank lines are passed over.
