@@ -279,6 +279,70 @@ def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
         assert words in sentence
 
 
+def odd_network(path, kind):
+    """An ONNX file that is one, but no image classifier that can be scored with."""
+    def info(name, *shape, of=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, of, shape)
+
+    nodes = [helper.make_node('ReduceMean', ['x'], ['pool'], axes=[0, 2, 3] if kind == 'no batch'
+                              else [2, 3], keepdims=0),
+             helper.make_node('Identity', ['pool'], ['logits'])]
+    inputs, constants = [info('x', 4 if kind == 'four' else 'b', 3, 8, 8)], []
+    outputs = [info('pool', 'b', 3), info('logits', 'b', 3)]
+    if kind == 'bytes':
+        nodes[:1] = [helper.make_node('Cast', ['x'], ['y'], to=TensorProto.FLOAT),
+                     helper.make_node('ReduceMean', ['y'], ['pool'], axes=[2, 3], keepdims=0)]
+        inputs = [info('x', 'b', 3, 8, 8, of=TensorProto.UINT8)]
+    elif kind == 'two':
+        nodes.append(helper.make_node('Add', ['pool', 'z'], ['sum']))
+        inputs, outputs = inputs + [info('z', 'b', 3)], outputs + [info('sum', 'b', 3)]
+    elif kind == 'labels':
+        nodes[1] = helper.make_node('ArgMax', ['pool'], ['logits'], axis=1)
+        outputs[1] = info('logits', 'b', 1, of=TensorProto.INT64)
+    elif kind == 'fails':
+        nodes[0] = helper.make_node('Reshape', ['x', 'shape'], ['pool'])
+        constants = [numpy_helper.from_array(np.array([5, 7]), 'shape')]
+        outputs = [info('pool', 5, 7), info('logits', 5, 7)]
+    elif kind == 'no batch':
+        outputs = [info('pool', 3), info('logits', 3)]
+    model = helper.make_model(helper.make_graph(nodes, 'odd', inputs, outputs, constants),
+                              opset_imports=[helper.make_operatorsetid('', 9)])
+    model.ir_version = 4
+    onnx.save(model, str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize('kind, said', [
+    ('four', 'takes 4 pictures at a time'), ('bytes', r'takes tensor\(uint8\)'),
+    ('two', 'has 2 inputs'), ('labels', 'logits .* is one number a picture'),
+    ('fails', 'can not be computed'), ('no batch', 'does not have a row of numbers for each|'
+                                                   'has no output pool'),
+])
+@pytest.mark.parametrize('engine', ['onnxruntime', 'cntk'])
+def test_networks_that_score_nothing(tmp_path, capfd, kind, said, engine):
+    path = odd_network(tmp_path / 'odd.onnx', kind)
+    with pytest.raises(UserError, match=said):
+        ImageNetwork(path, engine)([np.zeros((9, 9, 3), np.uint8)] * 6)
+    assert 'CALL STACK' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('build, said', [
+    (lambda x: x + C.input_variable((3, 8, 8)), 'has 2 inputs'),
+    (lambda x: C.constant(1, (3, 8, 8)), 'has 0 inputs'),
+])
+def test_cntk_networks_that_score_nothing(tmp_path, build, said):
+    pool = C.reduce_mean(build(C.input_variable((3, 8, 8))), axis=(1, 2), keepdims=False)
+    path = str(tmp_path / 'odd.model')
+    C.combine([C.alias(pool, name='pool'), C.alias(pool * 2, name='logits')]).save(path)
+    with pytest.raises(UserError, match=said):
+        ImageNetwork(path)
+
+
+def test_a_folder_is_no_network(tmp_path):
+    with pytest.raises(UserError, match='it is a folder'):
+        ImageNetwork(str(tmp_path))
+
+
 def test_skip_unreadable(script, colours, tmp_path):
     (tmp_path / 'three' / 'x.png').write_bytes(b'no picture')
     result = script('inception_score.py', 'three', '--inception', colours, '--scale', 'raw',
