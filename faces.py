@@ -1,93 +1,24 @@
 """Pictures on disk to minibatches, and arrays to picture grids. Knows nothing of CNTK."""
 
+import hashlib
 import os
-import sys
 
 import cv2
 import numpy as np
 
 from command_line import Progress, UserError
+from image_decoder import ImageReader
+from image_files import find_pictures, one_line
 
-# What OpenCV reads. A folder may hold other files; they are passed over.
+# What `write_picture` writes, and other formats that OpenCV knows.
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
             '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
-MAX_FILE = 1 << 29          # bytes read of one file: no picture that is accepted needs more
 MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
 
 
-def find_pictures(source):
-    """List the paths of all pictures of `source`.
-
-    source: a folder, searched through with its subfolders; or a map file as CNTK's readers take
-        it, lines of 'path<TAB>label'. The label is not used; a relative path counts from the
-        folder of the map file.
-    Raises UserError if there is no such thing, no picture in it, or a line of the map file names
-    a picture that does not exist.
-    """
-    if os.path.isdir(source):
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(source)
-                 for name in names if name.lower().endswith(SUFFIXES) and name[0] != '.']
-        if not paths:
-            raise UserError('no picture in the folder %s (looked for %s)'
-                            % (source, ' '.join(SUFFIXES)))
-        return sorted(paths)
-    if os.path.isfile(source):
-        return _read_map_file(source)
-    raise UserError('%s does not exist; --data takes a folder of pictures or a map file, and '
-                    'data/draw_faces.py draws a set to begin with' % source)
-
-
-def _read_map_file(source):
-    paths = []
-    try:
-        with open(source, encoding='utf-8') as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                path = os.path.join(os.path.dirname(source), line.rstrip('\r\n').split('\t')[0])
-                if not os.path.isfile(path):
-                    raise UserError('%s, line %d: the picture %s does not exist'
-                                    % (source, number, path))
-                paths.append(path)
-    except UnicodeDecodeError:
-        raise UserError('%s is no map file (lines of path<TAB>label, UTF-8); --data takes one of '
-                        'those or a folder' % source)
-    if not paths:
-        raise UserError('the map file %s lists no picture' % source)
-    return paths
-
-
-def one_line(path):
-    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
-    return path if path.isprintable() else ascii(path)
-
-
-def decode_picture(path):
-    """A picture file as it is: RGB, uint8, (H, W, 3).
-
-    Grey becomes RGB, an alpha channel is dropped, the orientation that a camera noted is applied.
-    Of an animation the first picture is taken. Returns None if OpenCV can't read the file, among
-    other reasons because it has more than OPENCV_IO_MAX_IMAGE_PIXELS (command_line.py).
-    Raises OSError if there is no such file, or it can't be opened.
-    """
-    with open(path, 'rb') as file:              # unlike imread, takes any file name on Windows
-        data = np.frombuffer(file.read(MAX_FILE), np.uint8)
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error:                           # a header that asks for too much, or for nonsense
-        return None
-    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def read_picture(path, size):
-    """The centre square of a picture file, resized: RGB, uint8, (size, size, 3).
-
-    Returns None if OpenCV can't read the file.
-    """
-    picture = decode_picture(path)
-    if picture is None:
-        return None
+def centre_square(picture, size):
+    """(H, W, 3) → (size, size, 3): the largest square in the middle, resized; uint8."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -111,16 +42,30 @@ class Faces:
     They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
     else each time they are asked for. A picture that can't be read is named once on stderr,
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
-    part: (i, n) takes the i-th of n parts of the set.
+    part: (i, n) takes the i-th of n parts of the set. option, report: see `find_pictures`.
+    digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
+        folder stands: of the contents of the readable files, in their order, if they are decoded
+        at the start; else of the names and sizes of all files.
     Raises UserError as `find_pictures` does, and if no picture at all can be read.
     """
 
-    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1)):
-        self.source, self.size, self.unreadable = source, size, set()
-        self.paths = find_pictures(source)[part[0]::part[1]]
-        self.pictures = None
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1), option='--data',
+                 report=True):
+        self.source, self.size, self.reader = source, size, ImageReader()
+        self.paths = find_pictures(source, option, report)[part[0]::part[1]]
+        self.pictures = self._digest = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()
+
+    @property
+    def unreadable(self):
+        return self.reader.unreadable
+
+    @property
+    def digest(self):
+        if self._digest is None:
+            self._digest = names_digest(self.paths)
+        return self._digest
 
     def __len__(self):
         return len(self.paths)
@@ -129,43 +74,49 @@ class Faces:
         if self.pictures is not None:
             return self.pictures[i]
         for step in range(len(self.paths)):
-            picture = self._read(self.paths[(i + step) % len(self.paths)])
+            picture = self.reader.read(self.paths[(i + step) % len(self.paths)])
             if picture is not None:
-                return picture
+                self.reader.warn()
+                return centre_square(picture, self.size)
         raise self._none_readable()
 
     def _decode_all(self):
         pictures = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
-        paths = []
+        paths, digest = [], hashlib.sha256()
         progress = Progress('reading pictures', len(self.paths))
         for done, path in enumerate(self.paths, 1):
-            picture = self._read(path)
+            contents = hashlib.blake2b()            # takes half the time of SHA-256
+            picture = self.reader.read(path, contents)
             if picture is not None:
-                pictures[len(paths)] = picture
+                pictures[len(paths)] = centre_square(picture, self.size)
+                digest.update(contents.digest())
                 paths.append(path)
             progress.show(done)
         if not paths:
             raise self._none_readable()
         self.pictures, self.paths = pictures[:len(paths)], paths
+        self._digest = digest.hexdigest()
         progress.end('%d pictures from %s%s' % (
-            len(paths), self.source,
+            len(paths), one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
-
-    def _read(self, path):
-        try:
-            picture, why = read_picture(path, self.size), 'not a picture that OpenCV can read'
-        except FileNotFoundError:
-            picture, why = None, 'it was there at the start and is gone'
-        except OSError as error:
-            picture, why = None, error.strerror
-        if picture is None and path not in self.unreadable:
-            self.unreadable.add(path)
-            print('skipped, %s: %s' % (why, one_line(path)), file=sys.stderr)
-        return picture
+        self.reader.warn()
 
     def _none_readable(self):
-        return UserError('none of the %d pictures in %s can be read' % (len(self.paths),
-                                                                        self.source))
+        return UserError('none of the %d pictures in %s can be read'
+                         % (len(self.paths), one_line(self.source)))
+
+
+def names_digest(paths):
+    """SHA-256 of the names, within the folder that holds them all, and the sizes of files."""
+    digest = hashlib.sha256()
+    start = os.path.commonprefix(paths).rfind(os.sep) + 1
+    for path in paths:
+        try:
+            size = os.stat(path).st_size
+        except OSError:                         # gone since it was found
+            size = -1
+        digest.update(os.fsencode('%s\0%d\0' % (path[start:].replace(os.sep, '/'), size)))
+    return digest.hexdigest()
 
 
 class Batches:

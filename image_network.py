@@ -13,6 +13,13 @@ from command_line import UserError
 from disk import sha256
 from quiet_cntk import C, quiet
 
+# What a file can make the two engines raise, when they read it or compute it. Those of ONNX
+# Runtime have no common base.
+ONNX_RUNTIME_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in (
+    'EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NoSuchFile',
+    'NotImplemented', 'RuntimeException')) + (RuntimeError, ValueError)
+CNTK_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+
 SCALES = ('inception', 'torchvision', 'raw')
 RESIZES = ('tensorflow1', 'opencv')
 # Names by which outputs are known, best first. Without the bias the score is the published one.
@@ -52,14 +59,16 @@ class ImageNetwork:
         0 … 255. None, for both: what the metadata of an ONNX file says under these names; if they
         say nothing, 'tensorflow1' and 'inception'.
     features, classes: names of outputs; None: found by name.
-    Raises UserError if the file can't be read, or an output or the input size can't be made out.
+    Raises UserError if the file can't be read, or an output or the input size can't be made out;
+    a call, if the network can't be computed or gives something else than a row for each picture.
     """
 
     def __init__(self, path, engine='auto', device='cpu', resize=None, scale=None, features=None,
                  classes=None):
         is_onnx = path.lower().endswith('.onnx')
         if not os.path.isfile(path):
-            raise UserError('there is no network %s' % path)
+            raise UserError('there is no network %s%s' % (
+                path, ': it is a folder' if os.path.isdir(path) else ''))
         if engine == 'onnxruntime' and not is_onnx:
             raise UserError('--engine onnxruntime takes an ONNX file; %s is none' % path)
         if engine == 'auto':
@@ -80,13 +89,25 @@ class ImageNetwork:
                            self.scale)
         step, names = self.runner.at_once, (self.features, self.classes)
         results = [self.runner(x[i:i + step], names) for i in range(0, len(x), step)]
-        features, classes = (np.concatenate(r).reshape(len(x), -1) for r in zip(*results))
+        features, classes = (self._rows(name, values, x)
+                             for name, values in zip(names, zip(*results)))
         if not (np.isfinite(features).all() and np.isfinite(classes).all()):
             raise UserError('the network %s gave a value that is no number; is --scale %s what it '
                             'was trained with?' % (self.path, self.scale))
         return features, self._probabilities(classes)
 
+    def _rows(self, name, values, pictures):
+        """An output, of all that was computed at once, as (N, …)."""
+        values = np.concatenate([np.atleast_1d(value) for value in values])
+        if len(values) != len(pictures) or not np.issubdtype(values.dtype, np.number):
+            raise UserError('the output %s of the network %s does not have a row of numbers for '
+                            'each picture' % (name, self.path))
+        return values.reshape(len(values), -1)
+
     def _probabilities(self, classes):
+        if classes.shape[1] < 2:
+            raise UserError('the output %s of the network %s is one number a picture, not one for '
+                            'each class: choose with --classes-output' % (self.classes, self.path))
         if not classes.min() < 0 and np.allclose(classes.sum(axis=1), 1, atol=1e-3):
             return classes                          # a softmax is in the network already
         e = np.exp(classes.astype(np.float64) - classes.max(axis=1, keepdims=True))
@@ -110,6 +131,21 @@ class ImageNetwork:
 # What computes a network. Called with pictures (N, 3, S, S) and names of outputs, it returns those.
 # names: of all outputs. size: of a picture. at_once: how many to give it in one call.
 
+def _first_line(error):
+    return str(error).split('\n')[0]
+
+
+def _not_computable(path, error):
+    return UserError('the network %s can not be computed (%s)' % (path, _first_line(error)))
+
+
+def _only_input(path, inputs):
+    if len(inputs) != 1:
+        raise UserError('the network %s has %d inputs; expected one, for pictures'
+                        % (path, len(inputs)))
+    return inputs[0]
+
+
 def _picture_size(path, shape):
     if not (len(shape) == 3 and shape[0] == 3 and isinstance(shape[1], int)
             and shape[1] == shape[2] and shape[1] > 0):
@@ -120,21 +156,30 @@ def _picture_size(path, shape):
 
 class _OnnxRuntime:
     def __init__(self, path):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3                  # errors only
+        self.path, options = path, onnxruntime.SessionOptions()
+        options.log_severity_level = 4                  # what goes wrong is raised as well
         try:
             self.session = onnxruntime.InferenceSession(path, options)
-        except Exception as error:
+        except ONNX_RUNTIME_ERRORS as error:
             raise UserError('%s is no ONNX file that ONNX Runtime can read (%s)'
-                            % (path, str(error).split('\n')[0]))
-        argument, = self.session.get_inputs()
+                            % (path, _first_line(error)))
+        argument = _only_input(path, self.session.get_inputs())
         self.argument, self.size = argument.name, _picture_size(path, argument.shape[1:])
+        if argument.type != 'tensor(float)':
+            raise UserError('the network %s takes %s; expected pictures of 32-bit floating-point '
+                            'numbers, tensor(float)' % (path, argument.type))
+        if isinstance(argument.shape[0], int) and argument.shape[0] != 1:
+            raise UserError('the network %s takes %d pictures at a time; expected one, or any '
+                            'number (a free batch axis)' % (path, argument.shape[0]))
         self.at_once = 1 if argument.shape[0] == 1 else 16
         self.names = [o.name for o in self.session.get_outputs()]
         self.metadata = self.session.get_modelmeta().custom_metadata_map
 
     def __call__(self, x, names):
-        return self.session.run(list(names), {self.argument: x})
+        try:
+            return self.session.run(list(names), {self.argument: x})
+        except ONNX_RUNTIME_ERRORS as error:
+            raise _not_computable(self.path, error)
 
 
 class _Cntk:
@@ -142,19 +187,24 @@ class _Cntk:
     at_once = 16
 
     def __init__(self, path):
+        self.path = path
         with quiet():
             try:
                 self.model = C.Function.load(path)
-            except Exception as error:
+            except CNTK_ERRORS as error:
                 raise UserError('CNTK can not read the network %s (%s)'
-                                % (path, str(error).split('\n')[0]))
+                                % (path, _first_line(error)))
         self.outputs = {o.name or o.owner.name: o for o in self.model.outputs}
-        argument, = self.model.arguments
+        argument = _only_input(path, self.model.arguments)
         self.names, self.size = list(self.outputs), _picture_size(path, argument.shape)
 
     def __call__(self, x, names):
         wanted = [self.outputs[name] for name in names]
-        _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
+        with quiet():
+            try:
+                _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
+            except CNTK_ERRORS as error:
+                raise _not_computable(self.path, error)
         return [np.asarray(values[o]) for o in wanted]
 
 
@@ -167,7 +217,7 @@ class _CntkFromOnnx(_Cntk):
     """
 
     def __init__(self, path, device):
-        peer = _OnnxRuntime(path)
+        self.path, peer = path, _OnnxRuntime(path)
         self.size, self.metadata = peer.size, peer.metadata
         probe = np.random.RandomState(0).uniform(-1, 1, (2, 3, self.size, self.size))
         probe = probe.astype(np.float32)
@@ -178,12 +228,11 @@ class _CntkFromOnnx(_Cntk):
             with quiet():
                 try:
                     self.model = _load_onnx(path, free_batch=self.at_once > 1)
-                except Exception as error:
+                except CNTK_ERRORS as error:
                     raise UserError(
                         'CNTK can not read the network %s (%s); it reads ONNX up to opset 9, this '
                         'file is of opset %d: --engine onnxruntime reads it'
-                        % (path, str(error).split('\n')[0],
-                           onnx.load(path).opset_import[0].version))
+                        % (path, _first_line(error), onnx.load(path).opset_import[0].version))
             self.outputs = self._match(probe[:self.at_once], peer.names, expected)
             if self.outputs:
                 break

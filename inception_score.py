@@ -10,36 +10,52 @@ of them are printed.
 import json
 import os
 import platform
+import zipfile
+import zlib
 
-from command_line import Parser, Progress, UserError, number, run
+from command_line import Parser, Progress, UserError, check_outputs, number, run
+from disk import replacing
 from quiet_cntk import C, select_device
 
 import numpy as np
 import onnxruntime
 
 import models
-from faces import decode_picture, find_pictures, to_pictures
+from faces import to_pictures
+from image_decoder import ImageReader, UnreadableImage, decode_picture
+from image_files import find_pictures, is_image_or_text, one_line
 from image_network import add_network_options, open_network
 from scores import Statistics, frechet_distance, kernel_distance
-from wgan_generate import find_generator, load_generator
+from wgan_generate import GENERATORS, find_generator, load_generator
 
 
 class Folder:
-    """The pictures of a folder, whole and in their own sizes, in the order of their names."""
+    """The pictures of a folder or map file, whole and in their own sizes, in their order."""
 
-    def __init__(self, path, skip_unreadable):
-        found = find_pictures(path)
-        readable = [decode_picture(p) is not None for p in found]
-        if not all(readable) and not skip_unreadable:
-            raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
-                            'with --skip-unreadable'
-                            % (readable.count(False), path, found[readable.index(False)]))
-        self.name, self.paths = path, [p for p, good in zip(found, readable) if good]
+    def __init__(self, path, skip_unreadable, option='WHAT'):
+        found = find_pictures(path, option)
+        reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
+        self.name, self.paths = path, [p for p in found if reader.read(p) is not None]
         self.count = len(self.paths)
+        if reader.unreadable and not skip_unreadable:
+            raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
+                            'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
+                                                        one_line(min(reader.unreadable))))
+        if not self.paths:
+            raise UserError('none of the %d pictures in %s can be read'
+                            % (len(found), one_line(path)))
+        reader.warn()
 
     def batches(self, size):
         for i in range(0, self.count, size):
-            yield [decode_picture(p) for p in self.paths[i:i + size]]
+            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
+
+    def _read(self, path):
+        try:
+            return decode_picture(path)
+        except UnreadableImage as error:
+            raise UserError('%s could be read at first, and no longer can: %s'
+                            % (one_line(path), error))
 
 
 class Generated:
@@ -52,41 +68,77 @@ class Generated:
         rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
         for i in range(0, self.count, size):
             latents = rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
-            yield to_pictures(models.generate(self.generator, latents, size))
+            images = models.generate(self.generator, latents, size)
+            if not np.isfinite(images).all():
+                raise UserError('the generator %s makes values that are NaN or infinite'
+                                % one_line(self.name))
+            yield to_pictures(images)
 
 
-def source(path, options):
-    """The pictures that a command-line argument stands for."""
-    is_folder = os.path.isdir(path) and not any(n.endswith('.model') for n in os.listdir(path))
-    if is_folder:
-        return Folder(path, options.skip_unreadable)
+def source(path, option, options):
+    """The pictures that a command-line argument stands for; option: what the user calls it.
+
+    Raises UserError if it is neither pictures nor a generator.
+    """
+    if not os.path.exists(path):
+        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run folder '
+                        'or a generator file%s' % (one_line(path), option, '' if option == 'WHAT'
+                                                   else ', or what --save-statistics wrote'))
+    names = os.listdir(path) if os.path.isdir(path) else []
+    if not any(name in names for name in GENERATORS):
+        if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
+            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
+                            'are no pictures to score' % (one_line(path), GENERATORS[-1]))
+        if os.path.isdir(path) or is_image_or_text(path):
+            return Folder(path, options.skip_unreadable, option)
+        if holds_statistics(path):
+            raise UserError('%s holds statistics: it can be a --reference, but not %s'
+                            % (one_line(path), option))
     path = find_generator(path)
     return Generated(path, load_generator(path), options.count, options.seed)
+
+
+def check_count(pictures, least, use):
+    """Raises UserError if there are fewer pictures than the use of them needs."""
+    if pictures.count < least:
+        raise UserError('%s: %d picture%s, and %s needs at least %d' % (
+            one_line(pictures.name), pictures.count, '' if pictures.count == 1 else 's', use,
+            least))
 
 
 def measure(pictures, network, splits, seed, batch_size):
     """Statistics of all pictures, with progress.
 
-    pictures: has name, count, and batches(size), which yields lists of RGB pictures, uint8.
-    Returns a dict: Inception Score, and what `distances` needs.
+    pictures: has name, count, and batches(size), which yields RGB pictures, uint8.
+    Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
+    picture is None. Raises UserError for fewer pictures than splits, and as `network` does.
     """
-    if pictures.count < splits:
-        raise UserError('%s has %d pictures, fewer than --splits %d'
-                        % (pictures.name, pictures.count, splits))
+    check_count(pictures, splits, 'an Inception Score of %d parts' % splits)
     statistics = Statistics(pictures.count, splits, np.random.RandomState(seed))
-    progress = Progress('scoring ' + pictures.name, pictures.count)
+    progress = Progress('scoring ' + one_line(pictures.name), pictures.count)
     for batch in pictures.batches(batch_size):
         statistics.add(*network(batch))
         progress.show(statistics.seen)
-    progress.end('%d pictures of %s' % (pictures.count, pictures.name))
+    progress.end('%d pictures of %s' % (pictures.count, one_line(pictures.name)))
     mean, deviation = statistics.inception_score()
-    return dict(mean=statistics.mean, covariance=statistics.covariance,
-                features=statistics.features, count=pictures.count, splits=splits,
-                inception_score_mean=mean, inception_score_std=deviation)
+    covariance = statistics.covariance if pictures.count > 1 else None
+    if covariance is not None and not np.isfinite(covariance).all():
+        raise UserError('the features that %s gives for %s are too large for a covariance; is '
+                        '--scale %s what it was trained with?'
+                        % (one_line(network.path), one_line(pictures.name), network.scale))
+    return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
+                count=pictures.count, splits=splits, inception_score_mean=mean,
+                inception_score_std=deviation)
 
 
 def distances(found, reference, seed):
-    """FID and KID between two results of `measure`, as a dict."""
+    """FID and KID between two results of `measure`, of two pictures or more, as a dict.
+
+    Raises UserError if their features are not alike, as in statistics that somebody changed.
+    """
+    if len(found['mean']) != len(reference['mean']):
+        raise UserError('the reference has %d features, and this network gives %d'
+                        % (len(reference['mean']), len(found['mean'])))
     kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
     return dict(fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
@@ -106,31 +158,64 @@ def made_with(network):
             'classes_output': network.classes, 'resize': network.resize, 'scale': network.scale}
 
 
+def holds_statistics(path):
+    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
+
+
+# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
+NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error)
+
+
 def load_statistics(path, network):
-    """Statistics that --save-statistics wrote; refused if they were made otherwise."""
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            statistics = dict(saved)
-        for name, value in made_with(network).items():
-            if str(statistics[name]) != value:
-                raise UserError('the statistics in %s were made with another %s (%s, here %s)'
-                                % (path, name, statistics[name], value))
-    except (ValueError, KeyError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise UserError('%s holds no statistics of this program' % path)
+    """Statistics that --save-statistics wrote; refused if they were made otherwise.
+
+    Raises UserError; OSError if the file can't be opened.
+    """
+    with open(path, 'rb') as file:
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                statistics = dict(saved)
+            made = {name: str(statistics[name]) for name in made_with(network)}
+            _check_statistics(**{name: statistics[name] for name in (
+                'mean', 'covariance', 'features', 'count', 'inception_score_mean',
+                'inception_score_std')})
+        except NPZ_ERRORS:
+            raise UserError('%s holds no statistics of this program, or is damaged; write it '
+                            'again with --save-statistics' % one_line(path))
+    for name, value in made_with(network).items():
+        if made[name] != value:
+            raise UserError('the statistics in %s were made with another %s (%s, here %s)'
+                            % (one_line(path), name, one_line(made[name]), value))
     return statistics
+
+
+def _check_statistics(mean, covariance, features, count, **scores):
+    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
+    size = len(mean)
+    shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
+                  and features.ndim == 2 and features.shape[1] == size and len(features) > 1
+                  and all(value.shape == () for value in [count, *scores.values()]))
+    numbers = [mean, covariance, features, count, *scores.values()]
+    if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
+        raise ValueError('not the statistics of a set of pictures')
 
 
 def parse():
     p = Parser(description='Inception Score, and distances to real pictures (FID, KID).',
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
-    p.add_argument('what', metavar='WHAT', help='folder of pictures, run folder, or generator file')
-    p.add_argument('--reference', help='real pictures: a folder, or an .npz of --save-statistics')
+    p.add_argument('what', metavar='WHAT', help='folder of pictures, map file, run folder, or '
+                   'generator file')
+    p.add_argument('--reference', help='real pictures: the same, or a file of --save-statistics')
     p.add_argument('--json', metavar='FILE', help='write all results here')
-    p.add_argument('--save-statistics', metavar='FILE.npz', help='keep the statistics of WHAT, '
-                   'to be a --reference')
+    p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
+                   'file, to be a --reference')
+    p.add_argument('--force', action='store_true', help='overwrite without asking')
 
     g = p.add_argument_group('how many')
     g.add_argument('--count', type=count, default=50000, help='pictures to generate')
@@ -147,48 +232,84 @@ def parse():
 
 def main():
     options = parse()
+    check_outputs(options.json, options.save_statistics, force=options.force)
     network = open_network(options, select_device(options.device))
+    reference, pictures = open_sources(options, network)
 
-    def measured(path):
-        return measure(source(path, options), network, options.splits, options.seed,
-                       options.batch_size)
+    def measured(pictures):
+        return measure(pictures, network, options.splits, options.seed, options.batch_size)
 
-    reference = None
-    if options.reference:
-        reference = (load_statistics(options.reference, network)
-                     if options.reference.endswith('.npz') else measured(options.reference))
-    found = measured(options.what)
-    if options.save_statistics:
-        np.savez(options.save_statistics, **dict(found, **made_with(network)))
-
+    if reference is not None and not isinstance(reference, dict):
+        reference = measured(reference)
+    found = measured(pictures)
     results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
                    inception_score_mean=found['inception_score_mean'],
                    inception_score_std=found['inception_score_std'],
                    versions={'python': platform.python_version(), 'cntk': C.__version__,
                              'numpy': np.__version__, 'onnxruntime': onnxruntime.__version__})
-    rows = [('Inception Score', '%.4f ± %.4f' % (found['inception_score_mean'],
-                                                 found['inception_score_std']))]
     if reference is not None:
-        warn_of_few(min(found['count'], int(reference['count'])), found)
         results.update(
             distances(found, reference, options.seed), reference=options.reference,
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
-        rows += [('... of the reference', '%.4f ± %.4f' % (reference['inception_score_mean'],
-                                                           reference['inception_score_std'])),
-                 ('FID', '%.4f' % results['fid']),
-                 ('KID', '%.6f ± %.6f' % (results['kid_mean'], results['kid_std']))]
+    write(options, dict(found, **made_with(network)), results)
+    if reference is not None:
+        warn_of_few(min(found['count'], results['reference_count']), found)
+    show(results)
+
+
+def open_sources(options, network):
+    """(reference, pictures): what is to be measured; a reference that is saved already is a dict,
+    and None if there is none. Raises UserError for what can't be scored, before any is.
+    """
+    reference = options.reference
+    if reference is not None:
+        reference = (load_statistics(reference, network) if holds_statistics(reference)
+                     else source(reference, '--reference', options))
+    pictures = source(options.what, 'WHAT', options)
+    for one in (reference, pictures):
+        if one is None or isinstance(one, dict):
+            continue
+        check_count(one, options.splits, '--splits %d' % options.splits)
+        if options.reference is not None:
+            check_count(one, 2, 'a distance (FID, KID)')
+    if options.save_statistics is not None:
+        check_count(pictures, 2, '--save-statistics')
+    return reference, pictures
+
+
+def write(options, statistics, results):
+    """The files that the options ask for, before anything is printed."""
+    if options.save_statistics is not None:
+        with replacing(options.save_statistics) as aside, open(aside, 'wb') as file:
+            np.savez(file, **statistics)            # to a name it would add a suffix
+    if options.json is not None:
+        with replacing(options.json) as aside, open(aside, 'w') as file:
+            json.dump(results, file, indent=2, sort_keys=True)
+            file.write('\n')
+
+
+def show(results):
+    """Print a table of the results."""
+    rows = [('Inception Score', plus_minus('%.4f', results, 'inception_score'))]
+    if 'fid' in results:
+        rows += [('... of the reference', plus_minus('%.4f', results,
+                                                     'reference_inception_score')),
+                 ('FID', '%.4f' % results['fid']), ('KID', plus_minus('%.6f', results, 'kid'))]
     rows += [(name.replace('_', ' '), str(results[name])) for name in (
         'count', 'splits', 'resize', 'scale', 'engine', 'features_output', 'classes_output',
         'network_sha256')]
     for name, value in rows:
         print('%-22s %s' % (name, value))
-    if options.json:
-        with open(options.json, 'w') as file:
-            json.dump(results, file, indent=2, sort_keys=True)
-            file.write('\n')
+
+
+def plus_minus(form, results, name):
+    """'1.2000 ± 0.1000'; no '-0.0000' for what is rounded to nothing."""
+    digits = int(form[2])
+    return ' ± '.join(form % (round(float(results[name + part]), digits) + 0.0)
+                      for part in ('_mean', '_std'))
 
 
 if __name__ == '__main__':

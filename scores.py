@@ -50,6 +50,7 @@ class Statistics:
 
     @property
     def covariance(self):
+        """(F, F), with a divisor of one less than the number of pictures: two at least."""
         shift = self.sum / self.seen
         return (self.products - self.seen * np.outer(shift, shift)) / (self.seen - 1)
 
@@ -77,20 +78,21 @@ def frechet_distance(mean_a, covariance_a, mean_b, covariance_b):
     equation 6.
 
     (Σa Σb)^½ has the trace of (Σa^½ Σb Σa^½)^½, which is symmetric: its eigenvalues are real and
-    not negative but for rounding, also where a covariance is singular.
+    not negative but for rounding, also where a covariance is singular. Nor is the distance: that
+    of two equal sets is 0.
     """
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.linalg.eigvalsh(root @ covariance_b @ root)
-    return (np.square(mean_a - mean_b).sum() + np.trace(covariance_a) + np.trace(covariance_b)
-            - 2 * np.sqrt(np.maximum(cross, 0)).sum())
+    return max(0.0, np.square(mean_a - mean_b).sum() + np.trace(covariance_a)
+               + np.trace(covariance_b) - 2 * np.sqrt(np.maximum(cross, 0)).sum())
 
 
 def kernel_distance(a, b, rng):
     """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, unbiased: mean and
     standard deviation over KID_SUBSETS random subsets of KID_SIZE (or all that there are).
 
-    a, b: features (N, F). Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, equation 4.
+    a, b: features (N, F), of two pictures or more. Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, equation 4.
     """
     size = min(KID_SIZE, len(a), len(b))
     distances = []

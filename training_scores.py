@@ -6,7 +6,8 @@ import pandas as pd
 
 from faces import Faces
 from image_network import open_network
-from inception_score import Generated, distances, made_with, measure, warn_of_few
+from inception_score import (Generated, check_count, distances, made_with, measure,
+                             warn_of_few)
 
 COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std']
 SPLITS = 10
@@ -15,9 +16,8 @@ SPLITS = 10
 class TrainingPictures:
     """Up to `count` of the training pictures, evenly spread, cut as training cuts them."""
 
-    name = 'the training pictures'
-
     def __init__(self, faces, count):
+        self.name = 'the training pictures (%s)' % faces.source
         self.faces, self.count = faces, min(count, len(faces))
 
     def batches(self, size):
@@ -31,14 +31,17 @@ class TrainingScores:
 
     csv: the file that `add` writes rows to; rows that it holds already count for what is best.
     Draws no random numbers from the training, which is the same with it and without.
-    Raises UserError as ImageNetwork does.
+    Raises UserError as ImageNetwork does, and if there are too few pictures.
     """
 
     def __init__(self, options, device, csv):
         self.options, self.csv = options, csv
-        faces = Faces(options.data, options.image_size, memory_limit=0)     # only those needed
+        # Only those needed are read; training has said already what the set is.
+        faces = Faces(options.data, options.image_size, memory_limit=0, report=False)
+        pictures = TrainingPictures(faces, options.score_count)
+        check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
         self.network = open_network(options, device)
-        self.reference = self._measure(TrainingPictures(faces, options.score_count))
+        self.reference = self._measure(pictures)
         warn_of_few(min(self.reference['count'], options.score_count), self.reference)
 
     def add(self, step, generator):

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -19,8 +20,10 @@ from command_line import Parser, Progress, UserError, number, run       # noqa: 
 import cv2                                                              # noqa: E402
 import numpy as np                                                      # noqa: E402
 
-from faces import (decode_picture, find_pictures, grid, one_line,       # noqa: E402
-                   resize_square, write_picture)
+from faces import grid, resize_square, write_picture                    # noqa: E402
+from image_decoder import (ImageReader, UnreadableImage, decode,        # noqa: E402
+                           decode_picture, read_file)
+from image_files import find_pictures, one_line                         # noqa: E402
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:
@@ -119,40 +122,46 @@ def hashes(picture):
 
 
 def work_on(path):
-    """In a process of the pool: (path, hashes, [(face, hashes) …]), or (path, None, []) if it
-    can't be read.
+    """In a process of the pool: (path, remark, hashes, [(face, hashes) …]); hashes is None, and
+    the remark says why, if the photograph can't be read.
     """
-    photograph = decode_picture(path)
-    if photograph is None:
-        return path, None, []
+    try:
+        photograph, remark = decode(read_file(path))
+    except UnreadableImage as error:
+        return path, str(error), None, []
     faces = [cut(photograph, box, options.margin, options.size) for box in finder(photograph)]
-    return path, hashes(photograph), [(face, hashes(face)) for face in faces]
+    return path, remark, hashes(photograph), [(face, hashes(face)) for face in faces]
 
 
 def start_worker(chosen):
     global options, finder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the first process
     cv2.setNumThreads(1)                    # the processes are as many as the cores already
     options, finder = chosen, Finder(chosen.min_face)
 
 
 def prepare(options, folder):
-    """Write the faces into the folder; returns the counts, by what became of the photographs."""
-    paths = find_pictures(options.photos)
+    """Write the faces into the folder; returns the counts, by what became of the photographs, and
+    the names of the faces.
+    """
+    paths = find_pictures(options.photos, 'PHOTOS')
     counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
                             'duplicate photographs', 'duplicate faces', 'faces'), 0)
-    photographs, known, names = Seen(), Seen(), []
+    photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
     progress = Progress('looking for faces', len(paths))
     with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
             open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
         def leave_out(path, why):
             left_out.write('%s\t%s\n' % (one_line(path), why))
 
-        for done, (path, photograph, faces) in enumerate(pool.imap(work_on, paths, 4), 1):
+        for done, (path, remark, photograph, faces) in enumerate(
+                pool.imap(work_on, paths, 4), 1):
             progress.show(done, '%d faces' % len(names))
             if photograph is None:
                 counts['unreadable'] += 1
-                leave_out(path, 'unreadable')
+                leave_out(path, 'unreadable: ' + remark)
                 continue
+            reader.remark(path, remark)
             counts['read'] += 1
             twin = photographs.earlier(path, photograph)
             if twin:
@@ -164,8 +173,7 @@ def prepare(options, folder):
             if not faces:
                 leave_out(path, 'no face found')
             for face, its_hashes in faces:
-                stem = re.sub(r'[^\w .-]', '_', os.path.splitext(os.path.basename(path))[0])
-                name = '%06d_%s.%s' % (len(names), stem, options.format)
+                name = name_of_face(path, len(names), options.format)
                 twin = known.earlier(name, its_hashes)
                 if twin:
                     counts['duplicate faces'] += 1
@@ -175,13 +183,21 @@ def prepare(options, folder):
                 names.append(name)
     counts['faces'] = len(names)
     progress.end('%d faces from %d photographs' % (len(names), counts['read']))
+    reader.warn()
     if not names:
         raise UserError('no face was found in the %d photographs of %s; faces have to look ahead '
                         'and be at least %d pixels wide: try a smaller --min-face, or larger '
-                        'photographs' % (counts['read'], options.photos, options.min_face))
+                        'photographs' % (counts['read'], one_line(options.photos),
+                                         options.min_face))
     with open(os.path.join(folder, 'map.txt'), 'w', encoding='utf-8') as lines:
         lines.writelines(name + '\t0\n' for name in names)
     return counts, names
+
+
+def name_of_face(photograph, number, suffix):
+    """'000012_name of the photograph.jpg', of characters and a length that any system takes."""
+    stem = os.path.splitext(os.path.basename(photograph))[0]
+    return '%06d_%s.%s' % (number, re.sub(r'[^\w .-]', '_', stem)[:50], suffix)
 
 
 def write_contact_sheets(faces_folder, names, folder):
@@ -218,14 +234,13 @@ def parse():
 def main():
     options = parse()
     source, out = (os.path.realpath(p) for p in (options.photos, options.out))
-    sheets, partial = out + '-sheets', out + '.partial'
+    sheets, partial = out + '-sheets', '%s.partial-%d' % (out, os.getpid())
     if os.path.isdir(source) and (out + os.sep).startswith(source + os.sep):
         raise UserError('--out %s is in the folder of the photographs, and would be searched with '
                         'it; choose another' % options.out)
     for path in (out, sheets):
         if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
             raise UserError('%s exists already; delete it, or choose another --out' % path)
-    shutil.rmtree(partial, ignore_errors=True)      # of an earlier call that was stopped
     os.makedirs(partial)
     try:
         counts, names = prepare(options, partial)
@@ -240,7 +255,7 @@ def main():
     for name, count in counts.items():
         print('%-22s %6d' % (name, count))
     print('look through %s, delete wrong faces from %s, and train with: wgan_training.py --data %s'
-          % (sheets, options.out, options.out))
+          % (one_line(sheets), one_line(options.out), one_line(options.out)))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
 """Scores against closed forms; the resize against a table; networks in both engines."""
 
 import json
+import os
+import sys
 
 import cv2
 import numpy as np
@@ -8,7 +10,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 import pytest
 
+from command_line import UserError
 from quiet_cntk import C
+from image_decoder import decode_picture
+import inception_score
 from image_network import ImageNetwork, resize_picture, scale_pictures
 import models
 from scores import Statistics, frechet_distance, kernel_distance
@@ -175,7 +180,7 @@ def test_the_file_says_how_pictures_are_prepared(tmp_path):
 
 @pytest.fixture
 def colours(tmp_path):
-    """Folders: ten pictures of one colour; ten each of red, green and blue, in turn."""
+    """Folders: 30 pictures of one colour; ten each of red, green and blue, in turn."""
     for folder, count in (('alike', 1), ('three', 3)):
         (tmp_path / folder).mkdir()
         for i in range(30):
@@ -227,7 +232,7 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     found = []
     for what in ('run', 'run/wgan_generator.model', 'g.onnx', 'pictures'):
         result = script('inception_score.py', what, '--inception', colours, '--count', 50,
-                        '--splits', 5, '--json', 'r.json', '--scale', 'raw')
+                        '--splits', 5, '--json', 'r.json', '--scale', 'raw', '--force')
         assert result.code == 0, result.err
         found.append(json.loads((tmp_path / 'r.json').read_text())['inception_score_mean'])
     assert found[1:] == [pytest.approx(found[0], rel=1e-6)] * 3
@@ -248,11 +253,12 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     (['alike', '--inception', 'n.onnx', '--splits', 31], ['30 pictures', '--splits 31']),
     (['alike', '--inception', 'n.onnx', '--splits', 0], ['--splits', 'at least 1']),
     (['empty', '--inception', 'n.onnx'], ['no picture in the folder empty']),
-    (['nowhere', '--inception', 'n.onnx'], ['nowhere']),
+    (['nowhere', '--inception', 'n.onnx'], ['nowhere does not exist; WHAT takes']),
     (['broken', '--inception', 'n.onnx'], ['1 pictures in broken', 'x.png', '--skip-unreadable']),
     (['alike', '--inception', 'nan.onnx'], ['nan.onnx', 'no number']),
     (['alike', '--inception', 'n.onnx', '--reference', 'bad.npz'], ['bad.npz', 'no statistics']),
-    (['alike', '--inception', 'n.onnx', '--reference', 'gone.npz'], ['gone.npz']),
+    (['alike', '--inception', 'n.onnx', '--reference', 'gone.npz'], [
+        'gone.npz does not exist; --reference takes']),
 ])
 def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
     (tmp_path / 'empty').mkdir()
@@ -273,9 +279,277 @@ def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
         assert words in sentence
 
 
+def odd_network(path, kind):
+    """An ONNX file that is one, but no image classifier that can be scored with."""
+    def info(name, *shape, of=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, of, shape)
+
+    nodes = [helper.make_node('ReduceMean', ['x'], ['pool'], axes=[0, 2, 3] if kind == 'no batch'
+                              else [2, 3], keepdims=0),
+             helper.make_node('Identity', ['pool'], ['logits'])]
+    inputs, constants = [info('x', 4 if kind == 'four' else 'b', 3, 8, 8)], []
+    outputs = [info('pool', 'b', 3), info('logits', 'b', 3)]
+    if kind == 'bytes':
+        nodes[:1] = [helper.make_node('Cast', ['x'], ['y'], to=TensorProto.FLOAT),
+                     helper.make_node('ReduceMean', ['y'], ['pool'], axes=[2, 3], keepdims=0)]
+        inputs = [info('x', 'b', 3, 8, 8, of=TensorProto.UINT8)]
+    elif kind == 'two':
+        nodes.append(helper.make_node('Add', ['pool', 'z'], ['sum']))
+        inputs, outputs = inputs + [info('z', 'b', 3)], outputs + [info('sum', 'b', 3)]
+    elif kind == 'labels':
+        nodes[1] = helper.make_node('ArgMax', ['pool'], ['logits'], axis=1)
+        outputs[1] = info('logits', 'b', 1, of=TensorProto.INT64)
+    elif kind == 'fails':
+        nodes[0] = helper.make_node('Reshape', ['x', 'shape'], ['pool'])
+        constants = [numpy_helper.from_array(np.array([5, 7]), 'shape')]
+        outputs = [info('pool', 5, 7), info('logits', 5, 7)]
+    elif kind == 'no batch':
+        outputs = [info('pool', 3), info('logits', 3)]
+    model = helper.make_model(helper.make_graph(nodes, 'odd', inputs, outputs, constants),
+                              opset_imports=[helper.make_operatorsetid('', 9)])
+    model.ir_version = 4
+    onnx.save(model, str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize('kind, said', [
+    ('four', 'takes 4 pictures at a time'), ('bytes', r'takes tensor\(uint8\)'),
+    ('two', 'has 2 inputs'), ('labels', 'logits .* is one number a picture'),
+    ('fails', 'can not be computed'), ('no batch', 'does not have a row of numbers for each|'
+                                                   'has no output pool'),
+])
+@pytest.mark.parametrize('engine', ['onnxruntime', 'cntk'])
+def test_networks_that_score_nothing(tmp_path, capfd, kind, said, engine):
+    path = odd_network(tmp_path / 'odd.onnx', kind)
+    with pytest.raises(UserError, match=said):
+        ImageNetwork(path, engine)([np.zeros((9, 9, 3), np.uint8)] * 6)
+    assert 'CALL STACK' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('build, said', [
+    (lambda x: x + C.input_variable((3, 8, 8)), 'has 2 inputs'),
+    (lambda x: C.constant(1, (3, 8, 8)), 'has 0 inputs'),
+])
+def test_cntk_networks_that_score_nothing(tmp_path, build, said):
+    pool = C.reduce_mean(build(C.input_variable((3, 8, 8))), axis=(1, 2), keepdims=False)
+    path = str(tmp_path / 'odd.model')
+    C.combine([C.alias(pool, name='pool'), C.alias(pool * 2, name='logits')]).save(path)
+    with pytest.raises(UserError, match=said):
+        ImageNetwork(path)
+
+
+def test_a_folder_is_no_network(tmp_path):
+    with pytest.raises(UserError, match='it is a folder'):
+        ImageNetwork(str(tmp_path))
+
+
 def test_skip_unreadable(script, colours, tmp_path):
     (tmp_path / 'three' / 'x.png').write_bytes(b'no picture')
     result = script('inception_score.py', 'three', '--inception', colours, '--scale', 'raw',
                     '--splits', 5, '--skip-unreadable', '--json', 'r.json')
     assert result.code == 0
     assert json.loads((tmp_path / 'r.json').read_text())['count'] == 30
+
+
+@pytest.fixture
+def score(colours, tmp_path, monkeypatch, capsys):
+    """inception_score.py in this process: returns what it printed, or the sentence of its end."""
+    monkeypatch.chdir(str(tmp_path))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['inception_score.py', '--inception', colours, '--scale',
+                                          'raw', '--splits', '1', *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            inception_score.main()
+        except UserError as error:
+            return str(error)
+        except OSError as error:
+            return '%s: %s' % (error.filename, error.strerror)
+        return ''.join(line for line in capsys.readouterr().out.splitlines(True)
+                       if ' pictures of ' not in line)          # how long it took
+    return call
+
+
+def few(folder, count):
+    folder.mkdir()
+    for i in range(count):
+        cv2.imwrite(str(folder / ('%d.png' % i)), np.full((12, 12, 3), 50 * i, np.uint8))
+
+
+def test_equal_sets_are_at_distance_0(score):
+    for folder in ('alike', 'three'):
+        printed = score(folder, '--reference', folder)
+        assert [line.split()[1:] for line in printed.splitlines() if line.startswith('FID')] == [
+            ['0.0000']]
+    tiny = {'kid_mean': -1e-9, 'kid_std': 1e-9}
+    assert inception_score.plus_minus('%.6f', tiny, 'kid') == '0.000000 ± 0.000000'
+
+
+def test_one_picture(score, tmp_path):
+    few(tmp_path / 'one', 1)
+    few(tmp_path / 'two', 2)
+    assert 'Inception Score        1.0000' in score('one')
+    for arguments in (['one', '--reference', 'alike'], ['alike', '--reference', 'one']):
+        assert score(*arguments) == ('one: 1 picture, and a distance (FID, KID) needs at least 2')
+    assert score('one', '--save-statistics', 's') == (
+        'one: 1 picture, and --save-statistics needs at least 2')
+    assert 'FID' in score('two', '--reference', 'two', '--batch-size', 1000)
+    assert score('two', '--reference', 'two', '--splits', 3).startswith('two: 2 pictures')
+    assert not os.path.exists('s')
+
+
+@pytest.mark.parametrize('name', ['stats', 'stats.npz', 'stats.NPZ', 'a.stats'])
+def test_statistics_are_written_where_they_were_asked_for(score, tmp_path, name):
+    before = set(os.listdir(str(tmp_path)))
+    score('three', '--save-statistics', name)
+    assert set(os.listdir(str(tmp_path))) - before == {name}
+    assert score('alike', '--reference', name) == score('alike', '--reference', 'three')
+    assert 'holds statistics' in score(name)
+
+
+def test_map_files_are_pictures(score, tmp_path):
+    (tmp_path / 'map.txt').write_text(''.join('three/%02d.png\t0\n' % i for i in range(30)))
+    assert score('alike', '--reference', 'map.txt') == score('alike', '--reference', 'three')
+    assert 'count                  30' in score('map.txt')
+    (tmp_path / 'map.txt').write_text('three/gone.png\t0\n')
+    assert 'map.txt, line 1: the picture three/gone.png does not exist' in score('map.txt')
+    assert '--reference takes one of those or a folder' in score(
+        'alike', '--reference', 'three/00.png')
+
+
+def test_a_run_without_its_generator_is_not_pictures(score, tmp_path):
+    run = tmp_path / 'run'
+    (run / 'samples').mkdir(parents=True)
+    for path in (run / 'samples' / 'step_000001.png', run / 'losses.png'):
+        cv2.imwrite(str(path), np.zeros((12, 12, 3), np.uint8))
+    (run / 'config.json').write_text('{}')
+    assert 'run is a run folder without a generator' in score('run')
+    assert 'run is a run folder without a generator' in score('alike', '--reference', 'run')
+    (run / 'wgan_critic.model').write_bytes(b'\0')
+    assert 'run is a run folder without a generator' in score('run')
+    (tmp_path / 'alike' / 'other.model').write_bytes(b'\0')         # no run for that
+    assert 'count                  30' in score('alike')
+
+
+def without(statistics, *names, **others):
+    return {name: value for name, value in dict(statistics, **others).items() if name not in names}
+
+
+@pytest.mark.parametrize('change', [
+    lambda s: without(s, 'covariance'), lambda s: without(s, 'network_sha256'),
+    lambda s: without(s, mean=np.zeros(4)), lambda s: without(s, mean=np.float64(1)),
+    lambda s: without(s, covariance=np.zeros((3, 4))), lambda s: without(s, count=1),
+    lambda s: without(s, features=np.zeros((0, 3))), lambda s: without(s, features=np.zeros((1, 3))),
+    lambda s: without(s, mean=np.array([None] * 3)), lambda s: without(s, mean=np.array(['a'] * 3)),
+    lambda s: without(s, covariance=np.full((3, 3), np.nan)),
+    lambda s: without(s, features=np.full((5, 3), np.inf)), lambda s: without(s, count=np.arange(3)),
+])
+def test_other_arrays_in_the_statistics(score, change):
+    score('alike', '--save-statistics', 's.npz')
+    np.savez('other.npz', **change(dict(np.load('s.npz'))))
+    assert 'other.npz holds no statistics of this program, or is damaged' in score(
+        'alike', '--reference', 'other.npz')
+
+
+def test_statistics_of_other_features(score):
+    score('alike', '--save-statistics', 's.npz')
+    saved = dict(np.load('s.npz'))
+    np.savez('other.npz', **without(saved, mean=np.zeros(5), covariance=np.eye(5),
+                                    features=np.zeros((9, 5))))
+    assert score('alike', '--reference', 'other.npz') == (
+        'the reference has 5 features, and this network gives 3')
+
+
+@pytest.mark.parametrize('spoil', [
+    lambda data: data[:len(data) // 2], lambda data: data[:-1], lambda data: data[:10],
+    lambda data: b'PK\3\4', lambda data: b'', lambda data: bytes(100),
+    lambda data: data[:200] + bytes(50) + data[250:], lambda data: data.replace(b'descr', b'descx'),
+    lambda data: data.replace(b'(3, 3)', b'(9, 9)'), lambda data: b'\x93NUMPY' + bytes(80),
+])
+def test_damaged_statistics(score, spoil):
+    score('alike', '--save-statistics', 's.npz')
+    with open('s.npz', 'rb') as file:
+        data = file.read()
+    with open('x.npz', 'wb') as file:
+        file.write(spoil(data))
+    assert 'x.npz holds no statistics' in score('alike', '--reference', 'x.npz')
+
+
+def test_an_array_is_no_statistics(score):
+    np.save('x.npy', np.zeros(3))
+    assert 'x.npy holds no statistics' in score('alike', '--reference', 'x.npy')
+
+
+def test_outputs_are_checked_before_the_work(score, tmp_path, monkeypatch):
+    (tmp_path / 'old').write_text('mine')
+
+    def measure(*_):
+        raise AssertionError('the work began')
+
+    monkeypatch.setattr(inception_score, 'measure', measure)
+    monkeypatch.setattr(inception_score, 'open_network', measure)
+    for option in ('--json', '--save-statistics'):
+        assert 'does not exist' in score('alike', option, 'nope/x')
+        assert 'old exists already; --force' in score('alike', option, 'old')
+        assert 'alike is a folder' in score('alike', option, 'alike')
+    assert 'written twice' in score('alike', '--json', 'x', '--save-statistics', './x')
+    assert (tmp_path / 'old').read_text() == 'mine' and not (tmp_path / 'x').exists()
+
+
+def test_force(score, tmp_path):
+    for name in ('s.npz', 'r.json'):
+        (tmp_path / name).write_text('mine')
+    score('alike', '--save-statistics', 's.npz', '--json', 'r.json', '--force')
+    assert np.load('s.npz')['count'] == json.loads((tmp_path / 'r.json').read_text())['count'] == 30
+
+
+def test_results_are_written_before_they_are_printed(score, tmp_path, monkeypatch):
+    def fail(results):
+        raise UserError('printing failed')
+
+    monkeypatch.setattr(inception_score, 'show', fail)
+    assert score('alike', '--reference', 'three', '--json', 'r.json', '--save-statistics',
+                 's.npz') == 'printing failed'
+    assert json.loads((tmp_path / 'r.json').read_text())['fid'] > 1000
+    assert np.load('s.npz')['count'] == 30
+
+
+def test_generator_of_nan(score):
+    x = C.input_variable((5,))
+    C.reshape(C.times(x, C.parameter((5, 3 * 16), init=np.full((5, 48), np.nan, 'f'))),
+              (3, 4, 4)).save('g.model')
+    assert 'g.model makes values that are NaN' in score('g.model', '--count', 3)
+
+
+def test_generator_and_counts(score):
+    models.generator(32, latent_size=5, width=2, seed=1).save('g.model')
+    assert 'count                  1\n' in score('g.model', '--count', 1)
+    assert score('g.model', '--count', 1, '--reference', 'alike') == (
+        'g.model: 1 picture, and a distance (FID, KID) needs at least 2')
+
+
+def test_odd_names(score, tmp_path):
+    name = os.fsdecode(b'caf\xe9 \n x')
+    (tmp_path / 'alike').rename(tmp_path / name)
+    assert 'count                  30' in score(name, '--reference', 'three')
+
+
+def test_pictures_are_composited_and_cut_off_ones_named(score, tmp_path):
+    few(tmp_path / 'pics', 3)
+    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 4)).astype(np.uint8)
+    noise[:, :, 3] = 0
+    cv2.imwrite(str(tmp_path / 'pics' / 'clear.png'), noise)
+    assert (decode_picture(str(tmp_path / 'pics' / 'clear.png')) == 255).all()
+    data = cv2.imencode('.jpg', noise[:, :, :3])[1].tobytes()
+    (tmp_path / 'pics' / 'cut.jpg').write_bytes(data[:len(data) // 2])
+    assert '1 pictures in pics can not be read, the first is pics/cut.jpg' in score('pics')
+    assert 'count                  4' in score('pics', '--skip-unreadable')
+
+
+def test_pictures_that_vanish_while_they_are_scored(tmp_path):
+    few(tmp_path / 'pics', 2)
+    folder = inception_score.Folder(str(tmp_path / 'pics'), False)
+    (tmp_path / 'pics' / '1.png').unlink()
+    with pytest.raises(UserError, match='1.png could be read at first'):
+        list(next(folder.batches(5)))

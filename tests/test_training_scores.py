@@ -1,5 +1,6 @@
 """Scores of a run while it trains: their CSV and plot, the best generator, resuming."""
 
+import argparse
 import json
 import shutil
 
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from command_line import UserError
 from test_scores import onnx_network
 from test_training import SMALL, weights
+from training_scores import TrainingScores
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -86,6 +89,16 @@ def test_scores_can_begin_later(train, script, tmp_path):
     assert 'scale was raw and is now torchvision' in script(
         'wgan_training.py', '--out', run, '--resume', '--iterations', 6, '--scale',
         'torchvision').sentence
+
+
+def test_few_training_pictures(pictures):
+    """The option that is named is one that training has; before the network is looked at."""
+    for name in '3456789':
+        (pictures / (name + '.png')).unlink()
+    options = argparse.Namespace(data=str(pictures), image_size=32, score_count=12,
+                                 inception='gone.onnx')
+    with pytest.raises(UserError, match='3 pictures, and --score-every .* needs at least 10'):
+        TrainingScores(options, 'cpu', 'scores.csv')
 
 
 @pytest.mark.parametrize('arguments, said', [

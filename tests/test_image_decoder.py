@@ -1,0 +1,290 @@
+"""Image files to arrays: kinds, transparency, orientation, depth, what is cut off or damaged."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+from PIL import Image
+import pytest
+
+from conftest import ROOT
+import image_decoder
+from image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_picture
+
+RGB = np.zeros((96, 160, 3), np.uint8)
+RGB[:32, :40], RGB[64:], RGB[:, 120:] = (250, 20, 20), (20, 20, 250), (20, 250, 20)
+
+
+def file_of(kind, mode='RGB', orientation=None, picture=RGB, **options):
+    """The content of a file that Pillow writes; half of it is transparent if mode has alpha."""
+    image = Image.fromarray(picture)
+    if mode in ('RGBA', 'LA'):
+        image.putalpha(Image.fromarray(np.uint8([[128]]).repeat(picture.shape[0], 0).repeat(
+            picture.shape[1], 1)))
+    image = image.quantize(16) if mode == 'P' else image.convert(mode)
+    if orientation and kind == 'TIFF':
+        options['tiffinfo'] = {0x112: orientation}
+    elif orientation:
+        options['exif'] = Image.Exif()
+        options['exif'][0x112] = orientation
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def encoded(suffix, picture):
+    return cv2.imencode(suffix, picture)[1].tobytes()
+
+
+def near(found, expected, mean=4):
+    return (found.shape == expected.shape
+            and np.abs(found.astype(int) - expected).mean() < mean)
+
+
+@pytest.mark.parametrize('kind, options', [
+    ('JPEG', {}), ('JPEG', {'progressive': True}), ('PNG', {}), ('WEBP', {}),
+    ('WEBP', {'mode': 'RGBA', 'lossless': True}), ('PNG', {'mode': 'RGBA'}), ('TIFF', {}),
+    ('TIFF', {'compression': 'tiff_lzw'}), ('TIFF', {'mode': 'RGBA'}), ('TIFF', {'mode': 'L'}),
+])
+@pytest.mark.parametrize('orientation', [None] + list(range(1, 9)))
+def test_orientation(kind, options, orientation):
+    found, remark = decode(file_of(kind, orientation=orientation, **options))
+    expected = Image.fromarray(RGB).convert('L').convert('RGB') if options.get(
+        'mode') == 'L' else Image.fromarray(RGB)
+    if orientation in TURNS:
+        expected = expected.transpose(TURNS[orientation])
+    expected = np.asarray(expected).astype(float)
+    if options.get('mode') == 'RGBA':
+        expected = expected * 128 / 255 + 127
+    assert near(found, expected) and remark is None
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'WEBP', 'TIFF', 'JPEG2000', 'GIF'])
+def test_noise_under_transparency_is_not_seen(kind):
+    rng = np.random.RandomState(0)
+    noise = rng.randint(0, 256, (40, 40, 4)).astype(np.uint8)
+    noise[:, :, 3] = 0
+    noise[10:20, 10:20] = (200, 0, 0, 255)
+    image = Image.fromarray(noise)
+    if kind == 'GIF':
+        image = image.convert('RGB').quantize(16)
+        image.paste(15, (0, 0, 40, 40))
+        image.paste(image.getpalette()[:3].index(max(image.getpalette()[:3])) * 0, (10, 10, 20, 20))
+        options = {'transparency': 15}
+    else:
+        options = {'lossless': True} if kind == 'WEBP' else {}
+        options.update({'exact': True} if kind == 'WEBP' else {})
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    found, _ = decode(file.getvalue())
+    assert (found[:9] == 255).all() and (found[:, 21:] == 255).all()
+    if kind != 'GIF':
+        assert (found[10:20, 10:20] == (200, 0, 0)).all()
+
+
+@pytest.mark.parametrize('mode', ['LA', 'RGBA', 'P', 'L', 'RGB'])
+def test_kinds_of_transparency_in_png(mode):
+    """An alpha channel, or one colour that is transparent: that of the blue part."""
+    if mode in ('LA', 'RGBA'):
+        found, _ = decode(file_of('PNG', mode))
+        assert near(found[80, 60], np.asarray(
+            Image.fromarray(RGB).convert(mode).convert('RGB'), float)[80, 60] * 128 / 255 + 127)
+        return
+    image = Image.fromarray(RGB).convert(mode) if mode != 'P' else Image.fromarray(RGB).quantize(8)
+    file = io.BytesIO()
+    image.save(file, 'PNG', transparency=image.getpixel((60, 80)))
+    found, _ = decode(file.getvalue())
+    assert found[80, 60].tolist() == [255, 255, 255]
+    assert near(found[10, 10], np.asarray(image.convert('RGB'))[10, 10])
+
+
+def spoiled(data, rng):
+    """A picture file with some bytes changed, cut off, or spliced with others."""
+    data = bytearray(data)
+    how = rng.randint(4)
+    if how < 2:                                         # anywhere; in the header
+        end = len(data) if how == 0 else min(64, len(data))
+        for i in rng.randint(0, end, rng.randint(1, 20)):
+            data[i] = rng.randint(256)
+    elif how == 2:
+        data = data[:rng.randint(len(data))]
+    else:
+        i, j = np.sort(rng.randint(0, len(data), 2))
+        data = data[:i] + bytes(rng.bytes(rng.randint(1, 64))) + data[j:]
+    return bytes(data)
+
+
+SPOIL = """
+import resource, sys
+sys.path[:0] = [%r, %r]
+import numpy as np
+import cv2
+from image_decoder import UnreadableImage, decode
+from test_image_decoder import file_of, spoiled
+rng = np.random.RandomState(0)
+picture = cv2.GaussianBlur(rng.randint(0, 256, (90, 70, 4)).astype(np.uint8), (0, 0), 3)
+rgb, alpha = picture[:, :, :3], picture
+originals = [cv2.imencode(suffix, p)[1].tobytes() for suffix, p in (
+    ('.png', rgb), ('.png', alpha), ('.jpg', rgb), ('.webp', rgb), ('.bmp', rgb), ('.tiff', rgb),
+    ('.ppm', rgb), ('.png', alpha.astype(np.uint16) * 257), ('.pgm', rgb[:, :, 0]),
+    ('.tiff', rgb.astype(np.uint16) * 257), ('.jp2', rgb), ('.ras', rgb))]
+originals += [file_of(kind, mode, orientation) for kind, mode, orientation in (
+    ('GIF', 'P', None), ('WEBP', 'RGBA', 6), ('PNG', 'LA', 5), ('TIFF', 'RGBA', 4),
+    ('JPEG2000', 'RGBA', None), ('JPEG', 'RGB', 8))]
+read = 0
+for i in range(COUNT):
+    try:
+        found, _ = decode(spoiled(originals[i %% len(originals)], rng))
+    except UnreadableImage:
+        continue
+    assert found.ndim == 3 and found.shape[2] == 3 and found.dtype == np.uint8
+    read += 1
+print(read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_2000_spoiled_pictures(tmp_path):
+    """Each is read or not; none crashes the process or takes gigabytes, and none is noisy."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    code = (SPOIL % (here, ROOT)).replace('COUNT', '2000')
+    done = subprocess.run([sys.executable, '-c', code], cwd=str(tmp_path),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and not done.stderr, done.stderr.decode()[-2000:]
+    read, kilobytes = map(int, done.stdout.split())
+    assert 200 < read < 1900 and kilobytes < 1 << 20
+
+
+def test_enormous_pictures_are_not_decoded():
+    """Headers of 50,000 × 50,000, and of 8,200 × 8,200, which is a little too large."""
+    for side in (50000, 8200):
+        head = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
+        data = b'\x89PNG\r\n\x1a\n'
+        for kind, body in ((b'IHDR', head), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')):
+            data += struct.pack('>I', len(body)) + kind + body + struct.pack(
+                '>I', zlib.crc32(kind + body))
+        with pytest.raises(UnreadableImage, match='%d x %d pixels are too large, at most 67108864'
+                           % (side, side)):
+            decode(data)
+
+
+def test_kinds_of_pictures(tmp_path):
+    """CMYK, a palette, a JPEG called PNG, WebP; 16 bits are in test_channels_become_rgb."""
+    red = Image.new('RGB', (20, 20), (200, 0, 0))
+    red.convert('CMYK').save(str(tmp_path / '1.jpg'))
+    red.quantize().save(str(tmp_path / '2.png'))
+    red.save(str(tmp_path / '3.png'), 'JPEG')
+    red.save(str(tmp_path / '4.webp'), lossless=True)
+    pictures = np.stack([decode_picture(str(tmp_path / name)) for name in os.listdir(str(tmp_path))])
+    assert len(pictures) == 4
+    assert np.abs(pictures.astype(int) - [200, 0, 0]).max() < 12
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new('RGB', (20, 20), (200, 0, 0)), Image.new('RGB', (20, 20), (0, 0, 200))]
+    for kind in ('WEBP', 'TIFF', 'PNG', 'GIF'):
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
+        assert near(decode(file.getvalue())[0], np.asarray(frames[0]))
+
+
+@pytest.mark.parametrize('kind, options', [
+    ('JPEG', {}), ('JPEG', {'progressive': True}), ('PNG', {}), ('PNG', {'mode': 'RGBA'}),
+    ('WEBP', {}), ('TIFF', {}), ('TIFF', {'compression': 'tiff_deflate'}), ('TIFF', {'mode': 'RGBA'}),
+    ('BMP', {}), ('GIF', {}), ('PPM', {}), ('JPEG2000', {}),
+])
+def test_cut_off(kind, options):
+    picture = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (90, 120, 3)).astype(
+        np.uint8), (0, 0), 2)
+    whole = file_of(kind, picture=picture, **options)
+    assert decode(whole)
+    for part in (0.1, 0.25, 0.5, 0.75, 0.9, 0.97):
+        with pytest.raises(UnreadableImage, match='cut off'):
+            decode(whole[:int(part * len(whole))])
+        if kind == 'JPEG':                      # a download that had its room from the start
+            with pytest.raises(UnreadableImage, match='cut off'):
+                decode(whole[:int(part * len(whole))].ljust(len(whole), b'\0'))
+
+
+def thumbnailed(data, count=1):
+    """A JPEG with `count` whole JPEGs in its EXIF segment."""
+    segment = b'Exif\0\0' + encoded('.jpg', np.zeros((16, 16, 3), np.uint8)) * count
+    return data[:2] + b'\xff\xe1' + struct.pack('>H', len(segment) + 2) + segment + data[2:]
+
+
+def test_end_of_a_jpeg(capfd):
+    """Its own end mark counts, not that of a thumbnail; whatever a phone wrote behind it."""
+    picture = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (400, 400, 3)).astype(
+        np.uint8), (0, 0), 1)
+    for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 3]):
+        data = cv2.imencode('.jpg', picture, options)[1].tobytes()
+        for whole in (data, thumbnailed(data, 20), data[:-2] + b'\xff\xff\xff\xd9'):
+            for behind in (b'', b'\0' * 100, b'phone \xff\xd8\xff', data[:100]):
+                assert near(decode(whole + behind)[0][:, :, ::-1], picture, mean=20)
+            for part in (whole[:-2], whole[:len(whole) // 2], whole[:len(whole) - 3000]):
+                with pytest.raises(UnreadableImage, match='cut off'):
+                    decode(part)
+    with pytest.raises(UnreadableImage, match='a JPEG that is cut off'):
+        decode(cv2.imencode('.jpg', picture)[1].tobytes()[:9000] + b'\xff\xd9')
+    assert capfd.readouterr().err == ''
+
+
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
+@pytest.mark.parametrize('suffix', ['.png', '.tiff', '.pgm'])
+def test_few_bits_in_16(tmp_path, capfd, bits, suffix):
+    picture = np.linspace(0, (1 << bits) - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
+    reader = ImageReader()
+    for name in ('a', 'b', 'c'):
+        (tmp_path / name).write_bytes(encoded(suffix, picture))
+        found = reader.read(str(tmp_path / name))
+        assert found.max() == max(picture.max() >> 8, 0) and found.dtype == np.uint8
+    reader.warn()
+    reader.warn()
+    said = capfd.readouterr().err
+    if bits == 16:
+        assert said == ''
+    else:
+        assert said.count('\n') == 1 and str(tmp_path / 'a') in said and '3 images' in said
+        assert 'up to %d only' % picture.max() in said
+
+
+@pytest.mark.parametrize('data, levels', [
+    (b'P5 4 1 15\n\0\5\12\17', [0, 85, 170, 255]), (b'P2 4 1 15\n0 5 10 15\n', [0, 85, 170, 255]),
+    (b'P5 # no 4095\n3 1\n4095\n\0\0\x08\0\x0f\xff', [0, 128, 255]),
+    (b'P2 3 1 4095\n0 2048 4095\n', [0, 128, 255]), (b'P6 1 1 100\n\0\x32\x64', [(0, 128, 255)]),
+    (b'P5 2 1 255\n\0\7', [0, 7]), (b'P5 2 1 65535\n\0\0\x80\0', [0, 128]),
+    (b'P1 4 1\n0 1 0 1\n', [255, 0, 255, 0]), (b'P4 8 1\n\x55', [255, 0] * 4),
+])
+def test_netpbm_says_what_is_white(data, levels):
+    expected = np.array([[v] * 3 if isinstance(v, int) else v for v in levels])
+    found, remark = decode(data)
+    assert np.abs(found[0].astype(int) - expected).max() <= 1 and remark is None
+
+
+@pytest.mark.parametrize('data, said', [
+    (b'text', 'not a picture'), (b'\0\0\0\x18ftypheic\0\0', 'HEIC is not read here'),
+    (b'\0\0\0\x18ftypavif\0\0', 'AVIF is not read here'),
+    (b'\x76\x2f\x31\x01' + bytes(100), 'OpenEXR is not read here'),
+    (encoded('.hdr', RGB.astype(np.float32)), 'Radiance HDR is not read here'),
+    (encoded('.tiff', RGB.astype(np.float32)), 'float32'),
+    (encoded('.tiff', RGB[:, :, 0].astype(np.float32) / 255), 'TIFF'),
+    (file_of('TIFF', 'F'), 'TIFF'), (file_of('TIFF', 'I'), 'TIFF'),
+    (b'\x89PNG\r\n\x1a\n', 'PNG'), (b'\xff\xd8\xff\xd9', 'JPEG'), (b'GIF89a', 'GIF'), (b'P5 1', 'Netpbm'),
+])
+def test_what_is_not_read(data, said, capfd):
+    with pytest.raises(UnreadableImage, match=said):
+        decode(data)
+    assert capfd.readouterr().err == ''
+
+
+def test_depth_and_colour_models():
+    for data in (file_of('JPEG', 'CMYK'), file_of('TIFF', 'CMYK'), file_of('PNG', 'P'),
+                 file_of('JPEG2000'), file_of('BMP'), file_of('GIF', 'P'), encoded(
+                     '.tiff', RGB[:, :, ::-1].astype(np.uint16) * 257), encoded(
+                     '.jp2', RGB[:, :, ::-1].astype(np.uint16) * 257), encoded(
+                     '.png', RGB[:, :, ::-1].astype(np.uint16) * 257)):
+        assert near(decode(data)[0], RGB, mean=6)
