@@ -4,14 +4,14 @@ import functools
 import os
 import tempfile
 
+from command_line import UserError
+from disk import sha256
+from quiet_cntk import C, quiet
+
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
-
-from command_line import UserError
-from disk import sha256
-from quiet_cntk import C, quiet
 
 SCALES = ('inception', 'torchvision', 'raw')
 RESIZES = ('tensorflow1', 'opencv')

@@ -11,12 +11,12 @@ adds to them.
 import os
 import sys
 
-import cv2
-import numpy as np
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from command_line import Parser, Progress, number, run  # noqa: E402
 from faces import write_picture  # noqa: E402
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
 
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
 
