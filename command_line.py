@@ -1,4 +1,4 @@
-"""What the scripts share at the terminal: checked options, a progress line, the packages needed."""
+"""What the scripts share: checked options, a progress line, the packages that they need."""
 
 import argparse
 import importlib.util

@@ -37,10 +37,8 @@ def replacing(path):
         yield aside
         sync(aside)
         os.replace(aside, target)
-    except OSError as error:
-        if error.strerror is None:                      # a library's own sentence
-            raise
-        raise OSError(error.errno, error.strerror, path)
+    except OSError as error:                            # some libraries give a sentence alone
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), path)
     finally:
         if os.path.exists(aside):
             os.remove(aside)

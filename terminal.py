@@ -53,7 +53,7 @@ def _run_and_flush(main):
 
 
 class _Stdout(io.TextIOWrapper):
-    """stdout that writes what its encoding lacks as \\xb1, and is named in the errors it raises."""
+    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises."""
 
     NAME = 'standard output'
 
@@ -170,13 +170,14 @@ def _ask(fact, consequence, question, force):
     """Return if force is set, or whoever sits at the terminal agrees. Else raises UserError."""
     if force:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not sys.stdin.isatty():
         raise UserError('%s; --force %s' % (fact, consequence))
-    print('%s. %s [y/N] ' % (fact, question), end='', file=sys.stderr, flush=True)
+    screen = sys.stderr if sys.stderr.isatty() else sys.stdout      # stdout may go to a file
+    print('%s. %s [y/N] ' % (fact, question), end='', file=screen, flush=True)
     try:
         answer = input().strip().lower()
     except (EOFError, UnicodeDecodeError):
-        print(file=sys.stderr)
+        print(file=screen)
         answer = ''
     if answer not in ('y', 'yes'):
         raise UserError('%s; nothing was written' % fact)

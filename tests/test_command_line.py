@@ -113,7 +113,7 @@ def raises(error):
 
 @pytest.mark.parametrize('error, code, said', [
     (UserError('x is y'), 2, 'error: x is y\n'),
-    (OSError(28, 'No space left on device', 'x.png'), 2, 'error: x.png: No space left on device\n'),
+    (OSError(28, 'No space left', 'x.png'), 2, 'error: x.png: No space left\n'),
     (MemoryError('Unable to allocate 1 TiB'), 2, 'not enough memory for this (Unable to allocate'),
     (MemoryError(), 2, 'not enough memory for this'),
     (KeyboardInterrupt(), 130, ''),
