@@ -1,43 +1,26 @@
-"""What the scripts share at the terminal: error sentences, checked numbers, a progress line."""
+"""What the scripts share: checked options, a progress line, the packages that they need."""
 
 import argparse
 import importlib.util
 import os
+import re
 import sys
-import tempfile
 import time
 
-# OpenCV refuses larger pictures: at three bytes a pixel this is 200 MB. It reads the variable when
-# it is first imported, and all scripts import this file before.
+from terminal import (RANK, UserError, check_output_folder,         # noqa: F401  for the scripts
+                      check_outputs, run)
+
+# OpenCV reads these when it is first imported, so each module that imports it imports this one
+# before. It refuses larger pictures: at three bytes a pixel this is 200 MB. It keeps its messages
+# for itself: what a user has to know is said by the scripts.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(1 << 26))
+os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
-            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx',
+            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
             'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',
             'cntk': 'cntk or cntk-gpu'}
-
-RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))       # under mpiexec; the first one speaks
-
-
-class UserError(Exception):
-    """Something that the user can put right; the text says what and how."""
-
-
-def run(main):
-    """Run a script. What a user can put right ends in one sentence on stderr and exit code 2."""
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sentence = str(error)
-    except OSError as error:            # unwritable folder, full disk, vanished file …
-        sentence = ('%s: %s' % (error.filename, error.strerror) if error.filename is not None
-                    else str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)                   # what shells expect after Ctrl-C
-    if RANK > 0:                        # of several processes: most errors are the same in all,
-        time.sleep(2)                   # and when the first has said it, mpiexec ends the others
-    print('error: ' + sentence, file=sys.stderr)
-    sys.exit(2)
 
 
 def require_packages():
@@ -49,6 +32,11 @@ def require_packages():
               '.venv/bin/python' % (sys.executable, sys.version.split()[0], ', '.join(missing)),
               file=sys.stderr)
         sys.exit(2)
+
+
+require_packages()
+from tqdm import tqdm                                   # noqa: E402
+from tqdm.utils import disp_trim                        # noqa: E402
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,99 +56,86 @@ class _HelpWithDefaults(argparse.HelpFormatter):
         return action.help + (' (default: %(default)s)' if shown else '')
 
 
-def number(kind, low, high=float('inf'), above=False, below=False):
-    """An argparse type: an int or float from low to high; above, below: but not low, not high."""
+LARGEST = {int: 2 ** 31 - 1, float: sys.float_info.max}
+
+
+def number(kind, low, high=None, above=False, below=False):
+    """An argparse type: an int or float from low to high; above, below: but not low, not high.
+
+    Finite numbers only, in plain digits; without high, ints that fit into 32 bits.
+    """
     def convert(text):
         try:
-            value = kind(text)
+            # Python's own also take 'nan', '1_000', digits of other scripts and spaces.
+            value = kind(text if re.fullmatch('[-+.0-9eE]+', text) else 'not a number')
         except ValueError:
             raise argparse.ArgumentTypeError('%r is not %s number'
                                              % (text, 'a whole' if kind is int else 'a'))
-        if not (low <= value <= high) or (above and value == low) or (below and value == high):
+        largest = LARGEST[kind] if high is None else high
+        if not low <= value <= largest or (above and value == low) or (below and value == high):
             raise argparse.ArgumentTypeError('%s is out of range: it must be %s %s%s' % (
                 text, 'above' if above else 'at least', low,
-                '' if high == float('inf') else ' and %s %s' % ('below' if below else 'at most',
-                                                                high)))
+                '' if high is None and kind is float else
+                ' and %s %s' % ('below' if below else 'at most', largest)))
         return value
     return convert
 
 
-def check_outputs(*paths, force):
-    """Find out before the work whether these files can be written, and may be.
-
-    A path that is None is passed over. Asks before a file is overwritten; without a terminal to
-    ask at, only force will do.
-    Raises UserError if a folder is missing or can't be written to, if something else than a file
-    is in the way, if two of the paths are the same, or if a file is not to be overwritten.
-    """
-    paths = [path for path in paths if path is not None]
-    for i, path in enumerate(paths):
-        if os.path.realpath(path) in map(os.path.realpath, paths[:i]):
-            raise UserError('%s is to be written twice; give each output a name of its own' % path)
-        _check_output(path)
-    for path in paths:
-        _may_overwrite(path, force)
-
-
-def _check_output(path):
-    folder = os.path.dirname(os.path.realpath(path))
-    if os.path.isdir(path) or not os.path.basename(path):
-        raise UserError('%s is a folder; name a file to write' % (path or "''"))
-    if not os.path.isdir(folder):
-        raise UserError('%s can not be written: the folder %s does not exist' % (path, folder))
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UserError('%s is not a regular file, and can not be written' % path)
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError('%s can not be written: %s' % (path, error.strerror))
-
-
-def _may_overwrite(path, force):
-    if force or not os.path.exists(path):
-        return
-    if not sys.stdin.isatty():
-        raise UserError('%s exists already; --force overwrites it' % path)
-    if input('%s exists already. Overwrite it? [y/N] ' % path).strip().lower() not in ('y', 'yes'):
-        raise UserError('%s was left as it is' % path)
-
-
 class Progress:
-    """'training 120/1500 …, 2.1 a second, 11:05 left': rewritten in place, or a line in 10 s."""
+    """'training 120/1500, 2.1 a second, 11:05 left, C_loss -1.2' on stderr.
+
+    At a terminal one line that is redrawn, no longer than the terminal is wide; else a line every
+    ten seconds. Of several processes the first one speaks.
+    """
 
     def __init__(self, what, total, done=0):
-        self.what, self.total, self.first = what, total, done
-        self.start = self.shown = time.time()
-        self.terminal = sys.stderr.isatty()
+        self.start = time.time()
+        terminal = sys.stderr.isatty()
+        pause = 0.2 if terminal else 10
+        self.bar = _Bar(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,
+                        file=sys.stderr if terminal else _Lines(), dynamic_ncols=terminal,
+                        mininterval=pause, delay=pause, miniters=1, position=0)
 
     def show(self, done, text=''):
         """done: how many are. text: what else to say of the state."""
-        now = time.time()
-        if RANK > 0 or now - self.shown < (0.2 if self.terminal else 10) and done < self.total:
-            return
-        self.shown = now
-        rate = (done - self.first) / max(now - self.start, 1e-9)
-        left = (self.total - done) / rate if rate else 0
-        line = '%s %d/%d %s %s, %s left' % (self.what, done, self.total, text, _rate(rate),
-                                            _clock(left))
-        print('\r\033[K' + line if self.terminal else line,
-              end='' if self.terminal else '\n', file=sys.stderr, flush=True)
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(done - self.bar.n)
 
     def end(self, text):
-        """Leave the progress line and say how it ended."""
-        took = _clock(time.time() - self.start)
+        """Remove the progress line, and say on stdout how it ended."""
+        self.bar.close()
         if RANK == 0:
-            print('%s%s (%s)' % ('\r\033[K' if self.terminal else '', text, took), flush=True)
+            print('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)), flush=True)
 
 
-def _rate(rate):
-    return '%.1f a second' % rate if rate >= 1 else '%.1f s each' % (1 / max(rate, 1e-9))
+def note(sentence):
+    """Say something on stderr, above the progress line if there is one."""
+    tqdm.write(sentence, file=sys.stderr)
 
 
-def _clock(seconds):
-    minutes, seconds = divmod(int(round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return '%d:%02d:%02d' % (hours, minutes, seconds) if hours else '%d:%02d' % (minutes, seconds)
+class _Bar(tqdm):
+    """tqdm's line in words. What is cut off where the terminal is narrow stands last."""
+
+    monitor_interval = 0                                # no thread that redraws
+
+    def __str__(self):
+        values = self.format_dict
+        done, seconds = values['n'] - values['initial'], max(values['elapsed'], 1e-9)
+        speed = ('%.1f a second' % (done / seconds) if done >= seconds else
+                 '%.1f s each' % (seconds / max(done, 1e-9)))
+        left = tqdm.format_interval((values['total'] - values['n']) * seconds / max(done, 1e-9))
+        line = ', '.join(part for part in (
+            '%s %d/%d' % (values['prefix'], values['n'], values['total']), speed, left + ' left',
+            values['postfix']) if part)
+        return disp_trim(line, values['ncols']) if values['ncols'] else line
 
 
-require_packages()
+class _Lines:
+    """Takes what tqdm draws, and writes each drawing as a line of its own."""
+
+    def write(self, drawing):
+        if drawing.strip():
+            print(drawing.strip(), file=sys.stderr)
+
+    def flush(self):
+        sys.stderr.flush()

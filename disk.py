@@ -8,6 +8,7 @@ import errno
 import hashlib
 import itertools
 import os
+import re
 import shutil
 
 _NUMBERS = itertools.count()
@@ -36,13 +37,31 @@ def replacing(path):
         yield aside
         sync(aside)
         os.replace(aside, target)
-    except OSError as error:
-        if error.strerror is None:                      # a library's own sentence
-            raise
-        raise OSError(error.errno, error.strerror, path)
+    except OSError as error:                            # some libraries give a sentence alone
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), path)
     finally:
         if os.path.exists(aside):
             os.remove(aside)
+
+
+def remove_left_behind(folder):
+    """Delete what `replacing` left in the folder because its process was killed."""
+    for name in os.listdir(folder):
+        found = re.match(r'\.partial-(\d+)-\d+(\.\w+)?$', name)
+        if found and not _is_running(int(found.group(1))):
+            os.remove(os.path.join(folder, name))
+
+
+def _is_running(process):
+    if os.name == 'nt':                     # there, this signal would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def make_room(path, size):

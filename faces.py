@@ -3,12 +3,13 @@
 import hashlib
 import os
 
-import cv2
-import numpy as np
-
 from command_line import Progress, UserError
+from disk import replacing
 from image_decoder import ImageReader
 from image_files import find_pictures, one_line
+
+import cv2
+import numpy as np
 
 # What `write_picture` writes, and other formats that OpenCV knows.
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
@@ -209,17 +210,44 @@ def grid(pictures, columns, border=0):
     return sheet
 
 
+# The formats that a picture is written in, and the longest side that each allows; 2 ** 20 is what
+# OpenCV reads.
+LONGEST_SIDES = {'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383,
+                 '.bmp': 1 << 20, '.dib': 1 << 20, '.ppm': 1 << 20, '.pnm': 1 << 20,
+                 '.tif': 1 << 20, '.tiff': 1 << 20, '.sr': 1 << 20, '.ras': 1 << 20}
+LARGEST_PICTURE = 2 ** 31 - 1024        # bytes: OpenCV counts them in 32 bits
+
+
+def check_picture(path, height=1, width=1):
+    """Find out before the work whether a picture of this size can be written to the path.
+
+    Raises UserError if its suffix is of no format that takes colours, or a format that allows no
+    picture as large.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in LONGEST_SIDES:
+        raise UserError('%s: pictures are written as .png, .jpg, .webp, .bmp, .tif or .ppm, not '
+                        'as "%s"' % (path, suffix))
+    limit = LONGEST_SIDES[suffix]
+    if max(height, width) > limit:
+        raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
+                        % (path, width, height, suffix, limit))
+    if 3 * height * width > LARGEST_PICTURE:
+        raise UserError('%s would be %d × %d pixels; pictures of more than 2 GiB can not be '
+                        'written' % (path, width, height))
+
+
 def write_picture(path, picture):
     """Write an RGB picture, uint8, (H, W, 3); the suffix of the path says in which format.
 
-    Raises UserError if OpenCV has no writer for that suffix; OSError if the path can't be written.
+    Raises UserError as `check_picture` does, and if OpenCV can't write it; OSError if the path
+    can't be written. What was there before is left alone then.
     """
+    check_picture(path, *picture.shape[:2])
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in SUFFIXES or suffix in ('.exr', '.hdr', '.pic'):
-        raise UserError('%s: pictures are written as .png or .jpg, not as "%s"' % (path, suffix))
-    _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     try:
-        with open(path, 'wb') as file:
-            file.write(data.tobytes())
-    except OSError as error:                    # a full disk does not say where it was full
-        raise OSError(error.errno, error.strerror, path)
+        _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise UserError('%s: OpenCV can not write this picture (%s)' % (path, error.err))
+    with replacing(path) as aside, open(aside, 'wb') as file:
+        file.write(data.tobytes())

@@ -4,14 +4,14 @@ import functools
 import os
 import tempfile
 
+from command_line import UserError
+from disk import sha256
+from quiet_cntk import C, quiet
+
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
-
-from command_line import UserError
-from disk import sha256
-from quiet_cntk import C, quiet
 
 # What a file can make the two engines raise, when they read it or compute it. Those of ONNX
 # Runtime have no common base.

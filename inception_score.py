@@ -26,7 +26,7 @@ from image_decoder import ImageReader, UnreadableImage, decode_picture
 from image_files import find_pictures, is_image_or_text, one_line
 from image_network import add_network_options, open_network
 from scores import Statistics, frechet_distance, kernel_distance
-from wgan_generate import GENERATORS, find_generator, load_generator
+from generator_files import GENERATORS, find_generator, load_generator
 
 
 class Folder:

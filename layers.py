@@ -11,7 +11,8 @@ cuDNN's speed in matrix products, convolutions, and operations on operands of on
 bench/results/ says what each of these brought.
 """
 
-import cntk as C
+from quiet_cntk import C
+
 import numpy as np
 
 SMALL = 4           # height and width of the smaller picture, up to which `convolution` multiplies

@@ -9,7 +9,8 @@ its graph, with the same parameters each time.
     penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
 """
 
-import cntk as C
+from quiet_cntk import C
+
 import numpy as np
 
 from layers import (add_bias, batch_normalization, convolution, convolution_transpose,

@@ -10,7 +10,8 @@ loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
 
 from collections import namedtuple
 
-import cntk as C
+from quiet_cntk import C
+
 import numpy as np
 
 from symbolic_gradient import gradient

@@ -6,20 +6,19 @@
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """
 
-import os
+from checkpoint import size_of
+from command_line import UserError
+from disk import make_room, replacing
+from quiet_cntk import C, quiet
+import models
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 import onnxruntime
 
-from checkpoint import size_of
-from command_line import UserError
-from disk import make_room
-from quiet_cntk import C, quiet
-import models
-
 TOLERANCE = 1e-5            # how far ONNX Runtime may be from CNTK, pictures being in [-1, 1]
+LARGEST_FILE = 2 ** 31 - (1 << 20)          # bytes of weights: a limit of protocol buffers
 
 
 def export(generator, path, metadata):
@@ -27,37 +26,48 @@ def export(generator, path, metadata):
 
     metadata: dict of str → str, kept in the file.
     Returns the largest deviation of ONNX Runtime's pictures from CNTK's, for 16 latents. Raises
-    UserError if it is larger than TOLERANCE.
+    UserError if it is larger than TOLERANCE, or the generator can't be an ONNX file; OSError if
+    the file can't be written. What was there before is left alone then.
     """
-    aside = path + '.new'                       # what path holds is replaced by what is proven
-    make_room(aside, size_of(generator))
-    with quiet():
-        generator.save(aside, format=C.ModelFormat.ONNX)
-    model = onnx.load(aside)
+    if size_of(generator) > LARGEST_FILE:
+        raise UserError('%s can not be written: an ONNX file has at most 2 GiB' % path)
+    with replacing(path) as aside:
+        make_room(aside, size_of(generator))
+        with quiet():
+            try:
+                generator.save(aside, format=C.ModelFormat.ONNX)
+            except (RuntimeError, ValueError) as error:         # an operation that ONNX lacks
+                raise UserError('CNTK can not write this generator as an ONNX file (%s)'
+                                % str(error).split('\n')[0])
+        onnx.save(_for_any_batch(onnx.load(aside), metadata), aside)
+        deviation = _deviation(generator, aside)
+        if not deviation < TOLERANCE:
+            raise UserError('the exported generator differs from CNTK by %g (allowed: %g); %s was '
+                            'not written' % (deviation, TOLERANCE, path))
+    return deviation
+
+
+def _for_any_batch(model, metadata):
     _drop_initializers_from_inputs(model.graph)     # CNTK may list them before the latent
     _free_the_batch_axis(model.graph)
     _rename(model.graph, model.graph.output[0].name, 'image')
     _rename(model.graph, model.graph.input[0].name, 'latent')
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
-    onnx.save(model, aside)
+    return model
 
+
+def _deviation(generator, path):
     latents = np.random.RandomState(0).standard_normal(
         (16, generator.arguments[0].shape[0])).astype(np.float32)
-    image, = onnxruntime.InferenceSession(aside).run(['image'], {'latent': latents})
-    deviation = float(np.abs(image - models.generate(generator, latents, 16)).max())
-    if not deviation < TOLERANCE:
-        os.remove(aside)
-        raise UserError('the exported generator differs from CNTK by %g (allowed: %g); %s was not '
-                        'written' % (deviation, TOLERANCE, path))
-    os.replace(aside, path)
-    return deviation
+    image, = onnxruntime.InferenceSession(path).run(['image'], {'latent': latents})
+    return float(np.abs(image - models.generate(generator, latents, 16)).max())
 
 
 def load(path):
     """The generator in an ONNX file as a CNTK Function, latent (N,) → image (3, S, S).
 
-    Raises whatever CNTK raises if it can't read the file.
+    Raises RuntimeError or ValueError, as CNTK does, if it can't read the file.
     """
     network = C.Function.load(path, format=C.ModelFormat.ONNX)
     argument = network.arguments[0]

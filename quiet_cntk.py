@@ -1,4 +1,4 @@
-"""Import CNTK without its noise, and choose its device. Scripts import this before CNTK.
+"""Import CNTK without its noise, and choose its device. All modules have CNTK from here.
 
 CNTK warns at import of Linux distributions and GPU parts, and writes on stderr from C++: notes,
 the chosen device, and a call stack for every exception. What it says is held back, and shown if
@@ -12,10 +12,10 @@ import sys
 import tempfile
 import warnings
 
+from command_line import UserError
+
 import cv2
 import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
-
-from command_line import UserError
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def quiet():
     A UserError is a sentence that says it all: then it stays hidden.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with _scratch_file() as held:
         terminal = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
@@ -44,6 +44,13 @@ def quiet():
             os.close(terminal)
 
 
+def _scratch_file():
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:                                     # every disk is full
+        return open(os.devnull, 'w+b')
+
+
 AVX2 = 11                   # OpenCV's number for it, which its Python module does not name
 
 
@@ -51,7 +58,8 @@ def _use_avx2_on_amd():
     """Make the MKL in CNTK take its code for AVX2 on AMD's processors too.
 
     That MKL, of 2018, takes its slowest code on processors that are not Intel's, unless this
-    variable says otherwise: an iteration takes half again as long. It reads it once, at its start.
+    variable says otherwise: an iteration takes half again as long. It reads it once, when it first
+    computes.
     """
     try:
         with open('/proc/cpuinfo') as processors:

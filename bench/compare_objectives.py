@@ -28,7 +28,7 @@ from faces import Faces, grid, to_network, to_pictures      # noqa: E402
 from image_network import add_network_options, open_network  # noqa: E402
 from inception_score import Generated, distances, measure   # noqa: E402
 from training_scores import SPLITS, TrainingPictures        # noqa: E402
-from wgan_generate import load_generator                    # noqa: E402
+from generator_files import load_generator                    # noqa: E402
 from training_options import SETTINGS                       # noqa: E402
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective

@@ -21,7 +21,7 @@ from image_network import add_network_options, open_network  # noqa: E402
 from inception_score import Generated, distances, measure   # noqa: E402
 from training_scores import SPLITS, TrainingPictures        # noqa: E402
 from untrained import untrained                             # noqa: E402
-from wgan_generate import find_generator, load_generator    # noqa: E402
+from generator_files import find_generator, load_generator    # noqa: E402
 
 
 class Noise:

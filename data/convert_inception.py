@@ -14,11 +14,13 @@ Inception-v3: Szegedy et al. 2015, https://arxiv.org/abs/1512.00567.
 
 import argparse
 import os
+import pickle
 import sys
 import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from disk import sha256                                 # noqa: E402
+from disk import replacing, sha256                      # noqa: E402
+from terminal import UserError, check_outputs, run      # noqa: E402
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).
@@ -32,10 +34,6 @@ PUBLISHED = {
 }
 TOLERANCE = 1e-4        # ONNX Runtime in float32 against PyTorch in float64, per largest value
 OUTPUTS = ['pool', 'logits_unbiased', 'logits']
-
-
-class UserError(Exception):
-    """Something that the user can put right; the text says what and how."""
 
 
 try:
@@ -157,7 +155,8 @@ def read_weights(path, unverified):
     try:
         weights = torch.load(path, map_location='cpu', weights_only=True)
         tensors = {name: tensor for name, tensor in weights.items() if torch.is_tensor(tensor)}
-    except Exception as error:                          # of many types, depending on the content
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError,
+            AttributeError, TypeError, OverflowError, MemoryError) as error:
         raise UserError('%s is no file of PyTorch weights (%s)'
                         % (path, str(error).split('.')[0]))
     return tensors, digest
@@ -194,28 +193,28 @@ def largest_deviation(network, path):
 
 
 def convert(options):
-    if os.path.exists(options.out) and not options.force:
-        raise UserError('%s exists already; --force overwrites it' % options.out)
+    if options.weights and options.network:
+        raise UserError('--network says what to download, and --weights that nothing is; give one')
+    check_outputs(options.out, force=options.force)
     folder = os.path.dirname(os.path.abspath(options.out))
-    source = options.weights or download(options.network, folder)
+    source = options.weights or download(options.network or 'fid', folder)
     weights, digest = read_weights(source, options.unverified)
-    partial = options.out + '.partial'
-    try:
-        network = Inception(weights).eval()
-        scale, resize = (('inception', 'tensorflow1') if network.is_2015
-                         else ('torchvision', 'opencv'))
-        export(network, partial, {
-            'scale': scale, 'resize': resize, 'weights': os.path.basename(source),
-            'weights_sha256': digest})
-    except (KeyError, RuntimeError) as error:           # a tensor is missing, or has another shape
-        raise UserError('%s holds no weights of Inception-v3 (%s)'
-                        % (source, ' '.join(str(error).split())[:200]))
-    worst = largest_deviation(network, partial)
-    if not worst < TOLERANCE:
-        os.remove(partial)
-        raise UserError('ONNX Runtime deviates from PyTorch by %.1e: the export is wrong, and was '
-                        'not kept; try torch 2.13, with which this was tested' % worst)
-    os.replace(partial, options.out)
+    with replacing(options.out) as aside:
+        try:
+            network = Inception(weights).eval()
+            scale, resize = (('inception', 'tensorflow1') if network.is_2015
+                             else ('torchvision', 'opencv'))
+            export(network, aside, {
+                'scale': scale, 'resize': resize, 'weights': os.path.basename(source),
+                'weights_sha256': digest})
+        # A tensor is missing, or has another shape.
+        except (LookupError, RuntimeError, TypeError) as error:
+            raise UserError('%s holds no weights of Inception-v3 (%s)'
+                            % (source, ' '.join(str(error).split())[:200]))
+        worst = largest_deviation(network, aside)
+        if not worst < TOLERANCE:
+            raise UserError('ONNX Runtime deviates from PyTorch by %.1e: the export is wrong, and '
+                            'was not kept; try torch 2.13, with which this was tested' % worst)
     print('wrote %s: %d classes, --scale %s, --resize %s; ONNX Runtime differs from PyTorch by at '
           'most %.1e of the largest value' % (options.out, len(weights['fc.weight']), scale, resize,
                                               worst))
@@ -225,23 +224,14 @@ def main():
     p = argparse.ArgumentParser(description='Inception-v3 as an ONNX file, for '
                                 'inception_score.py and wgan_training.py --inception.')
     p.add_argument('--out', required=True, help='ONNX file to write')
-    p.add_argument('--network', choices=sorted(PUBLISHED), default='fid', help='what to download: '
+    p.add_argument('--network', choices=sorted(PUBLISHED), help='what to download: '
                    "the network of the published scores (default), or torchvision's")
     p.add_argument('--weights', metavar='FILE', help='convert this file instead')
     p.add_argument('--unverified', action='store_true', help='also if it is not one of the '
                    'published files')
     p.add_argument('--force', action='store_true', help='overwrite --out')
-    try:
-        convert(p.parse_args())
-    except UserError as error:
-        sentence = str(error)
-    except OSError as error:
-        sentence = '%s: %s' % (error.filename, error.strerror) if error.filename else str(error)
-    else:
-        return
-    print('error: ' + sentence, file=sys.stderr)
-    sys.exit(2)
+    convert(p.parse_args())
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

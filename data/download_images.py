@@ -10,21 +10,27 @@ again. Addresses that failed are tried again then; why they failed is in failed.
 Mind the rights of those who made the pictures, and of those who are on them.
 """
 
+import errno
 import hashlib
 import http.client
 import io
 import os
+import re
 import signal
+import struct
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, Progress, UserError, number, run       # noqa: E402
+from command_line import (Parser, Progress, UserError, check_output_folder,  # noqa: E402
+                          check_outputs, number, run)
+from disk import remove_left_behind, replacing                          # noqa: E402
 
 from PIL import Image                                                   # noqa: E402
 
@@ -37,6 +43,13 @@ SUFFIXES = {'JPEG': '.jpg', 'PNG': '.png', 'WEBP': '.webp', 'BMP': '.bmp', 'TIFF
 HEADERS = {'User-Agent': 'Mozilla/5.0 (compatible; download_images.py)', 'Accept': 'image/*'}
 
 
+FETCHED, FAILED = 'fetched.tsv', 'failed.tsv'           # the logs in the folder
+# What Pillow raises, depending on the bytes.
+UNREADABLE = (OSError, RuntimeError, ValueError, SyntaxError, TypeError, OverflowError, EOFError,
+              LookupError, AttributeError, MemoryError, struct.error, zlib.error,
+              Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
 class Failed(Exception):
     """Why an address gave no picture; `again` says whether another try may help."""
 
@@ -47,16 +60,23 @@ class Failed(Exception):
 
 def read_list(path):
     """(addresses, refused): each address once, in order; refused has (line, why)."""
+    if not os.path.isfile(path):
+        raise UserError('%s is not a regular file; name a text file of addresses' % path
+                        if os.path.exists(path) else '%s: No such file' % path)
     try:
-        with open(path, encoding='utf-8') as lines:
+        with open(path, encoding='utf-8-sig') as lines:
             entries = [line.strip() for line in lines]
     except UnicodeDecodeError:
         raise UserError('%s is no list of addresses in UTF-8' % path)
     entries = [e for e in entries if e and not e.startswith('#')]
-    addresses = [e for e in entries if e.lower().startswith(('http://', 'https://'))]
+    # One with a space or a control character in it can't be asked for, nor logged.
+    addresses = [e for e in entries if re.match(r'https?://\S+$', e, re.IGNORECASE)
+                 and e.isprintable()]
     if not addresses:
         raise UserError('%s holds no http or https address' % path)
-    refused = [(e, 'no http or https address') for e in entries if e not in set(addresses)]
+    taken = set(addresses)
+    refused = [(e if e.isprintable() else ascii(e), 'no http or https address')
+               for e in entries if e not in taken]
     return list(dict.fromkeys(addresses)), refused
 
 
@@ -117,38 +137,62 @@ class Downloader:
         name = hashlib.sha256(data).hexdigest()[:24] + suffix
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
-            partial = '%s.%d.partial' % (path, threading.get_ident())
-            with open(partial, 'wb') as file:
+            with replacing(path) as aside, open(aside, 'wb') as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
         return name
 
 
 def suffix_of(data):
     """The suffix for a picture. Raises Failed if the bytes are none that can be decoded whole."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('error', Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
-                return SUFFIXES[picture.format]
-    except KeyError:
-        raise Failed('a picture of the kind %s, which training can not read' % picture.format)
-    except Exception as error:                  # of many types, depending on the bytes
-        raise Failed('no whole picture (%s)' % (str(error) or type(error).__name__))
+        # Only these kinds: for others Pillow starts other programs.
+        with Image.open(io.BytesIO(data), formats=list(SUFFIXES)) as picture:
+            picture.load()
+            return SUFFIXES[picture.format]
+    except UNREADABLE as error:
+        raise Failed('no whole picture of a kind that training reads (%s)'
+                     % (' '.join(str(error).split()) or type(error).__name__))
 
 
-def read_log(path, folder):
-    """Address → file of what is already there. A last line without its end does not count."""
+class Log:
+    """A text file of lines with two fields each, which are on the disk when `add` returns."""
+
+    def __init__(self, path, mode):
+        self.path, self.file = path, open(path, mode, buffering=0)
+
+    def add(self, *fields):
+        line = ('\t'.join(fields) + '\n').encode('utf-8', 'backslashreplace')
+        try:
+            if self.file.write(line) == len(line):
+                return
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            full = error
+        raise OSError(full.errno, full.strerror, self.path)
+
+
+def read_log(folder):
+    """Address → file of what is already there. A last line without its end does not count.
+
+    Raises UserError if a file in the folder has the name of a log, and is another.
+    """
+    path, failed = (os.path.join(folder, name) for name in (FETCHED, FAILED))
+    check_outputs(path, failed, force=True)             # they are there if the folder is ours
     if not os.path.exists(path):
+        if os.path.exists(failed):
+            raise UserError('%s is not of this script; choose another --out' % failed)
         return {}
-    with open(path, encoding='utf-8') as log:
-        lines = log.read().rpartition('\n')[0].split('\n')
-    fields = [line.split('\t') for line in lines]
-    return {address: name for name, address in (f for f in fields if len(f) == 2)
-            if os.path.exists(os.path.join(folder, name))}
+    try:
+        with open(path, encoding='utf-8') as log:
+            lines = log.read().rpartition('\n')[0].split('\n')
+    except UnicodeDecodeError:
+        lines = ['not ours']
+    found = [re.fullmatch(r'([0-9a-f]{24}\.\w+)\t(.+)', line) for line in lines if line]
+    if not all(found):
+        raise UserError('%s is not of this script, or is damaged; choose another --out, or move '
+                        'it away' % path)
+    return {match.group(2): match.group(1) for match in found
+            if os.path.exists(os.path.join(folder, match.group(1)))}
 
 
 def parse():
@@ -163,52 +207,67 @@ def parse():
     return p.parse_args()
 
 
+def prepare(options):
+    """(addresses, refused lines, address → file of what is there); makes the folder ready."""
+    addresses, refused = read_list(options.list)
+    check_output_folder(options.out, force=True)        # it goes on where it was
+    os.makedirs(options.out, exist_ok=True)
+    there = read_log(options.out)
+    remove_left_behind(options.out)
+    with replacing(os.path.join(options.out, FETCHED)) as aside:
+        with open(aside, 'w', encoding='utf-8') as log:
+            log.writelines('%s\t%s\n' % (name, address) for address, name in there.items())
+    return addresses, refused, there
+
+
+def fetch_all(todo, download, parallel, progress, fetched, failed):
+    """Fetch the addresses; returns the names of their files, how many failed, whether stopped.
+
+    fetched, failed: Logs of what came and of what did not.
+    """
+    names, failures = set(), 0
+    pool = ThreadPoolExecutor(parallel)
+    try:
+        jobs = {pool.submit(download, address): address for address in todo}
+        for done, job in enumerate(as_completed(jobs), 1):
+            try:
+                name = job.result()
+                names.add(name)
+                fetched.add(name, jobs[job])
+            except Failed as why:
+                if download.stop.is_set():              # not its fault
+                    continue
+                failures += 1
+                failed.add(jobs[job], str(why))
+            progress.show(done, '%d failed' % failures)
+        stopped = download.stop.is_set()
+    finally:                                            # on a full disk: what is queued gives up
+        download.stop.set()
+        pool.shutdown()
+    return names, failures, stopped
+
+
 def main():
     options = parse()
-    addresses, refused = read_list(options.list)
-    os.makedirs(options.out, exist_ok=True)
-    for name in os.listdir(options.out):
-        if name.endswith('.partial'):           # of an earlier call that was stopped
-            os.remove(os.path.join(options.out, name))
-    log_path = os.path.join(options.out, 'fetched.tsv')
-    there = read_log(log_path, options.out)
+    addresses, refused, there = prepare(options)
     todo = [a for a in addresses if a not in there]
-    with open(log_path + '.new', 'w', encoding='utf-8') as log:
-        log.writelines('%s\t%s\n' % (name, address) for address, name in there.items())
-    os.replace(log_path + '.new', log_path)
-
     download = Downloader(options.out, options.seconds, options.max_size << 20)
-    names, failures = set(there.values()), len(refused)
-    progress = Progress('fetching', len(todo))
     # Not by KeyboardInterrupt: in the midst of a wait for threads it would leave their locks held.
     signal.signal(signal.SIGINT, lambda *_: download.stop.set())
-    pool = ThreadPoolExecutor(options.parallel)
-    with open(log_path, 'a', encoding='utf-8') as log, \
-            open(os.path.join(options.out, 'failed.tsv'), 'w', encoding='utf-8') as failed:
-        failed.writelines('%s\t%s\n' % pair for pair in refused)
-        try:
-            jobs = {pool.submit(download, address): address for address in todo}
-            for done, job in enumerate(as_completed(jobs), 1):
-                try:
-                    name = job.result()
-                    names.add(name)
-                    log.write('%s\t%s\n' % (name, jobs[job]))
-                    log.flush()
-                except Failed as why:
-                    if download.stop.is_set():          # not its fault
-                        continue
-                    failures += 1
-                    failed.write('%s\t%s\n' % (jobs[job], why))
-                    failed.flush()
-                progress.show(done, '%d failed' % failures)
-            stopped = download.stop.is_set()
-        finally:                                        # on a full disk: what is queued gives up
-            download.stop.set()
-            pool.shutdown()
+    warnings.simplefilter('error', Image.DecompressionBombWarning)
+    failed = Log(os.path.join(options.out, FAILED), 'wb')
+    for line, why in refused:
+        failed.add(line, why)
+    progress = Progress('fetching', len(todo))
+    names, failures, stopped = fetch_all(
+        todo, download, options.parallel, progress,
+        Log(os.path.join(options.out, FETCHED), 'ab'), failed)
+    names.update(there.values())
     if stopped:
         progress.end('stopped; %d pictures are in %s; call again to go on' % (len(names),
                                                                               options.out))
         return 130                                      # what shells expect after Ctrl-C
+    failures += len(refused)
     progress.end('%d addresses: %d pictures in %s, %d addresses failed%s' % (
         len(addresses) + len(refused), len(names), options.out, failures,
         ' (why: failed.tsv there)' if failures else ''))

@@ -11,14 +11,18 @@ adds to them.
 import os
 import sys
 
-import cv2
-import numpy as np
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, Progress, number, run  # noqa: E402
+from command_line import (Parser, Progress, UserError, check_output_folder,  # noqa: E402
+                          number, run)
+from disk import remove_left_behind  # noqa: E402
 from faces import write_picture  # noqa: E402
 
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
+
+LARGEST_SIZE = 8192         # whose pictures OpenCV still reads: 2 ** 26 pixels
 
 SKINS = [(255, 224, 196), (241, 194, 160), (224, 172, 130), (198, 134, 90), (141, 85, 54),
          (92, 56, 38)]
@@ -217,22 +221,54 @@ def _mix(colours, rng):
     return colours[i] + (np.array(colours[i + 1]) - colours[i]) * rng.rand()
 
 
+def holds(path, face):
+    """Whether a picture file is this face, pixel for pixel."""
+    try:
+        picture = cv2.imread(path) if os.path.isfile(path) else None
+    except cv2.error:                                   # larger than OpenCV reads
+        picture = None
+    return picture is not None and np.array_equal(picture[:, :, ::-1], face)
+
+
+def draw_all(options):
+    """Write the faces that are not there yet.
+
+    Raises UserError, before it writes any, if a file has the name of a face and holds another
+    picture: the face of another --seed or --size, or one of the user's own.
+    """
+    paths = [os.path.join(options.out, 'face_%06d.png' % i) for i in range(options.count)]
+    remove_left_behind(options.out)
+    progress = Progress('drawing', options.count)
+    there_first = sorted(range(options.count), key=lambda i: not os.path.lexists(paths[i]))
+    for done, i in enumerate(there_first, 1):
+        face = draw_face(options.size, np.random.RandomState([options.seed, i]))
+        if not os.path.lexists(paths[i]):
+            write_picture(paths[i], face)
+        elif not holds(paths[i], face):
+            if not options.force:
+                raise UserError('%s is there, and is not the face that would be drawn: choose '
+                                'another --out, or the --seed and --size that it was drawn with; '
+                                '--force overwrites it' % paths[i])
+            write_picture(paths[i], face)
+        progress.show(done)
+    progress.end('%d faces in %s' % (options.count, options.out))
+
+
 def main():
     parser = Parser(description='Draw a set of faces to train on.')
-    parser.add_argument('--out', default='data/drawn', help='folder to write')
+    parser.add_argument('--out', default='data/drawn', help='folder to write; faces that it holds '
+                        'already are left as they are')
     parser.add_argument('--count', type=number(int, 1), default=2000, help='number of faces')
-    parser.add_argument('--size', type=number(int, 1), default=64, help='width and height, pixels')
+    parser.add_argument('--size', type=number(int, 2, LARGEST_SIZE), default=64,
+                        help='width and height, pixels')
     parser.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0,
                         help='another seed, other faces')
+    parser.add_argument('--force', action='store_true', help='overwrite files of the same names '
+                        'that hold something else')
     options = parser.parse_args()
-
+    check_output_folder(options.out, force=True)        # what it holds is looked at one by one
     os.makedirs(options.out, exist_ok=True)
-    progress = Progress('drawing', options.count)
-    for i in range(options.count):
-        face = draw_face(options.size, np.random.RandomState([options.seed, i]))
-        write_picture(os.path.join(options.out, 'face_%06d.png' % i), face)
-        progress.show(i + 1)
-    progress.end('%d faces in %s' % (options.count, options.out))
+    draw_all(options)
 
 
 if __name__ == '__main__':

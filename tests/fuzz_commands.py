@@ -162,7 +162,8 @@ class Call:
     def _source(self):
         return self._one(['pics'] * 12 + [
             'more', 'map.txt', 'map.txt', 'run', 'run', '.', 'run/samples', 'notes.txt', 'nowhere',
-            'net.onnx', 'run/wgan_generator.model', 'g.onnx', 'z.npy', 'stats.npz', '/dev/null', ''])
+            'net.onnx', 'run/wgan_generator.model', 'g.onnx', 'z.npy', 'stats.npz', '/dev/null',
+            ''])
 
     def _network(self):
         return self._one(['net.onnx'] * 12 + [

@@ -1,0 +1,187 @@
+"""How a script talks to its user: error sentences, questions, outputs checked before the work.
+
+Needs no other package: data/convert_inception.py uses it in another Python.
+"""
+
+import io
+import os
+import sys
+import tempfile
+import time
+
+RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))       # under mpiexec; the first one speaks
+
+
+class UserError(Exception):
+    """Something that the user can put right; the text says what and how."""
+
+
+def run(main):
+    """Run a script and end the process with what `main` returns as the exit code.
+
+    What a user can put right ends in one sentence on stderr and 2; Ctrl-C in 130, and a reader of
+    stdout that has gone away in 141, both quietly and as shells have it.
+    """
+    if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
+        sys.stdout = _Stdout(sys.stdout)
+    sentence = None
+    try:
+        code = _run_and_flush(main)
+    except KeyboardInterrupt:
+        code = 130
+    except UserError as error:
+        code, sentence = 2, str(error)
+    except MemoryError as error:
+        code, sentence = 2, 'there is not enough memory for this (%s)' % (error or 'out of memory')
+    except OSError as error:            # unwritable folder, full disk, vanished file …
+        code, sentence = 2, ('%s: %s' % (error.filename, error.strerror)
+                             if error.filename is not None else str(error))
+        if isinstance(error, BrokenPipeError) and error.filename == _Stdout.NAME:
+            code, sentence = 141, None
+    if sentence is not None:
+        _say(sentence)
+    sys.exit(code)
+
+
+def _run_and_flush(main):
+    try:
+        code = main()
+    except SystemExit as end:           # of --help
+        code = end.code
+    sys.stdout.flush()
+    return code
+
+
+class _Stdout(io.TextIOWrapper):
+    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises."""
+
+    NAME = 'standard output'
+
+    def __init__(self, old):
+        encoding, line_buffering = old.encoding, old.line_buffering
+        super().__init__(old.detach(), encoding, 'backslashreplace',
+                         line_buffering=line_buffering)
+
+    def write(self, text):
+        return self._or_named_error(super().write, text)
+
+    def flush(self):
+        return self._or_named_error(super().flush)
+
+    def _or_named_error(self, do, *arguments):
+        try:
+            return do(*arguments)
+        except OSError as error:
+            # Python tries once more when it ends, and would say so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            raise OSError(error.errno, error.strerror, self.NAME)
+
+
+def _say(sentence):
+    if RANK > 0:                        # of several processes: most errors are the same in all,
+        time.sleep(2)                   # and when the first has said it, mpiexec ends the others
+    clear = '\r\033[K' if sys.stderr.isatty() else ''       # an unfinished progress line
+    try:
+        print(clear + 'error: ' + sentence, file=sys.stderr, flush=True)
+    except OSError:                     # nobody reads it
+        pass
+
+
+def _open_closed_streams():
+    """A caller may have closed them (>&-); the next file that is opened would take their place."""
+    for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)                  # gets the lowest free number
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            stream = open(number, mode, closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, '__%s__' % name, stream)
+
+
+def _end_quietly_on_ctrl_c(kind, error, trace):
+    """For Ctrl-C while a script still imports, before `run`."""
+    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
+        os._exit(130)
+    sys.__excepthook__(kind, error, trace)
+
+
+def check_outputs(*paths, force):
+    """Find out before the work whether these files can be written, and may be.
+
+    A path that is None is passed over. Asks before a file is overwritten; without a terminal to
+    ask at, only force will do.
+    Raises UserError if a folder is missing or can't be written to, if something else than a file
+    is in the way, if two of the paths are the same, or if a file is not to be overwritten.
+    """
+    paths = [path for path in paths if path is not None]
+    for i, path in enumerate(paths):
+        if os.path.realpath(path) in map(os.path.realpath, paths[:i]):
+            raise UserError('%s is to be written twice; give each output a name of its own' % path)
+        _check_output(path)
+    for path in paths:
+        if os.path.exists(path):
+            _ask('%s exists already' % path, 'overwrites it', 'Overwrite it?', force)
+
+
+def check_output_folder(path, force):
+    """The same for a folder that files are to be written into. It need not exist yet.
+
+    Asks before anything is written into a folder that is not empty.
+    """
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UserError('%s is not a folder, and can not be written into' % path)
+    folder = os.path.realpath(path)
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    _check_writable(path, folder)
+    if os.path.isdir(path) and os.listdir(path):
+        _ask('the folder %s is not empty' % path, 'writes into it', 'Write into it?', force)
+
+
+def _check_output(path):
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not os.path.basename(path):
+        raise UserError('%s is a folder; name a file to write' % (path or "''"))
+    if not os.path.isdir(folder):
+        raise UserError('%s can not be written: the folder %s does not exist' % (path, folder))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError('%s is not a regular file, and can not be written' % path)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise UserError('%s is write-protected' % path)
+    _check_writable(path, folder)
+
+
+def _check_writable(path, folder):
+    """Raises UserError if nothing can be written in the folder, or the path can't be a name."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+        os.stat(path)
+    except FileNotFoundError as error:
+        if error.filename != path:                          # not of stat
+            raise UserError('%s can not be written: %s' % (path, error.strerror))
+    except OSError as error:                                # also a name that is too long
+        raise UserError('%s can not be written: %s' % (path, error.strerror))
+
+
+def _ask(fact, consequence, question, force):
+    """Return if force is set, or whoever sits at the terminal agrees. Else raises UserError."""
+    if force:
+        return
+    if not sys.stdin.isatty():
+        raise UserError('%s; --force %s' % (fact, consequence))
+    screen = sys.stderr if sys.stderr.isatty() else sys.stdout      # stdout may go to a file
+    print('%s. %s [y/N] ' % (fact, question), end='', file=screen, flush=True)
+    try:
+        answer = input().strip().lower()
+    except (EOFError, UnicodeDecodeError):
+        print(file=screen)
+        answer = ''
+    if answer not in ('y', 'yes'):
+        raise UserError('%s; nothing was written' % fact)
+
+
+_open_closed_streams()
+sys.excepthook = _end_quietly_on_ctrl_c

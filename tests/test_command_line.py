@@ -1,0 +1,274 @@
+"""What every script does at the terminal: options, progress, languages, closed pipes, Ctrl-C."""
+
+import argparse
+import fcntl
+import glob
+import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+
+import pytest
+
+from command_line import Progress, UserError, check_output_folder, check_outputs, note, number
+from conftest import ROOT
+import terminal
+
+
+class Terminal:
+    """A pseudo-terminal of so many columns; `stream` writes to it, `said` is what it was sent."""
+
+    def __init__(self, columns):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+        self.stream, self.pieces = open(theirs, 'w', encoding='utf-8'), []
+        self.reader = threading.Thread(target=self._read, args=(ours,), daemon=True)
+        self.reader.start()
+
+    def _read(self, handle):
+        with open(handle, 'rb', buffering=0) as file:
+            try:
+                for piece in iter(lambda: file.read(4096), b''):
+                    self.pieces.append(piece)
+            except OSError:                                 # the other side is closed
+                pass
+
+    @property
+    def said(self):
+        self.stream.close()
+        self.reader.join()
+        return b''.join(self.pieces).decode()
+
+
+@pytest.mark.parametrize('kind, text, value', [
+    (int, '12', 12), (int, '-3', -3), (float, '1e-4', 1e-4), (float, '.5', 0.5),
+    (float, '3.4e38', 3.4e38), (int, '2147483647', 2147483647)])
+def test_numbers(kind, text, value):
+    assert number(kind, -1e9)(text) == value
+
+
+@pytest.mark.parametrize('kind', [int, float])
+@pytest.mark.parametrize('text', ['inf', '-inf', 'nan', 'infinity', '1e400', '１２', ' 5 ', '1_000',
+                                  '', 'e', '0x10', '٣', '1' * 400, '5\n'])
+def test_what_is_no_finite_number(kind, text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        number(kind, 0)(text)
+
+
+@pytest.mark.parametrize('columns', [20, 40, 80, 120])
+def test_progress_fits_the_terminal(monkeypatch, capsys, columns):
+    screen = Terminal(columns)
+    monkeypatch.setattr(sys, 'stderr', screen.stream)
+    progress = Progress('training', 1500, done=100)
+    for step in range(101, 106):
+        progress.start -= 1
+        progress.bar.start_t -= 1                           # as if a second had passed
+        progress.bar.last_print_t -= 1
+        progress.show(step, 'G_loss 0.1234 C_loss -1.234 GP 0.1 wasserstein 1.2 grad_norm 1.04')
+    note('a sentence')
+    progress.end('5 iterations')
+    said = screen.said
+    lines = said.replace('\n', '\r').split('\r')
+    assert max(map(len, lines)) <= columns and said.count('\n') == 1 and '\x1b' not in said
+    drawn = [line for line in lines if line.strip()]
+    full = ('training 105/1500, 1.0 s each, 23:15 left, G_loss 0.1234 C_loss -1.234 GP 0.1 '
+            'wasserstein 1.2 grad_norm 1.04')
+    assert len(drawn) >= 5 and full[:columns] in drawn and 'a sentence' in drawn
+    assert lines[-1] == '' and lines[-2].strip() == ''      # it is gone at the end
+    assert capsys.readouterr().out == '5 iterations (00:05)\n'
+
+
+def test_progress_in_a_file(monkeypatch, capsys):
+    """Whole lines, ten seconds apart, and no control characters on either stream."""
+    progress = Progress('training', 100)
+    for step in range(1, 31):
+        progress.bar.start_t -= 1
+        progress.bar.last_print_t -= 1
+        progress.show(step, 'grad_norm 1.04')
+    progress.end('done')
+    out, err = capsys.readouterr()
+    assert out.startswith('done (') and out.count('\n') == 1
+    assert '\r' not in out + err and '\x1b' not in out + err
+    assert [line.split(',')[0] for line in err.splitlines()] == [
+        'training %d/100' % step for step in (10, 20, 30)]
+    assert err.splitlines()[0].endswith(' left, grad_norm 1.04')
+
+
+def run_main(monkeypatch, main):
+    """The exit code of a script whose main does this."""
+    with pytest.raises(SystemExit) as end:
+        terminal.run(main)
+    return end.value.code
+
+
+def raises(error):
+    def main():
+        raise error
+    return main
+
+
+@pytest.mark.parametrize('error, code, said', [
+    (UserError('x is y'), 2, 'error: x is y\n'),
+    (OSError(28, 'No space left', 'x.png'), 2, 'error: x.png: No space left\n'),
+    (MemoryError('Unable to allocate 1 TiB'), 2, 'not enough memory for this (Unable to allocate'),
+    (MemoryError(), 2, 'not enough memory for this'),
+    (KeyboardInterrupt(), 130, ''),
+    (SystemExit(3), 3, ''),
+])
+def test_how_a_script_ends(monkeypatch, capsys, error, code, said):
+    assert run_main(monkeypatch, raises(error)) == code
+    err = capsys.readouterr().err
+    assert said in err and bool(said) == bool(err)
+
+
+@pytest.mark.parametrize('typed', [b'y\n', b'YES\n'])
+def test_a_question_is_asked_on_stderr(monkeypatch, tmp_path, capsys, typed):
+    answer(monkeypatch, tmp_path, typed)
+    out, err = capsys.readouterr()
+    assert out == '' and 'x exists already. Overwrite it? [y/N]' in err
+
+
+@pytest.mark.parametrize('typed', [b'n\n', b'\n', b'', b'\xff\xfe\n', b'yup\n'])
+def test_anything_else_than_yes_is_no(monkeypatch, tmp_path, typed):
+    """Also the end of the input, and what is no text."""
+    with pytest.raises(UserError, match='exists already; nothing was written'):
+        answer(monkeypatch, tmp_path, typed)
+
+
+def answer(monkeypatch, tmp_path, typed):
+    (tmp_path / 'x').write_text('mine')
+    stdin = io.TextIOWrapper(io.BytesIO(typed), 'utf-8')
+    monkeypatch.setattr(stdin, 'isatty', lambda: True, raising=False)
+    monkeypatch.setattr(sys, 'stdin', stdin)
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
+    check_outputs(str(tmp_path / 'x'), force=False)
+
+
+def test_a_folder_of_outputs(tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'x').write_text('mine')
+    (tmp_path / 'dangling').symlink_to('nowhere')
+    (tmp_path / 'link').symlink_to('full')
+    for name, said in (('file', 'is not a folder'), ('full', 'is not empty; --force writes'),
+                       ('dangling', 'is not a folder'), ('link', 'is not empty'),
+                       ('file/x', 'can not be written'), ('n' * 300, 'can not be written')):
+        with pytest.raises(UserError, match=said):
+            check_output_folder(str(tmp_path / name), force=False)
+    check_output_folder(str(tmp_path / 'new' / 'newer'), force=False)
+    check_output_folder(str(tmp_path / 'link'), force=True)
+    assert sorted(os.listdir(str(tmp_path))) == ['dangling', 'file', 'full', 'link']
+
+
+# Imports each module as the first of the project's, and looks at each import of CNTK and OpenCV
+# whether the environment is ready by then.
+IMPORT_EACH = '''
+import builtins, os, sys
+NEEDED = {'cv2': ['OPENCV_IO_MAX_IMAGE_PIXELS', 'OPENCV_LOG_LEVEL'], 'cntk': ['MKL_DEBUG_CPU_TYPE']}
+files = sys.argv[1:]
+names = [os.path.splitext(os.path.basename(path))[0] for path in files]
+real, real_open = builtins.__import__, open
+
+def watched(name, globals=None, locals=None, fromlist=(), level=0):
+    importer = (globals or {}).get('__name__')
+    if name in NEEDED and importer in names:
+        for variable in NEEDED[name]:
+            if variable not in os.environ:
+                print('%s: %s imports %s before %s is set' % (first, importer, name, variable))
+    return real(name, globals, locals, fromlist, level)
+
+def amd(path, *arguments, **named):
+    if path == '/proc/cpuinfo':
+        path = CPU
+    return real_open(path, *arguments, **named)
+
+import cv2, tempfile
+cv2.checkHardwareSupport = lambda feature: True
+with tempfile.NamedTemporaryFile('w') as cpu:
+    cpu.write('vendor_id : AuthenticAMD'); cpu.flush()
+    CPU = cpu.name
+    builtins.__import__, builtins.open = watched, amd
+    for path, first in zip(files, names):
+        for name in names:
+            sys.modules.pop(name, None)
+        for variable in sum(NEEDED.values(), []):
+            os.environ.pop(variable, None)
+        sys.path.insert(0, os.path.dirname(path))
+        real(first)
+'''
+
+
+def test_the_environment_is_set_whatever_is_imported_first():
+    # symbolic_gradient.py stands alone, to be copied. MKL reads its variable when it first
+    # computes, so that one may come before the others.
+    apart = {'symbolic_gradient.py', 'speed_pytorch.py', 'convert_inception.py'}
+    files = [path for pattern in ('*.py', 'data/*.py', 'bench/*.py')
+             for path in sorted(glob.glob(os.path.join(ROOT, pattern)))
+             if os.path.basename(path) not in apart]
+    assert len(files) > 30
+    assert subprocess.check_output([sys.executable, '-W', 'ignore', '-c', IMPORT_EACH] + files,
+                                   cwd=ROOT, universal_newlines=True) == ''
+
+
+HELP_OF_EACH = '''
+import os, runpy, sys
+for path in sys.argv[1:]:
+    sys.path.insert(0, os.path.dirname(path))
+    sys.argv = [path, '--help']
+    try:
+        runpy.run_path(path, run_name='__main__')
+    except SystemExit as end:
+        print('=== %s' % end.code)
+'''
+
+
+def test_help_in_ascii():
+    """Each script says what it takes where the terminal has no 'λ' or '±'."""
+    files = [path for pattern in ('*.py', 'data/*.py', 'bench/*.py')
+             for path in sorted(glob.glob(os.path.join(ROOT, pattern)))
+             if '\n    run(main)' in open(path, encoding='utf-8').read()]
+    files = [path for path in files if not path.endswith('convert_inception.py')]
+    said = subprocess.check_output([sys.executable, '-c', HELP_OF_EACH] + files, cwd=ROOT,
+                                   env=dict(os.environ, LC_ALL='C')).decode('ascii')
+    assert said.count('usage:') == said.count('=== 0') == len(files) > 10
+    assert '\\u03bb' in said
+
+
+def shell(command, tmp_path, **variables):
+    process = subprocess.run(
+        ['bash', '-c', 'set -o pipefail; ' + command.replace(
+            'PLOT', '%s %s/plot_losses.py' % (sys.executable, ROOT))],
+        cwd=str(tmp_path), env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return process.returncode, process.stdout + process.stderr
+
+
+@pytest.mark.parametrize('command, code, said', [
+    ('PLOT --help | true', 141, b''),
+    ('PYTHONUNBUFFERED= PLOT --help > /dev/full', 2, b'error: standard output: No space left'),
+    ('PYTHONUNBUFFERED=1 PLOT --help > /dev/full', 2, b'error: standard output: No space left'),
+    ('PLOT x.csv --out x.png <&- >&- 2>&-', 2, b''),
+    ('LC_ALL=C.UTF-8 PLOT $\'\\xff\\xce\\xbb.csv\' --out x.png', 2, b'\\udcff\xce\xbb.csv'),
+])
+def test_streams(tmp_path, command, code, said):
+    """A reader that has gone, a full disk, closed streams, names that are no text."""
+    process = subprocess.run(
+        ['bash', '-c', 'set -o pipefail; ' + command.replace(
+            'PLOT', '%s %s/plot_losses.py' % (sys.executable, ROOT))],
+        cwd=str(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    assert process.returncode == code and said in process.stdout
+    assert b'Traceback' not in process.stdout and b'Exception ignored' not in process.stdout
+    assert not os.listdir(str(tmp_path))
+
+
+def test_ctrl_c_while_it_imports():
+    process = subprocess.run(
+        [sys.executable, '-c', 'import command_line, os, signal, time; '
+         'os.kill(os.getpid(), signal.SIGINT); time.sleep(10)'],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.returncode == 130 and process.stdout == b''
