@@ -36,6 +36,7 @@ HOSTILE = ['a b', 'a\nb', '-x', "it's", '"q"', '$x$', '%d', 'ü名', os.fsdecode
 def make_world(folder):
     """What a user may have; made with the programs themselves."""
     import cv2
+    from draw_faces import draw_face
     from test_scores import onnx_network
     rng = np.random.RandomState(0)
     for name in ('pics', 'more/sub'):
@@ -44,8 +45,9 @@ def make_world(folder):
             cv2.imwrite(os.path.join(folder, name, '%d.png' % i),
                         cv2.GaussianBlur(rng.randint(0, 256, (40, 40, 3)).astype(np.uint8),
                                          (0, 0), 3))
-    cv2.imwrite(os.path.join(folder, 'more', 'photo.jpg'),
-                rng.randint(0, 256, (90, 120, 3)).astype(np.uint8))
+    for i in (2, 3, 5):                         # drawn faces that are taken for faces
+        face = draw_face(200, np.random.RandomState(i))
+        cv2.imwrite(os.path.join(folder, 'more', 'photo %d.jpg' % i), face[:, :, ::-1])
     with open(os.path.join(folder, 'map.txt'), 'w') as file:
         file.writelines('pics/%d.png\t%d\n' % (i, i % 3) for i in range(8))
     with open(os.path.join(folder, 'addresses.txt'), 'w') as file:
@@ -170,23 +172,24 @@ class Call:
             'g.onnx', 'notes.txt', 'run', 'run/wgan_critic.model', 'nowhere'])
 
     def _training(self):
-        out = self._one(['run', 'run', 'run', 'new', '.', 'pics', 'pics/run', 'more', 'notes.txt',
-                         self._one(HOSTILE)])
+        out = self._one(['run'] * 5 + ['new'] * 3 + [
+            '.', 'pics', 'pics/run', 'more', 'notes.txt', self._one(HOSTILE)])
         self.outputs.append(out)
         how = [[], ['--resume'], ['--resume'], ['--overwrite'], ['--overwrite'],
-               ['--resume', '--overwrite']]
+               ['--resume', '--iterations', '5'], ['--resume', '--overwrite']]
         small = [] if self.rng.rand() < 0.1 else SMALL
         data = [] if self.rng.rand() < 0.2 else ['--data', self._source()]
         score = ['--inception', self._network(), '--score-every', '1', '--score-count',
-                 self._one(['4', '10', '20'])] if self.rng.rand() < 0.2 else []
+                 self._one(['10', '10', '20', '4'])] if self.rng.rand() < 0.2 else []
         arguments = ['--out', out if not out.startswith('-') else './' + out,
                      *data, *small, *score, *self._one(how)]
         return ['wgan_training.py'] + arguments + self._some({
             '--objective': ['wgan', 'gan', 'dragan', 'none'],
             '--learning-rate': ['1e30', 'inf', '0', 'nan', '-1'],
             '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
-            '--iterations': ['1', '3', '5'], '--mirror': [], '--no-mirror': [], '--minimax': [],
-            '--clip': ['0.1'], '--brightness': ['2', '0'], '--device': ['cpu', 'gpu']})
+            '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
+            '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'],
+            '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
     def _generate(self):
         return ['wgan_generate.py', self._one(['run'] * 4 + ['g.onnx', self._source()])] + (
@@ -230,7 +233,8 @@ class Call:
 
     def _prepare(self):
         return ['data/prepare_faces.py', self._source(), '--out', self._output('')] + self._some({
-            '--size': ['32', '0', '8'], '--margin': ['0.5', '-1'], '--min-face': ['20', '1']})
+            '--size': ['32', '32', '0', '8'],
+            '--margin': ['0.5', '0', '-1'], '--min-face': ['20', '60']})
 
     def _draw(self):
         return ['data/draw_faces.py', '--out', self._output(''), '--count', self._one(
@@ -321,7 +325,7 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='calls at a time')
     parser.add_argument('--keep', metavar='DIR', help='with --count 1: leave the files here')
     options = parser.parse_args()
-    sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests')]
+    sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests'), os.path.join(ROOT, 'data')]
     with tempfile.TemporaryDirectory() as template:
         own = make_world(template)
         with ThreadPoolExecutor(options.jobs) as pool:
