@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 sys.path.insert(0, ROOT)
-from command_line import Parser, number, run                # noqa: E402
+from command_line import Parser, check_output_folder, number, run         # noqa: E402
 from faces import Faces, write_picture                      # noqa: E402
 from image_network import SCALES                            # noqa: E402
 
@@ -25,6 +26,31 @@ def call(script, *arguments):
                           + [str(a) for a in arguments])
 
 
+def measure(options, scratch):
+    """Yields (step, FID raw, averaged, Inception Score raw, averaged) at the three points.
+
+    scratch: a folder for what is in between.
+    """
+    network = ['--inception', options.inception, '--scale', options.scale]
+    cut, real = (os.path.join(scratch, name) for name in ('real', 'real.npz'))
+    os.mkdir(cut)
+    start = ['--data', options.data, '--image-size', options.image_size]
+    start += ['--overwrite'] if options.force else []
+    for i, picture in enumerate(Faces(options.data, options.image_size).pictures):
+        write_picture(os.path.join(cut, '%06d.png' % i), picture)
+    call('inception_score.py', cut, '--save-statistics', real, *network)
+    for step in (options.every, 2 * options.every, 3 * options.every):
+        call('wgan_training.py', '--out', options.run, '--iterations', step, *start)
+        start, scores = ['--resume'], []
+        for name in GENERATORS:
+            result = os.path.join(scratch, '%s_%d.json' % (name, step))
+            call('inception_score.py', os.path.join(options.run, name), '--reference', real,
+                 '--count', options.count, '--json', result, *network)
+            with open(result, encoding='utf-8') as file:
+                scores.append(json.load(file))
+        yield (step,) + tuple(s[key] for key in ('fid', 'inception_score_mean') for s in scores)
+
+
 def main():
     parser = Parser(description='Score the raw and the averaged generator, at three points.')
     parser.add_argument('--data', required=True, help='pictures to train on and compare with')
@@ -34,29 +60,11 @@ def main():
     parser.add_argument('--image-size', type=int, default=32, help='width and height')
     parser.add_argument('--every', type=number(int, 1), default=300, help='iterations to a point')
     parser.add_argument('--count', type=number(int, 2), default=2000, help='pictures of each')
+    parser.add_argument('--force', action='store_true', help='train anew if --run is there')
     options = parser.parse_args()
-    network = ['--inception', options.inception, '--scale', options.scale]
-    real, result = (os.path.join(options.run, name) for name in ('real.npz', 'score.json'))
-
-    rows = []
-    for step in (options.every, 2 * options.every, 3 * options.every):
-        start = (['--resume'] if rows else
-                 ['--data', options.data, '--image-size', options.image_size, '--overwrite'])
-        call('wgan_training.py', '--out', options.run, '--iterations', step, *start)
-        if not rows:
-            cut = os.path.join(options.run, 'real')
-            os.makedirs(cut, exist_ok=True)
-            for i, picture in enumerate(Faces(options.data, options.image_size).pictures):
-                write_picture(os.path.join(cut, '%06d.png' % i), picture)
-            call('inception_score.py', cut, '--save-statistics', real, *network)
-        scores = []
-        for name in GENERATORS:
-            call('inception_score.py', os.path.join(options.run, name), '--reference', real,
-                 '--count', options.count, '--json', result, *network)
-            with open(result) as file:
-                scores.append(json.load(file))
-        rows.append((step,) + tuple(s[key] for key in ('fid', 'inception_score_mean')
-                                    for s in scores))
+    check_output_folder(options.run, options.force)
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = list(measure(options, scratch))
     print('iteration   FID: raw  averaged   Inception Score: raw  averaged')
     for row in rows:
         print('%9d   %8.1f  %8.1f   %20.3f  %8.3f' % row)

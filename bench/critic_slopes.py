@@ -22,6 +22,7 @@ import numpy as np                                                      # noqa: 
 
 import objectives                                                       # noqa: E402
 from learners import RmsProp, adam                                      # noqa: E402
+from plot_losses import check_plot, save_figure                         # noqa: E402
 from symbolic_gradient import gradient                                  # noqa: E402
 
 LAYERS, WIDTH, BATCH = 12, 128, 256
@@ -79,6 +80,7 @@ def main():
     parser.add_argument('--iterations', type=number(int, 1), default=600, help='of each critic')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
+    check_plot(options.out)
     check_outputs(options.out, force=options.force)
     found = [train(clip, options.iterations) for clip in CLIPS + (None,)]
 
@@ -98,7 +100,7 @@ def main():
         axis.locator_params(axis='x', nbins=5)
         axis.set_title('weights, ' + name, fontsize=9)
     figure.tight_layout()
-    figure.savefig(options.out, dpi=90)
+    save_figure(figure, options.out, dpi=90)
     print('wrote ' + options.out)
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, Progress, number, run      # noqa: E402
+from command_line import Parser, Progress, check_outputs, number, run     # noqa: E402
 from quiet_cntk import C, select_device                     # noqa: E402
 
 import numpy as np                                          # noqa: E402
@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt                             # noqa: E402
 
 import models                                               # noqa: E402
 from faces import Batches, Faces, grid, to_pictures         # noqa: E402
+from plot_losses import check_plot, save_figure             # noqa: E402
 from training_options import parser as training_parser, set_defaults  # noqa: E402
 from updates import Updates, trainer                        # noqa: E402
 
@@ -76,10 +77,12 @@ def main():
     parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
                         help='width and height')
     parser.add_argument('--iterations', type=number(int, 10), default=300, help='of each run')
-    parser.add_argument('--out', default='docs/fed_penalty.png', help='picture to write')
+    parser.add_argument('--out', default='fed_penalty.png', help='picture to write')
+    parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
+    check_plot(options.out)
+    check_outputs(options.out, force=options.force)
     select_device('auto')
-    os.makedirs(os.path.dirname(options.out) or '.', exist_ok=True)
     faces = Faces(options.data, options.image_size)
 
     figure, axes = plt.subplots(2, 2, figsize=(11, 7),
@@ -102,7 +105,7 @@ def main():
     axes[1, 0].axhline(1, color='black', linestyle='--', linewidth=0.8)
     axes[1, 0].set_xlabel('iteration')
     figure.tight_layout()
-    figure.savefig(options.out, dpi=90)
+    save_figure(figure, options.out, dpi=90)
     print('wrote ' + options.out)
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, number, run                # noqa: E402
+from command_line import Parser, UserError, number, run     # noqa: E402
 from quiet_cntk import select_device                        # noqa: E402
 
 import numpy as np                                          # noqa: E402
@@ -22,6 +22,9 @@ from inception_score import Generated, distances, measure   # noqa: E402
 from training_scores import SPLITS, TrainingPictures        # noqa: E402
 from untrained import untrained                             # noqa: E402
 from generator_files import find_generator, load_generator    # noqa: E402
+
+
+SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
 
 
 class Noise:
@@ -39,16 +42,25 @@ class Noise:
             yield rng.randint(0, 256, shape).astype(np.uint8)
 
 
+def read_settings(path):
+    """The settings in the config.json of a run, as far as they are needed here."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            settings = json.load(file)['settings']
+        return {name: settings[name] for name in SHAPE + ('data',)}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise UserError('%s is not, or no longer, what training wrote there' % path)
+
+
 def main():
     parser = Parser(description='Score real pictures, a run, an untrained generator, noise.')
     parser.add_argument('run', help='run folder')
     parser.add_argument('--count', type=number(int, 10), default=5000, help='pictures of each')
     add_network_options(parser)
     options = parser.parse_args()
+    settings = read_settings(os.path.join(options.run, 'config.json'))
+    shape = {name: settings[name] for name in SHAPE}
     network = open_network(options, select_device('auto'))
-    with open(os.path.join(options.run, 'config.json')) as file:
-        settings = json.load(file)['settings']
-    shape = {name: settings[name] for name in ('image_size', 'latent_size', 'width', 'seed')}
     faces = Faces(settings['data'], settings['image_size'])
     halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
     path = find_generator(options.run)

@@ -20,7 +20,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir))
-from command_line import Parser, UserError, number, run     # noqa: E402
+from command_line import Parser, UserError, check_outputs, number, run        # noqa: E402
+from disk import replacing                                  # noqa: E402
 
 import numpy as np                                          # noqa: E402
 import onnxruntime                                          # noqa: E402
@@ -117,7 +118,7 @@ def surroundings(options):
     """What it was measured on, and what with: lines of text."""
     processor = platform.processor()
     if os.path.exists('/proc/cpuinfo'):
-        with open('/proc/cpuinfo') as lines:
+        with open('/proc/cpuinfo', encoding='utf-8') as lines:
             processor = next((line.split(':')[1].strip() for line in lines
                               if line.startswith('model name')), processor)
     yield '%s; %d cores; device %s' % (processor, os.cpu_count(), options.device)
@@ -129,6 +130,15 @@ def surroundings(options):
     yield 'medians of %d rounds in turn, in brackets the middle half' % options.rounds
 
 
+def add_to(path, text):
+    before = b''
+    if os.path.exists(path):
+        with open(path, 'rb') as file:
+            before = file.read()
+    with replacing(path) as aside, open(aside, 'wb') as file:
+        file.write(before + text.encode())
+
+
 def main():
     parser = Parser(description='Time the parts of a training iteration.')
     parser.add_argument('--data', default='data/drawn', help='folder of pictures')
@@ -138,8 +148,11 @@ def main():
     parser.add_argument('--layers', action='store_true', help='time single layers instead')
     parser.add_argument('--rounds', type=number(int, 1), default=15, help='of each')
     parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
-    parser.add_argument('--out', help='default: bench/results/DATE.md')
+    parser.add_argument('--out', help='text file to add the table to (default: '
+                        'bench/results/DATE.md)')
     options = parser.parse_args()
+    path = options.out or os.path.join(HERE, 'results', '%s.md' % datetime.date.today())
+    check_outputs(path, force=True)                         # it is added to
     if options.pytorch and subprocess.call([options.pytorch, '-c', 'import torch'],
                                            stderr=subprocess.DEVNULL):
         raise UserError('--pytorch %s has no torch: name a Python that has' % options.pytorch)
@@ -154,11 +167,8 @@ def main():
         for line in itertools.chain(*lines):
             print(line, flush=True)
             table.append(line)
-    path = options.out or os.path.join(HERE, 'results', '%s.md' % datetime.date.today())
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, 'a', encoding='utf-8') as file:
-        file.write('\n'.join(['- ' + line for line in surroundings(options)] + [''] + table)
-                   + '\n\n')
+    add_to(path, '\n'.join(['- ' + line for line in surroundings(options)] + [''] + table)
+           + '\n\n')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,133 @@
+"""plot_losses.py: CSV files as they are found, and what is drawn of them."""
+
+import os
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from command_line import UserError
+import plot_losses
+from plot_losses import read_losses
+
+HEAD = 'step,G_loss,C_loss\n'
+
+
+@pytest.mark.parametrize('content, expected', [
+    (HEAD + '1,2,3\n2,3,4\n', [(1, 2, 3), (2, 3, 4)]),
+    (HEAD + '3,1,1\n4,1,1\n1,2,2\n2,2,2\n', [(1, 2, 2), (2, 2, 2), (3, 1, 1), (4, 1, 1)]),
+    (HEAD + '1,1,1\n2,1,1\n2,5,5\n3,1,1\n1,7,7\n', [(1, 7, 7), (2, 5, 5), (3, 1, 1)]),
+    (HEAD + '1,2,3\n\n   \n2,3,4\n\n', [(1, 2, 3), (2, 3, 4)]),
+    (HEAD + '1,2,3\n' + HEAD + '2,3,4\n', [(1, 2, 3), (2, 3, 4)]),
+    (HEAD + '1,nan,3\n2,,4\n', [(1, np.nan, 3), (2, np.nan, 4)]),
+    (HEAD + '1,inf,3\n2,-inf,1e400\n3,1e300,4\n', [(1, np.nan, 3), (2, np.nan, np.nan),
+                                                   (3, np.nan, 4)]),
+    ('\ufeff' + HEAD + '1,2,3\n', [(1, 2, 3)]),
+    ((HEAD + '1,2,3\n2,3,4\n').replace('\n', '\r\n'), [(1, 2, 3), (2, 3, 4)]),
+    ('step, G_loss, C_loss, note\n1, 2, 3, fine\n', [(1, 2, 3)]),
+    (HEAD + '1,2,3\n2,3', [(1, 2, 3)]),
+])
+def test_what_is_read(tmp_path, content, expected):
+    path = tmp_path / 'x.csv'
+    path.write_bytes(content.encode())
+    losses = read_losses(str(path))
+    np.testing.assert_array_equal(losses[['step', 'G_loss', 'C_loss']].values, expected)
+    plot_losses.plot([str(path)], str(tmp_path / 'x.png'), smooth=0.5)
+
+
+@pytest.mark.parametrize('content, said', [
+    (b'', 'is empty'),
+    (b'\n\n', 'is empty'),
+    (b'1,2,3\n2,3,4\n', 'lacks the column step, G_loss, C_loss'),
+    (b'step;G_loss;C_loss\n1;2;3\n', 'lacks the column step, G_loss, C_loss'),
+    (HEAD.encode() + b'1,2\n2,3,4\n', 'line 2: it has 2 fields, and the first line has 3'),
+    (HEAD.encode() + b'1,2,3\n\n2,3,4,5\n', 'line 4: it has 4 fields'),
+    (HEAD.encode() + b'1,2,3\n,3,4\n', 'step is not a whole number'),
+    (HEAD.encode() + b'1.5,2,3\n', 'step is not a whole number'),
+    (HEAD.encode() + b'inf,2,3\n', 'step is not a whole number'),
+    (HEAD.encode() + b'1,"2",3\n', 'something else than numbers in the column G_loss'),
+    (HEAD.encode() + b'1,2,3\0\n', 'something else than numbers in the column C_loss'),
+    (b'step,step,G_loss,C_loss\n1,1,2,3\n', 'two columns of one name'),
+    ('step,G_loss,C_loss,Größe\n1,2,3,4\n'.encode('latin-1'), 'not UTF-8'),
+    (HEAD.encode('utf-16'), 'not UTF-8'),
+    (b'\x89PNG\r\n\x1a\n\0\0', 'not UTF-8'),
+])
+def test_what_can_not_be_read(tmp_path, content, said):
+    path = tmp_path / 'x.csv'
+    path.write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        plot_losses.plot([str(path)], str(tmp_path / 'x.png'))
+    assert str(path) in str(raised.value) and said in str(raised.value)
+    assert os.listdir(str(tmp_path)) == ['x.csv']
+
+
+def test_what_is_no_file_at_all(tmp_path):
+    os.mkfifo(str(tmp_path / 'fifo'))
+    for name in ('fifo', '.'):
+        with pytest.raises(UserError, match='not a regular file'):
+            read_losses(str(tmp_path / name))
+
+
+def drawn(monkeypatch, tmp_path, contents, names, smooth=0.0):
+    """The figure that is drawn of these CSV files, just before it is written."""
+    figures = []
+    for name, content in zip(names, contents):
+        path = tmp_path / name / 'wgan.csv'
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    monkeypatch.setattr(plot_losses, 'save_figure', lambda figure, path: figures.append(figure))
+    plot_losses.plot([str(tmp_path / name / 'wgan.csv') for name in names],
+                     str(tmp_path / 'x.png'), smooth)
+    figures[0].canvas.draw()
+    plt.close(figures[0])
+    return figures[0]
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('folders, expected', [
+    (['_a', 'b'], ['_a', 'b']),
+    (['b$x$y', '$\\frac{', 'c$'], ['b$x$y', '$\\frac{', 'c$']),
+    (['p/run', 'q/run', 'other'], ['p/run', 'q/run', 'other']),
+    (['p/x/run', 'p/y/run', 'q/x/run'], ['p/x/run', 'y/run', 'q/x/run']),
+    (['run', 'run/run'], None),
+    (['a\nb', 'c\x07'], ["'a\\nb'", "'c\\x07'"]),
+    (['__', '%s %d'], ['__', '%s %d']),
+])
+def test_legend(monkeypatch, tmp_path, folders, expected):
+    figure = drawn(monkeypatch, tmp_path, [HEAD + '1,2,3\n'] * len(folders), folders)
+    texts = figure.axes[0].get_legend().get_texts()
+    shown = [text.get_text() for text in texts]
+    assert len(set(shown)) == len(folders)
+    for text in shown:                                      # not read as mathematics
+        assert not matplotlib.cbook.is_math_text(text)
+    if expected:
+        assert [text.replace('\\$', '$') for text in shown] == expected
+
+
+def test_legend_of_files_in_one_folder(tmp_path):
+    for name in ('a.csv', 'b.csv'):
+        (tmp_path / name).write_text(HEAD + '1,2,3\n')
+    assert plot_losses._names([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv')]) == [
+        'a.csv', 'b.csv']
+    with pytest.raises(UserError, match='given twice'):
+        plot_losses.plot([str(tmp_path / 'a.csv'), str(tmp_path / '.' / 'a.csv')],
+                         str(tmp_path / 'x.png'))
+
+
+def test_a_gap_stays_a_gap(monkeypatch, tmp_path):
+    """Also where it is smoothed: an average that goes on over NaN is a line of no numbers."""
+    rows = ['%d,%s,%s\n' % (i, 'nan' if 3 < i < 7 else i, 'inf' if i > 7 else -i)
+            for i in range(10)]
+    figure = drawn(monkeypatch, tmp_path, [HEAD + ''.join(rows)], ['run'], smooth=0.9)
+    critic, generator = figure.axes[:2]
+    for line in generator.get_lines():
+        assert list(np.isnan(line.get_ydata())) == [3 < i < 7 for i in range(10)]
+    for line in critic.get_lines():
+        assert list(np.isnan(line.get_ydata())) == [i > 7 for i in range(10)]
+
+
+@pytest.mark.parametrize('name', ['x', 'x.xyz', 'x.pgf', 'x.gif', 'x.png.'])
+def test_kinds_of_plots(tmp_path, name):
+    with pytest.raises(UserError, match='plots are written as .png'):
+        plot_losses.plot(['no.csv'], str(tmp_path / name))
