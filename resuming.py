@@ -73,7 +73,8 @@ def resumed_options(out, make_parser):
     free = FREE_TO_CHANGE + SWITCHES + (() if saved.score_every else SCORING)
     before, now = vars(saved), vars(options)
     changed = [name for name in sorted(before) if name not in free and before[name] != now[name]
-               and not (name in PATHS and _same_file(before[name], now[name], config))]
+               and not (name in PATHS and _same_file(before[name], now[name],
+                                                          _kept_path(config, name)))]
     refused = [name for name in changed if name not in options.allow_change]
     if refused:
         allowed = [name for name in refused if name in CHANGEABLE]
@@ -97,37 +98,38 @@ def _saved_options(config, make_parser, where):
         raise UserError('%s %s %s: it is damaged, or of another version of this project, which can '
                         'go on with the run' % (where, 'has the setting' if unknown else 'lacks',
                                                 one_line(', '.join(unknown or missing))))
-    arguments = []
-    for name, value in sorted(settings.items()):
-        arguments += _as_arguments(name, value, known[name], where)
     try:
-        saved = make_parser().parse_args(arguments)
+        settings = {name: as_path(value) if isinstance(value, str) else value
+                    for name, value in settings.items()}
+        saved = make_parser().parse_args([argument for name, value in sorted(settings.items())
+                                          for argument in _as_arguments(name, value, known[name])])
+    except UnicodeError as error:
+        raise UserError('%s is damaged: %s' % (where, one_line(repr(error.object))))
     except UserError as error:
         raise UserError('%s is damaged: %s' % (where, error))
+    for name, value in sorted(settings.items()):
+        if not _agree(value, getattr(saved, name)):
+            raise UserError('%s is damaged: %s is %s' % (where, name, one_line(repr(value))[:80]))
     # What began on the CPU goes on there: a GPU rounds in another way.
     saved.device = 'cpu' if config.get('device') == 'cpu' else 'auto'
     return saved
 
 
-def _as_arguments(name, value, default, where):
-    """A setting as arguments of a command line."""
-    if isinstance(default, bool) or name == 'minimax':          # a switch
-        if value is not None and not isinstance(value, bool):
-            raise UserError('%s is damaged: %s is %s, and should be true or false'
-                            % (where, name, one_line(repr(value))))
-        flag = {'mirror': '--no-mirror'}.get(name, option_of(name))
-        return [flag] if value is not None and value != bool(default) else []
+def _agree(value, parsed):
+    """Whether a setting in JSON is what the parser made of it: also of the same type."""
+    return (value == parsed and isinstance(value, bool) == isinstance(parsed, bool)
+            or value is False and parsed is None)
+
+
+def _as_arguments(name, value, default):
+    """A setting as arguments of a command line; those of a wrong type as something it refuses."""
     if value is None:
         return []
-    try:
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise ValueError
-        text = as_path(value) if isinstance(value, str) else repr(value)
-        if '\0' in text:
-            raise ValueError
-    except ValueError:
-        raise UserError('%s is damaged: %s is %s' % (where, name, one_line(repr(value))[:80]))
-    return ['%s=%s' % (option_of(name), text)]
+    if isinstance(value, bool):                                 # a switch
+        flag = {'mirror': '--no-mirror'}.get(name, option_of(name))
+        return [flag] if value != bool(default) else []
+    text = value if isinstance(value, str) else repr(value)
+    return ['%s=%s' % (option_of(name), text.replace('\0', '\\0'))]
 
 
 def _find_moved(options, config, given):
@@ -136,20 +138,25 @@ def _find_moved(options, config, given):
     given: the options of the command line alone. A relative path is kept with the place where it
     led to; where nothing is there, it counts from the working directory.
     """
-    kept = config.get('paths')
     for name in PATHS:
-        path = kept.get(name) if isinstance(kept, dict) else None
-        if not getattr(given, name) and isinstance(path, str) and '\0' not in path:
-            path = as_path(path)
-            if os.path.exists(path) or not os.path.exists(getattr(options, name) or ''):
-                setattr(options, name, path)
+        path = _kept_path(config, name)
+        if path and not getattr(given, name) and (
+                os.path.exists(path) or not os.path.exists(getattr(options, name) or '')):
+            setattr(options, name, path)
 
 
-def _same_file(before, now, config):
-    kept = config.get('paths')
-    kept = kept.get('inception') if isinstance(kept, dict) else None
-    return now is not None and before is not None and os.path.realpath(now) in (
-        os.path.realpath(before), kept)
+def _kept_path(config, name):
+    """The absolute path in a config.json; None if there is none that can be one."""
+    try:
+        path = as_path(config['paths'][name])
+    except (KeyError, TypeError, AttributeError, UnicodeError):
+        return None
+    return None if '\0' in path else path
+
+
+def _same_file(before, now, kept):
+    return None not in (before, now) and os.path.realpath(now) in map(
+        os.path.realpath, (before, kept or before))
 
 
 def names_to_change(text):

@@ -50,7 +50,7 @@ def _check_new(folder, shown):
     if os.path.lexists(folder):
         raise UserError('--out %s is a file; name a folder' % shown)
     parts = os.fsencode(os.path.abspath(folder)).split(os.fsencode(os.sep))
-    if max(map(len, parts)) > 255 or sum(map(len, parts)) > 3500:
+    if max(map(len, parts)) > 255 or len(parts) > 500 or sum(map(len, parts)) > 3000:
         raise UserError('--out %s: that name is too long' % shown)
 
 

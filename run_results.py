@@ -8,6 +8,7 @@ import numpy as np
 import checkpoint
 import processes
 from animation import animate_samples, find_grids
+from cntk_paths import plain_path
 from command_line import UserError
 from image_files import one_line
 from plot_losses import plot
@@ -43,8 +44,9 @@ def plot_table(out, name):
 
 
 def animate(out):
-    if len(find_grids(out.folder)) > 1:
-        attempt(animate_samples, out.folder, out.own.claim('training.gif'))
+    with plain_path(out.folder) as plain:               # OpenCV too fails on some names of files
+        if len(find_grids(plain)) > 1:
+            attempt(animate_samples, plain, out.own.claim('training.gif'))
 
 
 def continue_tables(out, columns, step):

@@ -50,7 +50,7 @@ def continue_table(path, columns, step, every_step):
 
 
 def _read(text, columns, step):
-    """(rows up to `step`, list of what is wrong, whether a line was no row) of a CSV's text."""
+    """(rows up to `step`, list of what is wrong, whether rows are lost) of a CSV's text."""
     wrong = []
     lines = text.replace('\0', '').splitlines()
     if not text.endswith('\n') and lines and _fields(lines[-1], ',', columns) is None:
@@ -75,7 +75,7 @@ def _read(text, columns, step):
     order = [int(row[0]) for row in found if row is not None]
     if order != sorted(rows):
         wrong.append('its rows were out of order, or there twice')
-    return [rows[n] for n in sorted(rows) if n <= step], wrong, bad > 0
+    return [rows[n] for n in sorted(rows) if n <= step], wrong, bad > 0 or not rows
 
 
 def _copy(path):
