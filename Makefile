@@ -10,6 +10,7 @@ DATA ?= data/drawn
 OUT ?= runs/wgan
 ARGS ?=
 PY = .venv/bin/python
+drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
 
 .PHONY: demo test train compare setup clean
 
@@ -18,7 +19,7 @@ demo: runs/demo/faces.png
 
 # For a few minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
 # critic updates, no variation of colours.
-# A demo that was stopped goes on from its last checkpoint.
+# A demo that was stopped goes on from its last checkpoint; one that has ended makes what is missing.
 runs/demo/faces.png: | setup data/drawn/face_001999.png
 	@how=--overwrite; ls -d runs/demo/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
 	$(PY) wgan_training.py --data data/drawn --out runs/demo --image-size 32 --iterations 1600 \
@@ -32,10 +33,10 @@ data/drawn/face_001999.png: | setup
 test: setup
 	@$(PY) -m pytest
 
-train: setup
+train: setup $(drawn)
 	@$(PY) wgan_training.py --data "$(DATA)" --out "$(OUT)" $(ARGS)
 
-compare: setup $(if $(filter data/drawn,$(DATA)),data/drawn/face_001999.png)
+compare: setup $(drawn)
 	@$(PY) bench/compare_objectives.py --data "$(DATA)" $(ARGS)
 
 setup:

@@ -138,12 +138,16 @@ class Batches:
         self.faces, self.batch_size, self.rng = faces, batch_size, rng
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.mirror = mirror
-        self.order, self.position = rng.permutation(len(faces)), 0
+        self.begin_epoch()
+
+    def begin_epoch(self):
+        """Have all pictures before it, in a new order."""
+        self.order, self.position = self.rng.permutation(len(self.faces)), 0
 
     def next(self):
         """The next minibatch: RGB, float32, (batch_size, 3, size, size), in [-1, 1]."""
         if self.position + self.batch_size > len(self.order):
-            self.order, self.position = self.rng.permutation(len(self.faces)), 0
+            self.begin_epoch()
         chosen = self.order[self.position:self.position + self.batch_size]
         self.position += self.batch_size
         count = self.batch_size

@@ -1,10 +1,14 @@
 """The command line of wgan_training.py, and what its settings are by default."""
 
+import os
+
 import models
 import processes
 from command_line import Parser, UserError, number
 from image_network import add_network_options
+from resuming import CHANGEABLE, names_to_change, resumed_options
 from run_folder import RunFolder
+from run_place import check_place
 
 # The settings that each objective has, with their defaults: the article's for the first, the WGAN
 # paper's for the second, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
@@ -17,12 +21,6 @@ SETTINGS = {
 }
 # CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
-# What may differ when a run is resumed; all else decides what the weights become.
-FREE_TO_CHANGE = ('out', 'iterations', 'device', 'sample_every', 'checkpoint_every', 'resume',
-                  'overwrite', 'tensorboard', 'score_every')
-# These may be new when a run is resumed, but not other than its earlier scores had them.
-SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
-           'engine')
 
 
 def parser():
@@ -39,7 +37,10 @@ def parser():
     g.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out; '
                    'settings that are not given are taken from there')
     g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
-                   'start anew')
+                   'start anew; files that it did not write stay')
+    g.add_argument('--allow-change', type=names_to_change, default=(), metavar='NAMES',
+                   help='with --resume: settings that may be others from now on, with commas '
+                   'between them: ' + ', '.join(n.replace('_', '-') for n in CHANGEABLE))
 
     g = p.add_argument_group('networks')
     g.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=256,
@@ -121,40 +122,29 @@ def set_defaults(options):
 
 
 def read_options():
-    """The settings of this run, checked against what --out holds."""
-    options = parser().parse_args()
+    """(options, config, changes): the settings of this run, checked against what --out holds.
+
+    config, changes: None and [], or, for a run that is gone on with, those of `resumed_options`.
+    """
+    options, config, changes = parser().parse_args(), None, []
     out = RunFolder(options.out)
     if options.resume and options.overwrite:
         raise UserError('--resume and --overwrite exclude each other')
+    if options.allow_change and not options.resume:
+        raise UserError('--allow-change has a meaning only with --resume')
     if options.resume:
-        saved = out.read_settings()
-        if saved.get('processes', 1) != processes.COUNT:
-            raise UserError('--resume: the run in %s was trained by %d processes, and now there '
-                            'are %d' % (options.out, saved.get('processes', 1), processes.COUNT))
-        p = parser()
-        p.set_defaults(**{k: v for k, v in saved.items() if k not in ('out', 'resume')})
-        options = p.parse_args()
-        given = vars(options)
-        free = FREE_TO_CHANGE + (() if saved.get('score_every') else SCORING)
-        differences = ['%s was %s and is now %s' % (name, saved[name], given[name])
-                       for name in sorted(saved)
-                       if name not in free + ('processes',) and saved[name] != given.get(name)]
-        if differences:
-            raise UserError('--resume: the run in %s has other settings: %s'
-                            % (options.out, '; '.join(differences)))
-        _, step = out.latest_checkpoint()
-        if step >= options.iterations:
-            raise UserError('--resume: the run in %s has its %d iterations already; ask for more '
-                            'with --iterations' % (options.out, step))
-    elif out.holds_a_run() and not options.overwrite:
+        if not os.path.isdir(options.out) or out.foreign():
+            raise UserError('--resume: %s holds no run' % out.shown)
+        options, config, changes = resumed_options(out, parser)
+    check_place(options.out, options.data, out)
+    if not options.resume and not options.overwrite and out.holds_a_run():
         raise UserError('%s holds a run already; go on with it with --resume, delete it with '
-                        '--overwrite, or choose another --out' % options.out)
+                        '--overwrite, or choose another --out' % out.shown)
     if bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')
     if options.batch_size % processes.COUNT:
         raise UserError('--batch-size %d is the total, and can not be shared evenly by %d processes'
                         % (options.batch_size, processes.COUNT))
     set_defaults(options)
-    options.processes = processes.COUNT
     processes.wait_for_all()            # before the first one writes into --out
-    return options
+    return options, config, changes

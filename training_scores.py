@@ -64,7 +64,8 @@ class TrainingScores:
         """The step with the lowest FID so far, or None."""
         if not os.path.exists(self.csv):
             return None
-        table = pd.read_csv(self.csv)
+        with open(self.csv) as file:                # pandas fails on some names of files
+            table = pd.read_csv(file)
         return None if table.empty else int(table['step'][table['fid'].idxmin()])
 
     def described(self):

@@ -50,6 +50,7 @@ class Updates:
         fake = C.stop_gradient(self.generator(self.latent))
         self.objective = build_objective(options, self.generator, self.critic, self.real, fake)
         self.logged = list(self.objective.logged.values())
+        self._critic_rows = []              # of the critic updates since the last of the generator
         self.columns = ['G_loss', 'C_loss', *self.objective.logged]
         self.trainers = {
             'critic': trainer(self.objective.critic_loss, self.logged, self.critic, 'critic',
@@ -62,21 +63,38 @@ class Updates:
         feed = {self.real: reals, self.latent: self._draw_latents()}
         feed.update({variable: draw(self.rng, reals)
                      for variable, draw in self.objective.draws.items()})
-        _, self.values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
+        _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
+        self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
+                                 + [float(np.mean(values[f])) for f in self.logged])
 
     def update_generator(self, step):
         """step: which update this is, counted from 1."""
         self.trainers['generator'].train_minibatch({self.latent: self._draw_latents()})
+        self._critic_means = np.mean(self._critic_rows, axis=0)
+        self._critic_rows = []
         if self.average:
             self.average.update(step)
 
     def row(self):
-        """The losses of the last two updates, and what else the objective logs: means of the
-        minibatch.
+        """The generator's loss, and the means over the iteration's critic updates of their loss
+        and of what else the objective logs. Each number is a mean of the minibatch.
         """
-        return ([self.trainers[name].previous_minibatch_loss_average
-                 for name in ('generator', 'critic')]
-                + [float(np.mean(self.values[f])) for f in self.logged])
+        return [self.trainers['generator'].previous_minibatch_loss_average, *self._critic_means]
+
+    def arrays(self):
+        """What a checkpoint has to save beside the trainers, as arrays by name."""
+        return {name: value for part in self.kept for name, value in part.arrays().items()}
+
+    def set_learning_rate(self):
+        """Take steps of the options' size again: CNTK restores that of a checkpoint.
+
+        That of RMSProp is part of its graph, which a checkpoint does not have.
+        """
+        rate = self.options.learning_rate
+        for learner in [t.parameter_learners[0] for t in self.trainers.values()]:
+            if self.options.objective != 'wgan' and learner.learning_rate() != rate:
+                learner.reset_learning_rate(C.learning_parameter_schedule(
+                    rate, minibatch_size=C.learners.IGNORE))
 
     def _draw_latents(self):
         shape = self.options.batch_size // processes.COUNT, self.options.latent_size

@@ -25,29 +25,63 @@ import pandas as pd                                         # noqa: E402
 import checkpoint                                           # noqa: E402
 import models                                               # noqa: E402
 from faces import Faces, grid, to_network, to_pictures      # noqa: E402
+from image_files import one_line                            # noqa: E402
 from image_network import add_network_options, open_network  # noqa: E402
 from inception_score import Generated, distances, measure   # noqa: E402
+from resuming import FREE_TO_CHANGE, option_of, settings_of  # noqa: E402
+from run_folder import RunFolder                            # noqa: E402
 from training_scores import SPLITS, TrainingPictures        # noqa: E402
 from generator_files import load_generator                    # noqa: E402
-from training_options import SETTINGS                       # noqa: E402
+from training_options import SETTINGS, parser as training_parser, set_defaults  # noqa: E402
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective
+RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run
 SLOPES = 64                                     # pictures to measure the critic's slope at
 
 
-def train(objective, folder, options):
+def arguments_of(objective, options):
+    """The command line of wgan_training.py for one objective, but for its --out."""
+    # Without the moving average: a short run would show more of how it began than of its end.
+    return ['--objective', objective, '--data=' + options.data, '--iterations',
+            str(options.iterations), '--image-size', str(options.image_size), '--width',
+            str(options.width), '--ema', '0', '--sample-every', '250']
+
+
+def check_run(folder, arguments, digest):
+    """Raise UserError if there is a run in the folder that is not the one that was asked for."""
+    out = RunFolder(folder)
+    if not out.holds_a_run():
+        return
+    config, wanted = out.read_config(), training_parser().parse_args(arguments)
+    set_defaults(wanted)
+    found, wanted = config['settings'], settings_of(wanted)
+    other = ['%s is %s, not %s' % (option_of(name), found.get(name), wanted[name])
+             for name in sorted(wanted) if name not in FREE_TO_CHANGE and found.get(name)
+             != wanted[name]]
+    newest = checkpoint.latest(out.path('checkpoints'))
+    if newest and newest[1] > wanted['iterations']:
+        other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
+    if config.get('pictures_sha256') != digest:
+        other.append('its pictures are not those of --data' if 'pictures_sha256' in config else
+                     'which pictures it had is not known, since an earlier version trained it')
+    if config.get('changes'):
+        other.append('its settings were changed on the way')
+    if other:
+        raise UserError('the run in %s is another one than was asked for: %s; choose another --out, '
+                        'or delete it to train again' % (one_line(folder), '; '.join(other)))
+
+
+def train(folder, arguments, iterations):
+    """Run wgan_training.py, or go on with it; a run that is complete is left alone."""
     found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
-    if found and found[1] >= options.iterations:
+    if found and found[1] == iterations and all(
+            os.path.exists(os.path.join(folder, name)) for name in RESULTS):
         return
     how = ['--resume'] if found else []             # what can't be resumed is never deleted
-    # Without the moving average: a short run would show more of how it began than of its end.
-    code = subprocess.call([
-        sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--objective', objective,
-        '--data', options.data, '--out', folder, '--iterations', str(options.iterations),
-        '--image-size', str(options.image_size), '--width', str(options.width), '--ema', '0',
-        '--sample-every', '250'] + how)
+    code = subprocess.call([sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out', folder]
+                           + arguments + how)
     if code:
-        raise UserError('the training for %s ended with code %d' % (objective, code))
+        raise UserError('the training for %s ended with code %d' % (one_line(folder), code))
 
 
 def slope(critic_file, generator, faces):
@@ -99,10 +133,14 @@ def main():
 
     device = select_device('auto')
     network = open_network(options, device) if options.inception else None
-    for objective in SETTINGS:
-        train(objective, os.path.join(options.out, objective), options)
-
     faces = Faces(options.data, options.image_size)
+    runs = [(os.path.join(options.out, objective), arguments_of(objective, options))
+            for objective in SETTINGS]
+    for folder, arguments in runs:                  # all of them, before one is trained
+        check_run(folder, arguments, faces.digest)
+    for folder, arguments in runs:
+        train(folder, arguments, options.iterations)
+
     real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
             if network else None)
     shown, table = [], []

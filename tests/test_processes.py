@@ -132,6 +132,10 @@ def test_resume(script, pictures, tmp_path):
         'wgan_training.py', '--out', 'parts', '--iterations', 10, '--resume').sentence
     assert mpiexec(tmp_path, 2, *TRAIN, '--out', 'parts', '--iterations', 10, '--resume').code == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    # Each process has a part of the pictures; all must know if they are others.
+    (pictures / '9.png').write_bytes((pictures / '1.png').read_bytes())
+    result = mpiexec(tmp_path, 2, *TRAIN, '--out', 'parts', '--iterations', 11, '--resume')
+    assert result.code == 2 and 'not those that the run was trained on' in result.err
 
 
 def test_all_end_when_one_is_killed(pictures, tmp_path):
@@ -164,9 +168,14 @@ def test_all_save_and_end_on_sigterm(pictures, tmp_path):
 @pytest.mark.parametrize('arguments, said', [
     (['--batch-size', 5], ['--batch-size 5', '2 processes']),
     (['--data', 'nowhere'], ['nowhere does not exist']),
+    (['--data', 'seven', '--batch-size', 8], ['--batch-size 8', '7 readable', '2 processes']),
 ])
 def test_bad_input(pictures, tmp_path, arguments, said):
+    (tmp_path / 'seven').mkdir()
+    for i in range(7):
+        shutil.copy(str(pictures / ('%d.png' % i)), str(tmp_path / 'seven'))
     result = mpiexec(tmp_path, 2, *TRAIN, '--data', pictures, '--out', 'run', *SMALL, *arguments)
     assert result.code == 2
     lines = [line for line in result.err.splitlines() if line.startswith('error: ')]
+    assert not (tmp_path / 'run').exists()
     assert len(lines) == 1 and all(words in lines[0] for words in said), result.err

@@ -109,7 +109,7 @@ def test_no_whole_checkpoint(script, half):
 
 
 @pytest.mark.parametrize('limit, where', [
-    (700, 'half: File'), (30000, 'samples'), (900000, '.partial'), (None, '')])
+    (700, 'half/config.json: File'), (30000, 'samples'), (900000, '.partial'), (None, '')])
 def test_files_that_can_not_be_written(script, whole, half, tmp_path, limit, where):
     """A limit for files meets settings, a grid, a checkpoint, the losses; then it is lifted."""
     if limit is None:                           # in the middle of a row of losses

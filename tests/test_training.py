@@ -28,7 +28,7 @@ def losses(run):
 
 
 def weights(path):
-    """All parameters and constants (running statistics too) of a model file, by name and shape."""
+    """All parameters and constants (running statistics too) of a model file, in its order."""
     model = C.Function.load(str(path))
     return [p.value for p in list(model.parameters) + list(model.constants)]
 
@@ -48,7 +48,7 @@ def test_what_a_run_writes(script, pictures, tmp_path):
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
     assert sorted(os.listdir(str(run))) == [
-        '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
+        '.files', '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
         'wgan_critic.model', 'wgan_generator.model', 'wgan_generator_average.model']
     assert sorted(os.listdir(str(run / 'samples'))) == [
         'real.png', 'step_000002.png', 'step_000004.png', 'step_000005.png']
@@ -69,8 +69,8 @@ def test_what_a_run_writes(script, pictures, tmp_path):
 
 def test_defaults_are_the_articles(script):
     text = script('wgan_training.py', '--help').out
-    for setting in ('picture (default: 256)', 'generator (default: 50000)'):
-        assert setting.split(' (')[1] in text
+    for setting in ('of the pictures (default: 256)', 'of the generator (default: 50000)'):
+        assert setting in ' '.join(text.split())
     options = parser().parse_args([])
     set_defaults(options)
     assert (options.image_size, options.iterations, options.batch_size, options.n_critic,
@@ -193,8 +193,8 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
                       '--penalty-weight', 5, '--seed', 3).sentence
     assert 'penalty_weight was 10.0 and is now 5.0' in sentence
     assert 'seed was 0 and is now 3' in sentence and 'iterations was' not in sentence
-    assert 'has its 2 iterations already' in script('wgan_training.py', '--resume', '--out',
-                                                    run).sentence
+    done = script('wgan_training.py', '--resume', '--out', run)
+    assert done.code == 0 and 'is complete: it has its 2 iterations' in done.out
     assert 'exclude each other' in script('wgan_training.py', '--resume', '--overwrite', '--out',
                                           run).sentence
     # Other networks than those that were saved, as another version of the project might have.

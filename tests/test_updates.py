@@ -52,3 +52,26 @@ def test_critic_update_does_nothing_backwards_in_the_generator(updates, capfd):
 
     assert not gradients(updates.update_critic, np.zeros((4, 3, 32, 32), np.float32))
     assert gradients(updates.update_generator, 1)
+
+
+def test_what_is_logged_of_the_critic_is_the_mean_of_its_updates(updates, monkeypatch):
+    """Of all its updates in the iteration, and of no other."""
+    seen, critic = [], updates.trainers['critic']
+    real = critic.train_minibatch
+
+    def watched(feed, outputs):
+        result = real(feed, outputs=outputs)
+        seen.append([critic.previous_minibatch_loss_average]
+                    + [np.mean(result[1][f]) for f in updates.logged])
+        return result
+    monkeypatch.setattr(critic, 'train_minibatch', watched)
+    rng = np.random.RandomState(1)
+    for step in (1, 2):
+        del seen[:]
+        for _ in range(3):
+            updates.update_critic(rng.uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32))
+        updates.update_generator(step)
+        assert len(seen) == 3 and len({row[0] for row in seen}) == 3
+        row = dict(zip(updates.columns, updates.row()))
+        np.testing.assert_allclose(updates.row()[1:], np.mean(seen, axis=0), rtol=1e-6)
+        assert row['C_loss'] == pytest.approx(10 * row['GP'] - row['wasserstein'], rel=1e-4)
