@@ -210,7 +210,7 @@ def parse():
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
     p.add_argument('what', metavar='WHAT', help='folder of pictures, map file, run folder, or '
-                   'generator file')
+                   'generator file; what is transparent in pictures becomes white')
     p.add_argument('--reference', help='real pictures: the same, or a file of --save-statistics')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '

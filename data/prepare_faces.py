@@ -219,7 +219,7 @@ def parse():
     p = Parser(description='Cut faces out of photographs.', usage='%(prog)s PHOTOS --out FACES '
                '[options]')
     p.add_argument('photos', metavar='PHOTOS', help='folder of photographs, searched through, or '
-                   'a map file')
+                   'a map file; what is transparent in them becomes white')
     p.add_argument('--out', required=True, metavar='FACES', help='folder to write; contact sheets '
                    'go to FACES-sheets')
     p.add_argument('--size', type=number(int, 8), default=128, help='width and height of the faces')
