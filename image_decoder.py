@@ -1,7 +1,7 @@
 """An image file to an array of RGB: what OpenCV reads rightly, and with Pillow what it does not.
 
-OpenCV is several times as fast. Pillow reads GIF, and turns WebP as its EXIF data say; and it tells
-what lies under a transparent pixel from the pixel, which OpenCV leaves in the image.
+OpenCV is several times as fast. Pillow reads GIF, turns WebP as its EXIF data say, and tells a
+transparent pixel from the colour that lies under it.
 """
 
 import contextlib

@@ -81,9 +81,10 @@ def source(path, option, options):
     Raises UserError if it is neither pictures nor a generator.
     """
     if not os.path.exists(path):
-        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run folder '
-                        'or a generator file%s' % (one_line(path), option, '' if option == 'WHAT'
-                                                   else ', or what --save-statistics wrote'))
+        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run '
+                        'folder or a generator file%s' % (
+                            one_line(path), option, '' if option == 'WHAT'
+                            else ', or what --save-statistics wrote'))
     names = os.listdir(path) if os.path.isdir(path) else []
     if not any(name in names for name in GENERATORS):
         if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
