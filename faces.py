@@ -109,15 +109,18 @@ class Faces:
 
 def names_digest(paths):
     """SHA-256 of the names, within the folder that holds them all, and the sizes of files."""
-    digest = hashlib.sha256()
     start = os.path.commonprefix(paths).rfind(os.sep) + 1
-    for path in paths:
-        try:
-            size = os.stat(path).st_size
-        except OSError:                         # gone since it was found
-            size = -1
-        digest.update(os.fsencode('%s\0%d\0' % (path[start:].replace(os.sep, '/'), size)))
+    names = '\0'.join(path[start:].replace(os.sep, '/') for path in paths)
+    digest = hashlib.sha256(os.fsencode(names))
+    digest.update(np.array([_size(path) for path in paths], '<i8').tobytes())
     return digest.hexdigest()
+
+
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError:                             # gone since it was found
+        return -1
 
 
 class Batches:

@@ -1,7 +1,7 @@
 """An image file to an array of RGB: what OpenCV reads rightly, and with Pillow what it does not.
 
-OpenCV is several times as fast. Pillow reads GIF, and turns WebP as its EXIF data say; and it tells
-what lies under a transparent pixel from the pixel, which OpenCV leaves in the image.
+OpenCV is several times as fast. Pillow reads GIF, turns WebP as its EXIF data say, and tells a
+transparent pixel from the colour that lies under it.
 """
 
 import contextlib
@@ -24,7 +24,9 @@ from PIL import Image
 MAX_FILE = 1 << 29                  # bytes: no image that is read needs more
 MAX_SIDE = 1 << 20                  # pixels, OpenCV's own limit
 # The same limit holds in Pillow, whose own would warn of some images, and refuse others.
-MAX_PIXELS = int(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'])
+# OpenCV has checked the variable when it was imported: '67108864', '64MB' …
+_digits, _unit = re.match(r'(\d+)([KM]?)', os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'], re.I).groups()
+MAX_PIXELS = int(_digits) * {'': 1, 'K': 1 << 10, 'M': 1 << 20}[_unit.upper()]
 Image.MAX_IMAGE_PIXELS = None
 
 PILLOW_NAMES = {'JPEG': 'JPEG', 'PNG': 'PNG', 'WebP': 'WEBP', 'GIF': 'GIF', 'TIFF': 'TIFF',
@@ -129,8 +131,9 @@ def _open(data, kind):
 
 def _check_size(size):
     if size[0] * size[1] > MAX_PIXELS or max(size) > MAX_SIDE:
-        raise UnreadableImage('%d x %d pixels are too large, at most %d in all and %d on a side '
-                              'are read' % (*size, MAX_PIXELS, MAX_SIDE))
+        raise UnreadableImage('%d x %d pixels are too large, at most %d in all '
+                              '(OPENCV_IO_MAX_IMAGE_PIXELS) and %d on a side are read'
+                              % (*size, MAX_PIXELS, MAX_SIDE))
 
 
 def _damaged(kind):

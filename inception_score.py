@@ -81,9 +81,10 @@ def source(path, option, options):
     Raises UserError if it is neither pictures nor a generator.
     """
     if not os.path.exists(path):
-        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run folder '
-                        'or a generator file%s' % (one_line(path), option, '' if option == 'WHAT'
-                                                   else ', or what --save-statistics wrote'))
+        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run '
+                        'folder or a generator file%s' % (
+                            one_line(path), option, '' if option == 'WHAT'
+                            else ', or what --save-statistics wrote'))
     names = os.listdir(path) if os.path.isdir(path) else []
     if not any(name in names for name in GENERATORS):
         if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
@@ -210,7 +211,7 @@ def parse():
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
     p.add_argument('what', metavar='WHAT', help='folder of pictures, map file, run folder, or '
-                   'generator file')
+                   'generator file; what is transparent in pictures becomes white')
     p.add_argument('--reference', help='real pictures: the same, or a file of --save-statistics')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '

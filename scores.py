@@ -92,7 +92,8 @@ def kernel_distance(a, b, rng):
     """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, unbiased: mean and
     standard deviation over KID_SUBSETS random subsets of KID_SIZE (or all that there are).
 
-    a, b: features (N, F), of two pictures or more. Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, equation 4.
+    a, b: features (N, F), of two pictures or more. Bińkowski et al. 2018,
+    https://arxiv.org/abs/1801.01401, equation 4.
     """
     size = min(KID_SIZE, len(a), len(b))
     distances = []

@@ -145,45 +145,10 @@ def prepare(options, folder):
     the names of the faces.
     """
     paths = find_pictures(options.photos, 'PHOTOS')
-    counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
-                            'duplicate photographs', 'duplicate faces', 'faces'), 0)
-    photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
-    progress = Progress('looking for faces', len(paths))
     with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
             open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
-        def leave_out(path, why):
-            left_out.write('%s\t%s\n' % (one_line(path), why))
-
-        for done, (path, remark, photograph, faces) in enumerate(
-                pool.imap(work_on, paths, 4), 1):
-            progress.show(done, '%d faces' % len(names))
-            if photograph is None:
-                counts['unreadable'] += 1
-                leave_out(path, 'unreadable: ' + remark)
-                continue
-            reader.remark(path, remark)
-            counts['read'] += 1
-            twin = photographs.earlier(path, photograph)
-            if twin:
-                counts['duplicate photographs'] += 1
-                leave_out(path, 'nearly the same as ' + one_line(twin))
-                continue
-            counts['without a face'] += not faces
-            counts['with several faces'] += len(faces) > 1
-            if not faces:
-                leave_out(path, 'no face found')
-            for face, its_hashes in faces:
-                name = name_of_face(path, len(names), options.format)
-                twin = known.earlier(name, its_hashes)
-                if twin:
-                    counts['duplicate faces'] += 1
-                    leave_out(path, 'face nearly the same as ' + twin)
-                    continue
-                write_picture(os.path.join(folder, name), face)
-                names.append(name)
-    counts['faces'] = len(names)
-    progress.end('%d faces from %d photographs' % (len(names), counts['read']))
-    reader.warn()
+        counts, names = keep_faces(pool.imap(work_on, paths, 4), len(paths), options.format,
+                                   folder, left_out)
     if not names:
         raise UserError('no face was found in the %d photographs of %s; faces have to look ahead '
                         'and be at least %d pixels wide: try a smaller --min-face, or larger '
@@ -191,6 +156,48 @@ def prepare(options, folder):
                                          options.min_face))
     with open(os.path.join(folder, 'map.txt'), 'w', encoding='utf-8') as lines:
         lines.writelines(name + '\t0\n' for name in names)
+    return counts, names
+
+
+def keep_faces(results, total, suffix, folder, left_out):
+    """Write the faces that `work_on` found, but for duplicates; returns as `prepare`."""
+    counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
+                            'duplicate photographs', 'duplicate faces', 'faces'), 0)
+    photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
+    progress = Progress('looking for faces', total)
+
+    def leave_out(path, why):
+        left_out.write('%s\t%s\n' % (one_line(path), why))
+
+    for done, (path, remark, photograph, faces) in enumerate(results, 1):
+        progress.show(done, '%d faces' % len(names))
+        if photograph is None:
+            counts['unreadable'] += 1
+            leave_out(path, 'unreadable: ' + remark)
+            continue
+        reader.remark(path, remark)
+        counts['read'] += 1
+        twin = photographs.earlier(path, photograph)
+        if twin:
+            counts['duplicate photographs'] += 1
+            leave_out(path, 'nearly the same as ' + one_line(twin))
+            continue
+        counts['without a face'] += not faces
+        counts['with several faces'] += len(faces) > 1
+        if not faces:
+            leave_out(path, 'no face found')
+        for face, its_hashes in faces:
+            name = name_of_face(path, len(names), suffix)
+            twin = known.earlier(name, its_hashes)
+            if twin:
+                counts['duplicate faces'] += 1
+                leave_out(path, 'face nearly the same as ' + twin)
+                continue
+            write_picture(os.path.join(folder, name), face)
+            names.append(name)
+    counts['faces'] = len(names)
+    progress.end('%d faces from %d photographs' % (len(names), counts['read']))
+    reader.warn()
     return counts, names
 
 
@@ -219,7 +226,7 @@ def parse():
     p = Parser(description='Cut faces out of photographs.', usage='%(prog)s PHOTOS --out FACES '
                '[options]')
     p.add_argument('photos', metavar='PHOTOS', help='folder of photographs, searched through, or '
-                   'a map file')
+                   'a map file; what is transparent in them becomes white')
     p.add_argument('--out', required=True, metavar='FACES', help='folder to write; contact sheets '
                    'go to FACES-sheets')
     p.add_argument('--size', type=number(int, 8), default=128, help='width and height of the faces')

@@ -112,3 +112,29 @@ def test_bad_input(script, photos, tmp_path, arguments, said):
         assert words in sentence
     assert not list(tmp_path.glob('faces*'))
     assert (tmp_path / 'taken' / 'x.png').exists()
+
+
+def test_what_may_lie_among_photographs(script, photos, tmp_path):
+    """Names of any length and bytes, links, FIFOs, dark and tiny pictures; foreign folders."""
+    long, latin = 'n' * 250 + '.png', os.fsdecode(b'\xe9.png')
+    for name, seed in ((long, FOUND[4]), (latin, FOUND[5])):
+        with open(str(photos / name), 'wb') as file:
+            file.write(cv2.imencode('.png', drawn(seed)[:, :, ::-1])[1].tobytes())
+    write_picture(str(photos / 'tiny.png'), np.zeros((1, 900, 3), np.uint8))
+    cv2.imwrite(str(photos / 'dark.png'), drawn(FOUND[0])[:, :, ::-1].astype(np.uint16) * 16)
+    os.mkfifo(str(photos / 'fifo.jpg'))
+    (photos / 'more' / 'up').symlink_to(photos)
+    kept = tmp_path / 'faces.partial' / 'mine.txt'
+    kept.parent.mkdir()
+    kept.write_text('mine')
+    result = script('data/prepare_faces.py', photos, '--out', 'faces', '--size', 48)
+    assert result.code == 0, result.err
+    said = result.err
+    assert 'found 11 images in' in said and '1 looping link' in said and '1 special file' in said
+    assert 'dark.png: its 16 bits hold values up to' in said
+    names = sorted(os.listdir(str(tmp_path / 'faces')))
+    assert any(name.endswith('_%s.jpg' % ('n' * 50)) for name in names)
+    assert any(name.endswith('__.jpg') for name in names)
+    assert kept.read_text() == 'mine'
+    assert sorted(p.name for p in tmp_path.glob('faces*')) == ['faces', 'faces-sheets',
+                                                               'faces.partial']

@@ -440,10 +440,12 @@ def without(statistics, *names, **others):
     lambda s: without(s, 'covariance'), lambda s: without(s, 'network_sha256'),
     lambda s: without(s, mean=np.zeros(4)), lambda s: without(s, mean=np.float64(1)),
     lambda s: without(s, covariance=np.zeros((3, 4))), lambda s: without(s, count=1),
-    lambda s: without(s, features=np.zeros((0, 3))), lambda s: without(s, features=np.zeros((1, 3))),
+    lambda s: without(s, features=np.zeros((0, 3))),
+    lambda s: without(s, features=np.zeros((1, 3))),
     lambda s: without(s, mean=np.array([None] * 3)), lambda s: without(s, mean=np.array(['a'] * 3)),
     lambda s: without(s, covariance=np.full((3, 3), np.nan)),
-    lambda s: without(s, features=np.full((5, 3), np.inf)), lambda s: without(s, count=np.arange(3)),
+    lambda s: without(s, features=np.full((5, 3), np.inf)),
+    lambda s: without(s, count=np.arange(3)),
 ])
 def test_other_arrays_in_the_statistics(score, change):
     score('alike', '--save-statistics', 's.npz')
