@@ -34,9 +34,7 @@ def load_generator(path):
     kind = 'ONNX' if path.lower().endswith('.onnx') else 'CNTK'
     with quiet():
         try:
-            if kind == 'CNTK' and _crashes(path):
-                raise RuntimeError('CNTK crashes when it reads it')
-            model = onnx_generator.load(path) if kind == 'ONNX' else C.Function.load(path)
+            model = onnx_generator.load(path) if kind == 'ONNX' else _load_cntk(path)
         except (RuntimeError, ValueError) as error:
             raise UserError('%s is no %s model that can be read (%s)' % (
                 path, kind, str(error).split('\n')[0] or 'damaged'))
@@ -48,8 +46,16 @@ def load_generator(path):
     return model
 
 
-def _crashes(path):
-    """Whether CNTK brings the process down when it loads this file, as some damaged ones do.
+def _load_cntk(path):
+    with open(path, 'rb') as file:          # CNTK itself can't open each name that there may be
+        data = file.read()
+    if not data or _crashes(data):
+        raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
+    return C.Function.load(data)
+
+
+def _crashes(data):
+    """Whether CNTK brings the process down when it loads these bytes, as some damaged ones do.
 
     Tried in a copy of this process. Not where a GPU is in use, which copies can't share.
     """
@@ -59,7 +65,7 @@ def _crashes(path):
     if child == 0:
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            C.Function.load(path)
+            C.Function.load(data)
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
