@@ -1,5 +1,6 @@
 """A trained generator from its file, of CNTK or ONNX."""
 
+import faulthandler
 import os
 
 from command_line import UserError
@@ -64,7 +65,8 @@ def _crashes(data):
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))        # it may die in silence
+            faulthandler.disable()
             C.Function.load(data)
         finally:
             os._exit(0)
