@@ -1,5 +1,6 @@
 """A trained generator from its file, of CNTK or ONNX."""
 
+import faulthandler
 import os
 
 from command_line import UserError
@@ -34,9 +35,7 @@ def load_generator(path):
     kind = 'ONNX' if path.lower().endswith('.onnx') else 'CNTK'
     with quiet():
         try:
-            if kind == 'CNTK' and _crashes(path):
-                raise RuntimeError('CNTK crashes when it reads it')
-            model = onnx_generator.load(path) if kind == 'ONNX' else C.Function.load(path)
+            model = onnx_generator.load(path) if kind == 'ONNX' else _load_cntk(path)
         except (RuntimeError, ValueError) as error:
             raise UserError('%s is no %s model that can be read (%s)' % (
                 path, kind, str(error).split('\n')[0] or 'damaged'))
@@ -48,8 +47,16 @@ def load_generator(path):
     return model
 
 
-def _crashes(path):
-    """Whether CNTK brings the process down when it loads this file, as some damaged ones do.
+def _load_cntk(path):
+    with open(path, 'rb') as file:          # CNTK itself can't open each name that there may be
+        data = file.read()
+    if not data or _crashes(data):
+        raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
+    return C.Function.load(data)
+
+
+def _crashes(data):
+    """Whether CNTK brings the process down when it loads these bytes, as some damaged ones do.
 
     Tried in a copy of this process. Not where a GPU is in use, which copies can't share.
     """
@@ -58,8 +65,9 @@ def _crashes(path):
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            C.Function.load(path)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))        # it may die in silence
+            faulthandler.disable()
+            C.Function.load(data)
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])

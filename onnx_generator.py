@@ -6,6 +6,10 @@
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """
 
+import os
+import shutil
+import tempfile
+
 from checkpoint import size_of
 from command_line import UserError
 from disk import make_room, replacing
@@ -31,20 +35,27 @@ def export(generator, path, metadata):
     """
     if size_of(generator) > LARGEST_FILE:
         raise UserError('%s can not be written: an ONNX file has at most 2 GiB' % path)
+    model = _for_any_batch(_as_cntk_exports(generator), metadata)
     with replacing(path) as aside:
-        make_room(aside, size_of(generator))
-        with quiet():
-            try:
-                generator.save(aside, format=C.ModelFormat.ONNX)
-            except (RuntimeError, ValueError) as error:         # an operation that ONNX lacks
-                raise UserError('CNTK can not write this generator as an ONNX file (%s)'
-                                % str(error).split('\n')[0])
-        onnx.save(_for_any_batch(onnx.load(aside), metadata), aside)
+        onnx.save(model, aside)
         deviation = _deviation(generator, aside)
         if not deviation < TOLERANCE:
             raise UserError('the exported generator differs from CNTK by %g (allowed: %g); %s was '
                             'not written' % (deviation, TOLERANCE, path))
     return deviation
+
+
+def _as_cntk_exports(generator):
+    # By way of a folder with a plain name: CNTK cuts off a path where the locale lacks a letter.
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = os.path.join(folder, 'generator.onnx')
+        make_room(path, size_of(generator))
+        try:
+            generator.save(path, format=C.ModelFormat.ONNX)
+        except (RuntimeError, ValueError) as error:             # an operation that ONNX lacks
+            raise UserError('CNTK can not write this generator as an ONNX file (%s)'
+                            % str(error).split('\n')[0])
+        return onnx.load(path)
 
 
 def _for_any_batch(model, metadata):
@@ -60,7 +71,9 @@ def _for_any_batch(model, metadata):
 def _deviation(generator, path):
     latents = np.random.RandomState(0).standard_normal(
         (16, generator.arguments[0].shape[0])).astype(np.float32)
-    image, = onnxruntime.InferenceSession(path).run(['image'], {'latent': latents})
+    with open(path, 'rb') as file:
+        session = onnxruntime.InferenceSession(file.read())
+    image, = session.run(['image'], {'latent': latents})
     return float(np.abs(image - models.generate(generator, latents, 16)).max())
 
 
@@ -69,7 +82,9 @@ def load(path):
 
     Raises RuntimeError or ValueError, as CNTK does, if it can't read the file.
     """
-    network = C.Function.load(path, format=C.ModelFormat.ONNX)
+    with tempfile.TemporaryDirectory() as folder:               # as above
+        plain = shutil.copyfile(path, os.path.join(folder, 'generator.onnx'))
+        network = C.Function.load(plain, format=C.ModelFormat.ONNX)
     argument = network.arguments[0]
     # CNTK reads the free batch axis as an axis of the data, where its own functions have none.
     latent = C.input_variable(argument.shape[1:], name='latent')

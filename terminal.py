@@ -82,6 +82,7 @@ def _say(sentence):
         time.sleep(2)                   # and when the first has said it, mpiexec ends the others
     clear = '\r\033[K' if sys.stderr.isatty() else ''       # an unfinished progress line
     try:
+        sys.stdout.flush()              # what was said before comes before
         print(clear + 'error: ' + sentence, file=sys.stderr, flush=True)
     except OSError:                     # nobody reads it
         pass

@@ -117,17 +117,21 @@ def check_before_the_work(options):
         check_output_folder(options.out, options.force)
 
 
-def find_latents(options, size):
-    """Read or draw the latents that the options ask for: float32 (N, size)."""
-    asked = options.count or options.interpolate
-    if options.latents:
-        latents = read_latents(options.latents, size)
-        if asked and asked != len(latents):
-            raise UserError('--%s is %d, but %s holds %d latents' % (
-                'count' if options.count else 'interpolate', asked, options.latents,
-                len(latents)))
-    else:
-        latents = draw_latents(asked or options.rows * options.columns, size, options.seed)
+def find_latents(options, generator):
+    """Read or draw the latents that the options ask for: float32 (N, latent size).
+
+    Raises UserError if there are none to be had, or --out could not hold the pictures of them.
+    """
+    size, asked = generator.arguments[0].shape[0], options.count or options.interpolate
+    latents = read_latents(options.latents, size) if options.latents else None
+    count = len(latents) if options.latents else asked or options.rows * options.columns
+    if asked and asked != count:
+        raise UserError('--%s is %d, but %s holds %d latents' % (
+            'count' if options.count else 'interpolate', asked, options.latents, count))
+    if options.out:
+        check_size(options, count, max(generator.output.shape[1:]))
+    if latents is None:
+        latents = draw_latents(count, size, options.seed)
     with np.errstate(over='ignore'):
         latents = latents * np.float32(options.truncation)
     if not np.isfinite(latents).all():
@@ -209,9 +213,9 @@ def describe(path):
     try:
         with open(config, encoding='utf-8') as file:
             run_settings = json.load(file)
-        if 'settings' not in run_settings:
+        if not isinstance(run_settings, dict) or 'settings' not in run_settings:
             raise ValueError('no settings')
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         raise UserError('%s is not, or no longer, what training wrote there; move it away, and '
                         'the ONNX file will not have the settings of the run' % config)
     return dict(about, training=json.dumps(run_settings, sort_keys=True))
@@ -225,9 +229,7 @@ def main():
     generator = load_generator(path)
     about = describe(path) if options.export_onnx else None
     if options.out or options.save_latents:
-        latents = find_latents(options, generator.arguments[0].shape[0])
-    if options.out:
-        check_size(options, len(latents), max(generator.output.shape[1:]))
+        latents = find_latents(options, generator)
 
     if options.export_onnx:
         print('wrote %s; ONNX Runtime differs from CNTK by at most %.1e' % (

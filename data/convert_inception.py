@@ -207,8 +207,8 @@ def convert(options):
             export(network, aside, {
                 'scale': scale, 'resize': resize, 'weights': os.path.basename(source),
                 'weights_sha256': digest})
-        # A tensor is missing, or has another shape.
-        except (LookupError, RuntimeError, TypeError) as error:
+        # A tensor is missing, or has another shape; names are none.
+        except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise UserError('%s holds no weights of Inception-v3 (%s)'
                             % (source, ' '.join(str(error).split())[:200]))
         worst = largest_deviation(network, aside)

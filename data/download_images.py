@@ -254,6 +254,7 @@ def main():
     download = Downloader(options.out, options.seconds, options.max_size << 20)
     # Not by KeyboardInterrupt: in the midst of a wait for threads it would leave their locks held.
     signal.signal(signal.SIGINT, lambda *_: download.stop.set())
+    warnings.simplefilter('ignore')                     # Pillow's, of what is damaged but read
     warnings.simplefilter('error', Image.DecompressionBombWarning)
     failed = Log(os.path.join(options.out, FAILED), 'wb')
     for line, why in refused:

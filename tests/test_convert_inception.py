@@ -83,6 +83,21 @@ def test_weights_are_checked(convert, tmp_path):
     assert b'weights.pth is none of the published weights' in result.stderr
 
 
+@with_pytorch
+@pytest.mark.parametrize('arguments, said', [
+    (['--out', 'there.onnx'], b'there.onnx exists already; --force'),
+    (['--out', 'no/x.onnx'], b'no/x.onnx can not be written: the folder'),
+    (['--out', 'x.onnx', '--network', 'fid'], b'give one'),
+    (['--out', 'x.onnx', '--unverified', '--weights', 'there.onnx'], b'is no file of PyTorch'),
+])
+def test_before_the_conversion(convert, tmp_path, arguments, said):
+    (tmp_path / 'there.onnx').write_bytes(b'mine')
+    result = convert(1000, *arguments)
+    assert result.returncode == 2 and said in result.stderr and b'Traceback' not in result.stderr
+    assert sorted(os.listdir(str(tmp_path))) == ['there.onnx', 'weights.pth']
+    assert (tmp_path / 'there.onnx').read_bytes() == b'mine'
+
+
 def test_without_pytorch(script):
     """In the Python of the suite it says what it needs."""
     assert 'pip install torch onnx onnxruntime' in script(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from command_line import UserError
 from conftest import ROOT
 
 
@@ -196,3 +197,94 @@ def test_bad_input(script, tmp_path, lines, arguments, said):
     sentence = script('data/download_images.py', 'list.txt', '--out', 'out', *arguments).sentence
     for words in said:
         assert words in sentence
+
+
+@pytest.fixture
+def prepare(monkeypatch, tmp_path):
+    """What data/download_images.py does before it fetches, in this process."""
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.syspath_prepend(os.path.join(ROOT, 'data'))
+    import download_images
+
+    def call(content=b'http://a/x.jpg\n'):
+        (tmp_path / 'list.txt').write_bytes(content)
+        monkeypatch.setattr('sys.argv', ['download_images.py', 'list.txt', '--out', 'out'])
+        return download_images.prepare(download_images.parse())
+    return call
+
+
+@pytest.mark.parametrize('content, addresses, refused', [
+    (b'\xef\xbb\xbfhttp://a/x\r\nHTTPS://b/y\r\n', ['http://a/x', 'HTTPS://b/y'], []),
+    ('http://a/ä\n'.encode(), ['http://a/ä'], []),
+    (b'http://a/x\nhttp://a/x y\nhttp://a/x\ty\n', ['http://a/x'],
+     ['http://a/x y', "'http://a/x\\ty'"]),
+    (b'http://a/x\nhttp://\n\0\nhttp://b/\x1b[2J\n', ['http://a/x'],
+     ['http://', "'\\x00'", "'http://b/\\x1b[2J'"]),
+])
+def test_what_a_list_holds(prepare, content, addresses, refused):
+    found, left, _ = prepare(content)
+    assert found == addresses and [line for line, _ in left] == refused
+
+
+@pytest.mark.parametrize('content', [b'http://a/\xff\n', b'\x89PNG\r\n', b'', b'\0' * 100])
+def test_lists_that_are_none(prepare, tmp_path, content):
+    with pytest.raises(UserError, match='list.txt'):
+        prepare(content)
+    assert os.listdir(str(tmp_path)) == ['list.txt']
+
+
+def test_a_list_that_is_no_file(prepare, tmp_path):
+    import download_images
+    os.mkfifo(str(tmp_path / 'fifo'))
+    for name in ('fifo', '.'):
+        with pytest.raises(UserError, match='not a regular file'):
+            download_images.read_list(str(tmp_path / name))
+
+
+@pytest.mark.parametrize('name, content', [
+    ('fetched.tsv', b'date\tplace\n2020\tRome\n'), ('fetched.tsv', b'\xff\n'),
+    ('fetched.tsv', b'\n'.join([b'0123456789abcdef01234567.jpg\thttp://a/', b'x\ty', b''])),
+    ('failed.tsv', b'mine')])
+def test_files_of_the_users_own(prepare, tmp_path, name, content):
+    (tmp_path / 'out').mkdir()
+    for file, data in ((name, content), ('thesis.partial', b'mine'), ('x.jpg.7.partial', b'mine')):
+        (tmp_path / 'out' / file).write_bytes(data)
+    with pytest.raises(UserError, match='%s is not of this script' % name):
+        prepare()
+    assert (tmp_path / 'out' / name).read_bytes() == content
+    os.remove(str(tmp_path / 'out' / name))
+    prepare()
+    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['fetched.tsv', 'thesis.partial',
+                                                         'x.jpg.7.partial']
+
+
+def test_out_is_a_file(prepare, tmp_path):
+    (tmp_path / 'out').write_bytes(b'mine')
+    with pytest.raises(UserError, match='out is not a folder'):
+        prepare()
+
+
+def test_a_log_names_the_full_disk(prepare):
+    import download_images
+    with pytest.raises(OSError) as raised:
+        download_images.Log('/dev/full', 'ab').add('x', 'y')
+    assert raised.value.filename == '/dev/full'
+
+
+def test_damaged_pictures(prepare):
+    """Bytes changed at random: a picture, or none. Pillow raises many things; none gets through."""
+    import download_images
+    whole = [jpeg(0, suffix) for suffix in ('.jpg', '.png', '.webp', '.bmp', '.tif', '.ppm')]
+    rng, kept = random.Random(0), 0
+    for i in range(3000):
+        data = bytearray(whole[i % len(whole)])
+        for _ in range(rng.choice((1, 3))):
+            data[rng.randrange(min(len(data), 200))] = rng.choice((0, 255, rng.randrange(256)))
+        try:
+            kept += download_images.suffix_of(bytes(data)) in download_images.SUFFIXES.values()
+        except download_images.Failed:
+            pass
+    assert 100 < kept < 2900
+    eps = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
+    with pytest.raises(download_images.Failed, match='no whole picture of a kind'):
+        download_images.suffix_of(eps)

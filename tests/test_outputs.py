@@ -66,7 +66,9 @@ def test_full_disk(tmp_path, name, there):
     with full_disk(), pytest.raises((OSError, UserError)) as raised:
         WRITERS[name](str(path))
     error = raised.value
-    assert str(path) in (str(error) if isinstance(error, UserError) else error.filename)
+    named = str(error) if isinstance(error, UserError) else error.filename
+    # CNTK writes to the folder for temporary files first.
+    assert str(path) in named or (name == 'x.onnx' and named.endswith('generator.onnx'))
     assert [f for f in os.listdir(str(tmp_path)) if f != '.losses.csv'] == [name] * there
     assert not there or path.read_text() == 'mine'
     WRITERS[name](str(path))                                # with room, it is written

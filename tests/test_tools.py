@@ -12,6 +12,8 @@ import onnxruntime
 from PIL import Image
 import pytest
 
+from animation import animate_samples
+from command_line import UserError
 from conftest import ROOT
 from quiet_cntk import C
 import faces
@@ -257,6 +259,40 @@ def test_animation_of_too_few_grids(script, run, left):
                                                               't.gif').sentence
 
 
+@pytest.mark.parametrize('damage', ['cut off', 'empty', 'folder', 'fifo'])
+def test_a_grid_that_can_not_be_read_is_left_out(run, tmp_path, capsys, damage):
+    grid = run / 'samples' / 'step_000010.png'
+    whole = grid.read_bytes()
+    grid.unlink()
+    if damage == 'folder':
+        grid.mkdir()
+    elif damage == 'fifo':
+        os.mkfifo(str(grid))
+    else:
+        grid.write_bytes(whole[:len(whole) // 2 if damage == 'cut off' else 0])
+    animate_samples(str(run), str(tmp_path / 't.gif'))
+    assert Image.open(str(tmp_path / 't.gif')).n_frames == 3
+    said = capsys.readouterr().err
+    assert said == ('left out, it can not be read: %s\n' % grid if grid.is_file() else '')
+
+
+def test_grids_of_different_sizes(run, tmp_path):
+    """All are shown at the size of the last."""
+    for step, shape in ((5, (64, 64, 3)), (10, (3000, 30, 3)), (15, (8, 8)), (20, (100, 200, 3))):
+        cv2.imwrite(str(run / 'samples' / ('step_%06d.png' % step)), np.full(shape, 99, np.uint8))
+    animate_samples(str(run), str(tmp_path / 't.mp4'))
+    video = cv2.VideoCapture(str(tmp_path / 't.mp4'))
+    assert video.read()[1].shape == (124, 200, 3)
+
+
+def test_no_grid_can_be_read(run, tmp_path):
+    for path in (run / 'samples').iterdir():
+        path.write_bytes(b'')
+    with pytest.raises(UserError, match='samples holds 0 sample grids that can be read'):
+        animate_samples(str(run), str(tmp_path / 't.gif'))
+    assert os.listdir(str(tmp_path)) == ['run']
+
+
 HEAD = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
 
 
@@ -319,6 +355,77 @@ def test_drawn_faces(script, tmp_path):
     for i in range(12):
         for j in range(i):
             assert np.abs(drawn[i] - drawn[j]).mean() > 5
+
+
+@pytest.fixture
+def draw(monkeypatch, tmp_path):
+    """Call data/draw_faces.py in this process: three faces of 16 pixels into the folder `f`."""
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.syspath_prepend(os.path.join(ROOT, 'data'))
+    import draw_faces
+
+    def call(*arguments):
+        monkeypatch.setattr('sys.argv', ['draw_faces.py', '--out', 'f', '--count', '3', '--size',
+                                         '16'] + [str(a) for a in arguments])
+        draw_faces.main()
+    return call
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_faces_are_added_to_those_that_are_there(draw, tmp_path):
+    draw('--count', 5)
+    five = content(tmp_path / 'f')
+    for name in ('face_000001.png', 'face_000004.png'):
+        os.remove(str(tmp_path / 'f' / name))
+    (tmp_path / 'f' / 'notes').write_bytes(b'mine')
+    before = os.stat(str(tmp_path / 'f' / 'face_000000.png'))
+    draw('--count', 6)
+    six = content(tmp_path / 'f')
+    assert six.pop('notes') == b'mine' and len(six) == 6
+    assert {name: six[name] for name in five} == five
+    assert os.stat(str(tmp_path / 'f' / 'face_000000.png')).st_ino == before.st_ino
+
+
+@pytest.mark.parametrize('what', ['photograph', 'text', 'empty', 'cut off', 'link', 'folder',
+                                  'fifo', 'other seed', 'other size'])
+def test_faces_do_not_overwrite(draw, tmp_path, what):
+    """A picture of the user's own that has the name of a face; drawn faces that are others."""
+    (tmp_path / 'f').mkdir()
+    path = tmp_path / 'f' / 'face_000002.png'
+    if what in ('other seed', 'other size'):
+        draw('--seed' if what == 'other seed' else '--size', 17)
+    elif what == 'folder':
+        path.mkdir()
+    elif what == 'fifo':
+        os.mkfifo(str(path))
+    elif what == 'link':
+        path.symlink_to('nowhere')
+    else:
+        draw()
+        for name in ('face_000000.png', 'face_000001.png'):
+            os.remove(str(tmp_path / 'f' / name))
+        path.write_bytes({'photograph': cv2.imencode('.png', np.zeros((16, 16, 3)))[1].tobytes(),
+                          'text': b'mine', 'empty': b'',
+                          'cut off': path.read_bytes()[:-20]}[what])
+    before = {p.name: p.read_bytes() for p in (tmp_path / 'f').iterdir() if p.is_file()}
+    with pytest.raises(UserError, match='is there, and is not the face that would be drawn'):
+        draw()
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / 'f').iterdir() if p.is_file()}
+    if what in ('folder', 'fifo'):
+        with pytest.raises(OSError, match='not a regular file'):
+            draw('--force')
+    else:
+        draw('--force')
+        assert cv2.imread(str(path)).shape == (16, 16, 3)
+
+
+def test_faces_into_a_file(draw, tmp_path):
+    (tmp_path / 'f').write_text('mine')
+    with pytest.raises(UserError, match='f is not a folder'):
+        draw()
 
 
 def test_draw_faces_bad_input(script):
