@@ -101,7 +101,6 @@ class RunFolder:
                     one_line(keep_aside(self.path('config.json')))))
         self.own.remove(checkpoint.remove_all_of)
         self.own.begin()
-        os.makedirs(self.path('samples'), exist_ok=True)
         os.makedirs(self.path('checkpoints'), exist_ok=True)
         with open(self.own.claim('wgan.csv'), 'w') as losses:
             losses.write(','.join(columns) + '\n')
