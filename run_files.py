@@ -55,7 +55,7 @@ class OwnFiles:
         self.folder = folder
         self.names, self.listed = [], False
         path = self._path(LIST)
-        if os.path.isfile(path):
+        if os.path.isfile(path) and not os.path.islink(path):
             with open(path, encoding='utf-8', errors='surrogateescape') as file:
                 head, *lines = file.read().split('\n')
             self.listed = head == HEAD
@@ -104,7 +104,9 @@ class OwnFiles:
         if name != os.path.basename(name) and os.path.lexists(folder) and not os.path.isdir(folder):
             self._make_way(folder)
         os.makedirs(folder, exist_ok=True)
-        if os.path.lexists(path) and (name not in self.names or os.path.isdir(path)):
+        # A link that stands for one of our files is not ours, and leads to what is not.
+        if os.path.lexists(path) and (name not in self.names or os.path.isdir(path)
+                                      or os.path.islink(path)):
             self._make_way(path)
         self.add(name)
         return path
@@ -120,7 +122,9 @@ class OwnFiles:
                 self._remove_asides(name)
             elif name.startswith('checkpoints/'):
                 remove_checkpoint(path)
-            elif os.path.isfile(path) or os.path.islink(path):
+            elif os.path.islink(path):
+                keep_aside(path)
+            elif os.path.isfile(path):
                 os.remove(path)
         for folder in FOLDERS:
             if os.path.isdir(self._path(folder)) and not os.listdir(self._path(folder)):

@@ -62,9 +62,12 @@ class RunFolder:
         are not there. The system lets go of the lock when the process ends, however it ends.
         Raises UserError if another process has it.
         """
-        if self.lock_file or not (make or os.path.isfile(self.path('.lock'))):
+        there = os.path.isfile(self.path('.lock')) and not os.path.islink(self.path('.lock'))
+        if self.lock_file or not (make or there):
             return
         os.makedirs(self.folder, exist_ok=True)
+        if os.path.islink(self.path('.lock')):
+            keep_aside(self.path('.lock'))
         lock_file = open(self.path('.lock'), 'a')
         try:
             if os.name == 'nt':
