@@ -55,7 +55,7 @@ class OwnFiles:
         self.folder = folder
         self.names, self.listed = [], False
         path = self._path(LIST)
-        if os.path.isfile(path):
+        if os.path.isfile(path) and not os.path.islink(path):
             with open(path, encoding='utf-8', errors='surrogateescape') as file:
                 head, *lines = file.read().split('\n')
             self.listed = head == HEAD
@@ -66,8 +66,7 @@ class OwnFiles:
         """Have a list, for this process too. What an earlier version wrote is known by name."""
         if not self.listed:
             if os.path.lexists(self._path(LIST)):
-                warn('%s is not of this run; it is now %s' % (
-                    one_line(self._path(LIST)), one_line(keep_aside(self._path(LIST)))))
+                self._make_way(self._path(LIST))
             self.names = self.found_by_name()
             self._write()
         for aside in [n for n in self.names if ASIDE.fullmatch(n)]:
@@ -86,10 +85,13 @@ class OwnFiles:
         if name in self.names:
             return
         # A line that a kill cut off stands alone, since each begins with its line end.
-        with open(self._path(LIST), 'ab') as file:
-            file.write(b'\n' + name.encode('utf-8', 'surrogateescape'))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(self._path(LIST), 'ab') as file:
+                file.write(b'\n' + name.encode('utf-8', 'surrogateescape'))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:                # a full disk does not say where it was full
+            raise OSError(error.errno, error.strerror, self._path(LIST))
         self.names.append(name)
 
     def claim(self, name):
@@ -98,12 +100,19 @@ class OwnFiles:
         What stands there and is not of this run gets another name.
         """
         path = self._path(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if os.path.lexists(path) and (name not in self.names or os.path.isdir(path)):
-            warn('%s is not of this run; it is now %s' % (one_line(path),
-                                                          one_line(keep_aside(path))))
+        folder = os.path.dirname(path)
+        if name != os.path.basename(name) and os.path.lexists(folder) and not os.path.isdir(folder):
+            self._make_way(folder)
+        os.makedirs(folder, exist_ok=True)
+        # A link that stands for one of our files is not ours, and leads to what is not.
+        if os.path.lexists(path) and (name not in self.names or os.path.isdir(path)
+                                      or os.path.islink(path)):
+            self._make_way(path)
         self.add(name)
         return path
+
+    def _make_way(self, path):
+        warn('%s is not of this run; it is now %s' % (one_line(path), one_line(keep_aside(path))))
 
     def remove(self, remove_checkpoint):
         """Delete all files that are listed, then the list. remove_checkpoint: is given a path."""
@@ -113,7 +122,9 @@ class OwnFiles:
                 self._remove_asides(name)
             elif name.startswith('checkpoints/'):
                 remove_checkpoint(path)
-            elif os.path.isfile(path) or os.path.islink(path):
+            elif os.path.islink(path):
+                keep_aside(path)
+            elif os.path.isfile(path):
                 os.remove(path)
         for folder in FOLDERS:
             if os.path.isdir(self._path(folder)) and not os.listdir(self._path(folder)):

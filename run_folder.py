@@ -62,9 +62,12 @@ class RunFolder:
         are not there. The system lets go of the lock when the process ends, however it ends.
         Raises UserError if another process has it.
         """
-        if self.lock_file or not (make or os.path.isfile(self.path('.lock'))):
+        there = os.path.isfile(self.path('.lock')) and not os.path.islink(self.path('.lock'))
+        if self.lock_file or not (make or there):
             return
         os.makedirs(self.folder, exist_ok=True)
+        if os.path.islink(self.path('.lock')):
+            keep_aside(self.path('.lock'))
         lock_file = open(self.path('.lock'), 'a')
         try:
             if os.name == 'nt':
@@ -101,7 +104,6 @@ class RunFolder:
                     one_line(keep_aside(self.path('config.json')))))
         self.own.remove(checkpoint.remove_all_of)
         self.own.begin()
-        os.makedirs(self.path('samples'), exist_ok=True)
         os.makedirs(self.path('checkpoints'), exist_ok=True)
         with open(self.own.claim('wgan.csv'), 'w') as losses:
             losses.write(','.join(columns) + '\n')

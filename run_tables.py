@@ -43,6 +43,8 @@ def continue_table(path, columns, step, every_step):
         kept = _copy(path) if text else None
         warn('%s was mended: %s%s' % (one_line(path), '; '.join(wrong), (
             ', the file as it was is %s' % one_line(kept)) if kept else ''))
+    if os.path.islink(path):                            # to a file that is not the run's
+        warn('%s was a link, which is now %s' % (one_line(path), one_line(keep_aside(path))))
     with replacing(path) as aside:
         with open(aside, 'w') as file:
             file.writelines(','.join(row) + '\n' for row in [columns] + rows)

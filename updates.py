@@ -50,7 +50,8 @@ class Updates:
         fake = C.stop_gradient(self.generator(self.latent))
         self.objective = build_objective(options, self.generator, self.critic, self.real, fake)
         self.logged = list(self.objective.logged.values())
-        self._critic_rows = []              # of the critic updates since the last of the generator
+        self._critic_rows = []              # what is logged of the iteration's critic updates
+        self._iteration_ended = False
         self.columns = ['G_loss', 'C_loss', *self.objective.logged]
         self.trainers = {
             'critic': trainer(self.objective.critic_loss, self.logged, self.critic, 'critic',
@@ -60,6 +61,8 @@ class Updates:
 
     def update_critic(self, reals):
         """reals: pictures of the minibatch, float32 (N, 3, S, S) in [-1, 1]."""
+        if self._iteration_ended:
+            self._critic_rows, self._iteration_ended = [], False
         feed = {self.real: reals, self.latent: self._draw_latents()}
         feed.update({variable: draw(self.rng, reals)
                      for variable, draw in self.objective.draws.items()})
@@ -70,8 +73,7 @@ class Updates:
     def update_generator(self, step):
         """step: which update this is, counted from 1."""
         self.trainers['generator'].train_minibatch({self.latent: self._draw_latents()})
-        self._critic_means = np.mean(self._critic_rows, axis=0)
-        self._critic_rows = []
+        self._iteration_ended = True
         if self.average:
             self.average.update(step)
 
@@ -79,7 +81,8 @@ class Updates:
         """The generator's loss, and the means over the iteration's critic updates of their loss
         and of what else the objective logs. Each number is a mean of the minibatch.
         """
-        return [self.trainers['generator'].previous_minibatch_loss_average, *self._critic_means]
+        return [self.trainers['generator'].previous_minibatch_loss_average,
+                *np.mean(self._critic_rows, axis=0)]
 
     def arrays(self):
         """What a checkpoint has to save beside the trainers, as arrays by name."""

@@ -54,17 +54,19 @@ def test_a_list_that_was_tampered_with_is_not_followed(run, train, tmp_path):
     (tmp_path / 'precious').write_text('mine')
     (run / 'samples' / 'cat.png').write_text('mine')
     with open(str(run / '.files'), 'ab') as file:
-        file.write(b'\n../precious\n/etc/passwd\nsamples/cat.png\nsamples/../../precious\n\xff\xfe\n'
-                   b'checkpoints/../../precious\n.\n..\n\nsamples\n.lock')
+        file.write(b'\n../precious\n%s\nsamples/cat.png\nsamples/../../precious\n\xff\xfe\n'
+                   b'checkpoints/../../precious\n.\n..\n\nsamples\n.lock' % bytes(
+                       tmp_path / 'precious'))
     assert train('--data', 'pics', '--out', 'run', '--overwrite', '--iterations', 1,
                  *TINY).code == 0
     assert (tmp_path / 'precious').read_text() == (run / 'samples' / 'cat.png').read_text() == 'mine'
 
 
-@pytest.mark.parametrize('name', ['samples/step_000004.png', 'training.gif', 'losses.png',
-                                  'checkpoints/step_00000004', 'wgan_critic.model'])
+@pytest.mark.parametrize('name', ['samples/step_000004.png', 'training.gif', 'samples',
+                                  'checkpoints/step_00000004'])
 def test_a_file_of_the_users_in_the_way_gets_another_name(run, train, name):
-    shutil.rmtree(str(run / name), ignore_errors=True)
+    if (run / name).is_dir():
+        shutil.rmtree(str(run / name))
     listed = [n for n in (run / '.files').read_text().split('\n') if n != name]
     (run / '.files').write_text('\n'.join(listed))
     if os.path.exists(str(run / name)):
@@ -73,6 +75,27 @@ def test_a_file_of_the_users_in_the_way_gets_another_name(run, train, name):
     result = train('--out', 'run', '--resume', '--iterations', 4)
     assert result.code == 0 and (run / (name + '.kept')).read_text() == 'mine'
     assert (run / name).is_dir() or (run / name).read_bytes() != b'mine'
+
+
+LINKED = ['config.json', 'wgan.csv', 'losses.png', 'training.gif', 'wgan_generator.model',
+          'wgan_critic.model', '.files', '.lock', 'samples/step_000003.png', 'samples/real.png']
+
+
+@pytest.mark.parametrize('how', ['--resume', '--overwrite', 'complete'])
+def test_nothing_is_written_through_a_link(run, train, tmp_path, how):
+    """A link in the place of one of the run's files leads to a file of the user's."""
+    for name in LINKED:
+        target = tmp_path / ('mine ' + name.replace('/', ' '))
+        target.write_bytes((run / name).read_bytes() if name in ('wgan.csv', '.files') else b'mine')
+        (run / name).unlink()
+        (run / name).symlink_to(target)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob('mine *')}
+    arguments = {'--resume': ['--resume', '--iterations', 4], 'complete': ['--resume'],
+                 '--overwrite': ['--overwrite', '--data', 'pics', '--iterations', 3] + TINY}[how]
+    result = train('--out', 'run', *arguments)
+    assert result.code == 0, result.err
+    assert {path.name: path.read_bytes() for path in tmp_path.glob('mine *')} == before
+    assert not (run / 'wgan.csv').is_symlink() and not (run / 'config.json').is_symlink()
 
 
 def place(tmp_path, arrangement):
