@@ -37,7 +37,7 @@ train: setup $(drawn)
 	@$(PY) wgan_training.py --data "$(DATA)" --out "$(OUT)" $(ARGS)
 
 compare: setup $(drawn)
-	@$(PY) bench/compare_objectives.py --data "$(DATA)" $(ARGS)
+	@$(PY) experiments/compare_objectives.py --data "$(DATA)" $(ARGS)
 
 setup:
 	@DEVICE=$(DEVICE) ./setup.sh

@@ -9,12 +9,13 @@ its graph, with the same parameters each time.
     penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
 """
 
-from quiet_cntk import C
+from wgan.cntk import C
 
 import numpy as np
 
-from layers import (add_bias, batch_normalization, convolution, convolution_transpose,
-                    layer_normalization, leaky_relu)
+from wgan.layers import (
+    add_bias, batch_normalization, convolution, convolution_transpose, layer_normalization,
+    leaky_relu)
 
 IMAGE_SIZES = (32, 64, 128, 256)
 
@@ -91,25 +92,3 @@ def _check(image_size):
     if image_size not in IMAGE_SIZES:
         raise ValueError('image size %s is not supported; choose one of %s'
                          % (image_size, ', '.join(map(str, IMAGE_SIZES))))
-
-
-def generate(generator, latents, batch_size):
-    """Pictures for latents (N, latent_size): float32 (N, 3, S, S) in [-1, 1].
-
-    batch_size: how many are computed at once. Batch normalisation uses its running statistics, so
-    a picture depends on its own latent alone.
-    """
-    return np.concatenate([
-        generator.eval({generator.arguments[0]: latents[i:i + batch_size]})
-        for i in range(0, len(latents), batch_size)])
-
-
-def evaluate_in_training(graph, feed):
-    """What a trainer would see `graph` give: batches normalised by their own statistics.
-
-    feed: {argument: array}. Returns an array, (N, …). It moves the running statistics.
-    """
-    output = graph.output
-    # CNTK is in training mode when it is asked to keep what a backward pass would need.
-    _, values = graph.forward(feed, [output], keep_for_backward={output})
-    return values[output]

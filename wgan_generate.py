@@ -10,19 +10,19 @@
 import json
 import os
 
-from command_line import (Parser, Progress, UserError, check_output_folder, check_outputs, number,
-                          run)
-from quiet_cntk import select_device
+from wgan.command_line import (
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, run)
+from wgan.cntk import select_device
 
 import numpy as np
 
-import models
-import onnx_generator
-from animation import check_animation, write_animation
-from disk import remove_left_behind
-from faces import check_picture, grid, one_line, to_pictures, write_picture
-from generator_files import find_generator, load_generator
-from latents import draw_latents, read_latents, save_latents, walk
+from wgan import onnx_generator
+from wgan.animation import check_animation, write_animation
+from wgan.disk import remove_left_behind
+from wgan.evaluation import generate
+from wgan.images import check_picture, grid, one_line, to_pictures, write_picture
+from wgan.generators import find_generator, load_generator
+from wgan.latents import draw_latents, read_latents, save_latents, walk
 
 # Where an option is not given, argparse leaves None, so that one without effect can be refused.
 DEFAULTS = {'rows': 8, 'columns': 8, 'border': 0, 'scale': 1, 'steps': 16, 'linear': False,
@@ -158,14 +158,16 @@ def check_size(options, count, size):
             for n in (rows, columns)))
 
 
-def generate(generator, latents, options):
-    """Pictures for latents, RGB, uint8, (N, S, S, 3), a minibatch at a time."""
-    for first in range(0, len(latents), options.batch_size):
-        images = models.generate(generator, latents[first:first + options.batch_size],
-                                 options.batch_size)
+def generated(generator, latents, batch_size, path):
+    """Pictures for latents, RGB, uint8, (N, S, S, 3), a minibatch at a time.
+
+    Raises UserError, naming `path`, if the generator makes NaN or infinite values.
+    """
+    for first in range(0, len(latents), batch_size):
+        images = generate(generator, latents[first:first + batch_size], batch_size)
         if not np.isfinite(images).all():
             raise UserError('the generator in %s makes pictures of something else than numbers: '
-                            'its weights, or the latents, are not usable' % options.model)
+                            'its weights, or the latents, are not usable' % path)
         yield to_pictures(images)
 
 
@@ -178,7 +180,7 @@ def write_single_pictures(generator, latents, options):
     os.makedirs(options.out, exist_ok=True)
     remove_left_behind(options.out)
     progress, done = Progress('generating', len(latents)), 0
-    for pictures in generate(generator, latents, options):
+    for pictures in generated(generator, latents, options.batch_size, options.model):
         for picture in pictures:
             write_picture(os.path.join(options.out, '%06d.png' % done),
                           enlarge(picture, options.scale))
@@ -193,7 +195,8 @@ def write_one_file(generator, latents, options):
     if options.interpolate:
         legs = walk(latents, options.steps, options.linear, closed=options.moving)
         latents, columns = legs.reshape(-1, legs.shape[2]), options.steps
-    pictures = np.concatenate(list(generate(generator, latents, options)))
+    pictures = np.concatenate(list(
+        generated(generator, latents, options.batch_size, options.model)))
     if options.moving:
         frames = [enlarge(picture, options.scale) for picture in pictures]
         write_animation(options.out, frames, seconds=1 / 15)

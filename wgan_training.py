@@ -2,8 +2,9 @@
 
     python wgan_training.py --data photographs --out runs/faces --image-size 64
 
-What is trained for is one of objectives.py, what an iteration does is in updates.py. Everything a
-run makes goes into its folder: settings, losses, picture grids, checkpoints, the two networks.
+What is trained for is one of wgan/objectives.py, what an iteration does is in wgan/updates.py.
+Everything a run makes goes into its folder: settings, losses, picture grids, checkpoints, the two
+networks.
 """
 
 import os
@@ -11,24 +12,24 @@ import signal
 import sys
 import time
 
-from command_line import Progress, UserError, run
-from quiet_cntk import select_device
+from wgan.command_line import Progress, UserError, run
+from wgan.cntk import select_device
 
 import numpy as np
 
-import checkpoint
-import models
-import processes
-from disk import replacing
-from faces import Batches, Faces, grid, to_pictures, write_picture
-from image_files import one_line
-from resuming import paths_of, settings_of
-from run_folder import VERSIONS, RunFolder
-from run_place import check_pictures_apart
-from run_results import BEST, animate, complete, continue_tables, networks_of, plot_table
-from training_options import read_options
-from training_scores import TrainingScores
-from updates import Updates
+from wgan import checkpoint
+from wgan.evaluation import generate
+from wgan import processes
+from wgan.disk import replacing
+from wgan.images import Batches, Faces, grid, to_pictures, write_picture
+from wgan.image_files import one_line
+from wgan.resuming import paths_of, settings_of
+from wgan.run_folder import VERSIONS, RunFolder
+from wgan.run_place import check_pictures_apart
+from wgan.run_results import BEST, animate, complete, continue_tables, networks_of, plot_table
+from wgan.options import read_options
+from wgan.training_scores import TrainingScores
+from wgan.updates import Updates
 
 GRID = 8                                        # sample grids are GRID × GRID
 
@@ -87,7 +88,7 @@ def train(options, config, changes):
         (GRID * GRID, options.latent_size)).astype(np.float32)
 
     def save_samples():
-        pictures = to_pictures(models.generate(updates.shown, watched, options.batch_size))
+        pictures = to_pictures(generate(updates.shown, watched, options.batch_size))
         sheet = grid(pictures, columns=GRID)
         save_sheet(out, 'samples/step_%06d.png' % step, sheet)
         if board:

@@ -13,13 +13,12 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, os.pardir))
-from command_line import Parser, number, run                # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import Parser, number, run
 
-import numpy as np                                          # noqa: E402
+import numpy as np
 
-from faces import Batches, Faces, find_pictures             # noqa: E402
+from wgan.images import Batches, Faces, find_pictures
 
 A_FOLDER = 10000                                            # files in each folder of a set
 

@@ -14,21 +14,20 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, os.pardir))
-from command_line import Parser, run                        # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import Parser, run
 
-import numpy as np                                          # noqa: E402
+import numpy as np
 
 ALLOWED = 1e-3              # of the largest number; float32 sums in another order differ by 1e-5
 
 
 def operations():
     """(name, graph): each is computed, and differentiated by its weights and what goes in."""
-    from quiet_cntk import C
-    import layers
+    from wgan.cntk import C
+    from wgan import layers
     import models
-    from objectives import wgan_gp
+    from wgan.objectives import wgan_gp
 
     def x(*shape):
         return C.input_variable(shape, needs_gradient=True)
@@ -58,7 +57,7 @@ def operations():
 def compute(device, path):
     """All operations on one device, in a process of its own: CNTK takes one for good."""
     start = time.time()
-    from quiet_cntk import select_device
+    from wgan.cntk import select_device
     select_device(device)
     results = {}
     for number, (name, graph) in enumerate(operations()):

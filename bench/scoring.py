@@ -6,20 +6,18 @@ In turn, several rounds of each in one process. Scoring reads and resizes pictur
 statistics; the bare loop computes the network on pictures that lie ready in memory.
 """
 
-import os
 import resource
-import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, number, run                # noqa: E402
-from quiet_cntk import select_device                        # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import Parser, number, run
+from wgan.cntk import select_device
 
-import numpy as np                                          # noqa: E402
-import onnxruntime                                          # noqa: E402
+import numpy as np
+import onnxruntime
 
-from image_network import add_network_options, open_network  # noqa: E402
-from inception_score import Folder, measure                 # noqa: E402
+from wgan.image_network import add_network_options, open_network
+from wgan.scoring import Folder, measure
 
 
 def main():

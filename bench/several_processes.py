@@ -12,12 +12,11 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
-sys.path.insert(0, ROOT)
-from command_line import Parser, number, run                # noqa: E402
+from _root import ROOT
+from wgan.command_line import Parser, number, run
 
-import numpy as np                                          # noqa: E402
-import pandas as pd                                         # noqa: E402
+import numpy as np
+import pandas as pd
 
 
 def seconds(count, options):

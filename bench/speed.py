@@ -18,18 +18,17 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, os.pardir))
-from command_line import Parser, UserError, check_outputs, number, run        # noqa: E402
-from disk import replacing                                  # noqa: E402
+from _root import ROOT
+from wgan.command_line import Parser, UserError, check_outputs, number, run
+from wgan.disk import replacing
 
-import numpy as np                                          # noqa: E402
-import onnxruntime                                          # noqa: E402
+import numpy as np
+import onnxruntime
 
-import quiet_cntk                                           # noqa: E402,F401  before CNTK
-from models import IMAGE_SIZES                              # noqa: E402
-from run_folder import VERSIONS                             # noqa: E402
-from turns import PICTURES, Program, in_turn                # noqa: E402
+from wgan import cntk  # noqa: F401  before CNTK
+from models import IMAGE_SIZES
+from wgan.run_folder import VERSIONS
+from bench.turns import PICTURES, Program, in_turn
 
 OURS, PEER = 'here', 'PyTorch'
 GENERATED_AT_ONCE = 64                  # as wgan_generate.py does
@@ -57,11 +56,12 @@ class OnnxRuntime:
 
 
 def programs(what, size, batch, options, file):
-    found = {OURS: Program(sys.executable, os.path.join(HERE, 'speed_cntk.py'), what, size, batch,
-                           options.device, file)}
+    ours, peer = (os.path.join(ROOT, 'bench', name)
+                  for name in ('speed_cntk.py', 'speed_pytorch.py'))
+    found = {OURS: Program(sys.executable, ours, what, size, batch, options.device, file)}
     if options.pytorch:
-        found[PEER] = Program(options.pytorch, os.path.join(HERE, 'speed_pytorch.py'), what, size,
-                              batch, options.device, os.cpu_count())
+        found[PEER] = Program(options.pytorch, peer, what, size, batch, options.device,
+                              os.cpu_count())
     return found
 
 
@@ -151,7 +151,7 @@ def main():
     parser.add_argument('--out', help='text file to add the table to (default: '
                         'bench/results/DATE.md)')
     options = parser.parse_args()
-    path = options.out or os.path.join(HERE, 'results', '%s.md' % datetime.date.today())
+    path = options.out or os.path.join(ROOT, 'bench', 'results', '%s.md' % datetime.date.today())
     check_outputs(path, force=True)                         # it is added to
     if options.pytorch and subprocess.call([options.pytorch, '-c', 'import torch'],
                                            stderr=subprocess.DEVNULL):

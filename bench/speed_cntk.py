@@ -5,21 +5,20 @@
 FILE: the pictures to train on; for generation, where to export the generator as ONNX.
 """
 
-import os
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from quiet_cntk import C, select_device                     # noqa: E402
+import _root  # noqa: F401
+from wgan.cntk import C, select_device
 
-import numpy as np                                          # noqa: E402
+import numpy as np
 
-import layers                                               # noqa: E402
-import models                                               # noqa: E402
-from faces import Batches, Faces                            # noqa: E402
-from training_options import parser, set_defaults           # noqa: E402
-from turns import PICTURES, serve                           # noqa: E402
-from untrained import untrained                             # noqa: E402
-from updates import Updates                                 # noqa: E402
+from wgan import layers
+from wgan.evaluation import generate
+from wgan.images import Batches, Faces
+from wgan.options import parser, set_defaults
+from bench.turns import PICTURES, serve
+from bench.untrained import untrained
+from wgan.updates import Updates
 
 
 def training(size, batch, data):
@@ -44,11 +43,11 @@ def training(size, batch, data):
 
 def generation(size, batch, onnx):
     """As wgan_generate.py makes pictures; and the ONNX file of the same generator."""
-    from onnx_generator import export               # its packages would count as memory above
+    from wgan.onnx_generator import export               # its packages would count as memory above
     generator = untrained(size, latent_size=100, width=32, seed=1)
     latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
     export(generator, onnx, {})
-    return {'generation': lambda: models.generate(generator, latents, batch)}
+    return {'generation': lambda: generate(generator, latents, batch)}
 
 
 def single_layers(size, batch, _):

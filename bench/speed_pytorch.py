@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import nn
 
-from turns import PICTURES, serve
+from bench.turns import PICTURES, serve
 
 WEIGHT, STEP, N_CRITIC, WIDTH, LATENT = 10.0, 1e-4, 5, 32, 100
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from wgan.evaluation import evaluate_in_training
 import models
 
 
@@ -9,5 +10,5 @@ def untrained(image_size, latent_size, width, seed):
     """It has seen one minibatch: without statistics to normalise by, its pictures would be grey."""
     generator = models.generator(image_size, latent_size, width, seed)
     latents = np.random.RandomState(0).standard_normal((64, latent_size)).astype(np.float32)
-    models.evaluate_in_training(generator, {generator.arguments[0]: latents})
+    evaluate_in_training(generator, {generator.arguments[0]: latents})
     return generator

@@ -18,9 +18,9 @@ import pickle
 import sys
 import warnings
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from disk import replacing, sha256                      # noqa: E402
-from terminal import UserError, check_outputs, run      # noqa: E402
+import _root  # noqa: F401
+from wgan.disk import replacing, sha256
+from wgan.terminal import UserError, check_outputs, run
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).

@@ -18,7 +18,6 @@ import os
 import re
 import signal
 import struct
-import sys
 import threading
 import time
 import urllib.error
@@ -27,12 +26,12 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import (Parser, Progress, UserError, check_output_folder,  # noqa: E402
-                          check_outputs, number, run)
-from disk import remove_left_behind, replacing                          # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
+                               check_outputs, number, run)
+from wgan.disk import remove_left_behind, replacing
 
-from PIL import Image                                                   # noqa: E402
+from PIL import Image
 
 TRIES = 4                               # of one address, with pauses that double
 PAUSE = 0.5                             # seconds before the second try

@@ -9,16 +9,15 @@ adds to them.
 """
 
 import os
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import (Parser, Progress, UserError, check_output_folder,  # noqa: E402
-                          number, run)
-from disk import remove_left_behind  # noqa: E402
-from faces import write_picture  # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
+                               number, run)
+from wgan.disk import remove_left_behind
+from wgan.images import write_picture
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import cv2
+import numpy as np
 
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
 

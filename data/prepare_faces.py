@@ -12,18 +12,17 @@ import os
 import re
 import shutil
 import signal
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from command_line import Parser, Progress, UserError, number, run       # noqa: E402
+import _root  # noqa: F401
+from wgan.command_line import Parser, Progress, UserError, number, run
 
-import cv2                                                              # noqa: E402
-import numpy as np                                                      # noqa: E402
+import cv2
+import numpy as np
 
-from faces import grid, resize_square, write_picture                    # noqa: E402
-from image_decoder import (ImageReader, UnreadableImage, decode,        # noqa: E402
-                           decode_picture, read_file)
-from image_files import find_pictures, one_line                         # noqa: E402
+from wgan.images import grid, resize_square, write_picture
+from wgan.image_decoder import (ImageReader, UnreadableImage, decode,
+                                decode_picture, read_file)
+from wgan.image_files import find_pictures, one_line
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:

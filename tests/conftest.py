@@ -1,32 +1,18 @@
-"""Lets the tests import the scripts, wherever pytest is started, and run them as a user does."""
+"""Fixtures that several tests use: small images, programs as a user calls them, a small run."""
 
+import gc
 import os
+import shutil
 import subprocess
 import sys
+
+from wgan import command_line
+from helpers import ROOT, TINY, Result, write_pictures
+import wgan_training
 
 import cv2
 import numpy as np
 import pytest
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
-
-import quiet_cntk  # noqa: E402, F401  before anything imports CNTK
-
-
-class Result:
-    def __init__(self, process):
-        self.code = process.returncode
-        self.out, self.err = process.stdout.decode(), process.stderr.decode()
-
-    @property
-    def sentence(self):
-        """The error sentence; fails unless that is how the script ended."""
-        assert self.code == 2, (self.code, self.err)
-        assert 'Traceback' not in self.err and '[CALL STACK]' not in self.err, self.err
-        lines = [line for line in self.err.splitlines() if line.startswith('error: ')]
-        assert len(lines) == 1 and self.err.endswith(lines[0] + '\n'), self.err
-        return lines[0]
 
 
 @pytest.fixture
@@ -51,3 +37,50 @@ def pictures(tmp_path):
         cv2.circle(picture, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
         cv2.imwrite(str(folder / ('%d.png' % i)), picture)
     return folder
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capfd):
+    """train('--data', …): a training in the folder of the test; its Result."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['wgan_training.py'] + [str(a) for a in arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(wgan_training.main)
+        result = Result.__new__(Result)
+        result.code = ended.value.code or 0
+        result.out, result.err = capfd.readouterr()
+        del ended
+        gc.collect()                            # lets go of the lock
+        return result
+    return call
+
+
+@pytest.fixture(scope='session')
+def a_run(tmp_path_factory):
+    """A folder with pictures and a run of three iterations on them, to be copied."""
+    folder = tmp_path_factory.mktemp('a_run')
+    write_pictures(folder / 'pics')
+    argv, cwd = sys.argv, os.getcwd()
+    sys.argv = ['wgan_training.py'] + [str(a) for a in [
+        '--data', 'pics', '--out', 'run', '--iterations', 3] + TINY]
+    os.chdir(str(folder))
+    try:
+        wgan_training.main()
+    finally:
+        sys.argv = argv
+        os.chdir(cwd)
+    gc.collect()
+    return folder
+
+
+@pytest.fixture
+def run(a_run, tmp_path):
+    """A copy of the run, beside its pictures."""
+    for name in ('pics', 'run'):
+        shutil.copytree(str(a_run / name), str(tmp_path / name))
+    path = tmp_path / 'run' / 'config.json'
+    path.write_text(path.read_text().replace(str(a_run), str(tmp_path)))
+    return tmp_path / 'run'

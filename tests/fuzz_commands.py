@@ -226,7 +226,7 @@ class Call:
                 '--smooth': ['0.9', '1', 'nan'], '--force': []})
 
     def _animate(self):
-        name = [n for n in ('wgan_animate.py', 'animation.py')
+        name = [n for n in ('wgan_animate.py', 'wgan_animate.py')
                 if os.path.exists(os.path.join(ROOT, n))][0]
         return [name, self._one(['run', 'run', 'run', self._source()]), '--out',
                 self._output('.gif', '.mp4', '.png')] + self._some({'--force': []})

@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import ast
 import glob
 import io
 import os
@@ -14,9 +15,9 @@ import threading
 
 import pytest
 
-from command_line import Progress, UserError, check_output_folder, check_outputs, note, number
-from conftest import ROOT
-import terminal
+from wgan.command_line import Progress, UserError, check_output_folder, check_outputs, note, number
+from helpers import ROOT
+from wgan import terminal
 
 
 class Terminal:
@@ -164,54 +165,35 @@ def test_a_folder_of_outputs(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ['dangling', 'file', 'full', 'link']
 
 
-# Imports each module as the first of the project's, and looks at each import of CNTK and OpenCV
-# whether the environment is ready by then.
-IMPORT_EACH = '''
-import builtins, os, sys
-NEEDED = {'cv2': ['OPENCV_IO_MAX_IMAGE_PIXELS', 'OPENCV_LOG_LEVEL'], 'cntk': ['MKL_DEBUG_CPU_TYPE']}
-files = sys.argv[1:]
-names = [os.path.splitext(os.path.basename(path))[0] for path in files]
-real, real_open = builtins.__import__, open
-
-def watched(name, globals=None, locals=None, fromlist=(), level=0):
-    importer = (globals or {}).get('__name__')
-    if name in NEEDED and importer in names:
-        for variable in NEEDED[name]:
-            if variable not in os.environ:
-                print('%s: %s imports %s before %s is set' % (first, importer, name, variable))
-    return real(name, globals, locals, fromlist, level)
-
-def amd(path, *arguments, **named):
-    if path == '/proc/cpuinfo':
-        path = CPU
-    return real_open(path, *arguments, **named)
-
-import cv2, tempfile
-cv2.checkHardwareSupport = lambda feature: True
-with tempfile.NamedTemporaryFile('w') as cpu:
-    cpu.write('vendor_id : AuthenticAMD'); cpu.flush()
-    CPU = cpu.name
-    builtins.__import__, builtins.open = watched, amd
-    for path, first in zip(files, names):
-        for name in names:
-            sys.modules.pop(name, None)
-        for variable in sum(NEEDED.values(), []):
-            os.environ.pop(variable, None)
-        sys.path.insert(0, os.path.dirname(path))
-        real(first)
-'''
+def project_files(*patterns):
+    return [path for pattern in patterns for path in sorted(glob.glob(os.path.join(ROOT, pattern)))
+            if not path.endswith('_root.py')]
 
 
 def test_the_environment_is_set_whatever_is_imported_first():
-    # symbolic_gradient.py stands alone, to be copied. MKL reads its variable when it first
-    # computes, so that one may come before the others.
-    apart = {'symbolic_gradient.py', 'speed_pytorch.py', 'convert_inception.py'}
-    files = [path for pattern in ('*.py', 'data/*.py', 'bench/*.py')
-             for path in sorted(glob.glob(os.path.join(ROOT, pattern)))
-             if os.path.basename(path) not in apart]
-    assert len(files) > 30
-    assert subprocess.check_output([sys.executable, '-W', 'ignore', '-c', IMPORT_EACH] + files,
-                                   cwd=ROOT, universal_newlines=True) == ''
+    """OpenCV and MKL read theirs when they are loaded: after something of wgan, which sets it.
+
+    symbolic_gradient.py stands alone, to be copied; CNTK may come before the others, since MKL
+    reads its variable when it first computes.
+    """
+    checked = 0
+    for path in project_files('*.py', 'data/*.py', 'bench/*.py', 'experiments/*.py', 'tests/*.py'):
+        with open(path, encoding='utf-8') as file:
+            imports = [getattr(node, 'module', None) or node.names[0].name
+                       for node in ast.parse(file.read()).body
+                       if isinstance(node, (ast.Import, ast.ImportFrom))]
+        first = [i for i, name in enumerate(imports) if name.split('.')[0] == 'cv2'][:1]
+        for i in first:
+            assert any(name.split('.')[0] in ('wgan', 'models', 'helpers', 'draw_faces')
+                       for name in imports[:i]), path
+            checked += 1
+    assert checked >= 3
+    variables = ('OPENCV_IO_MAX_IMAGE_PIXELS', 'OPENCV_LOG_LEVEL')
+    environment = {k: v for k, v in os.environ.items() if k not in variables}
+    assert subprocess.check_output(
+        [sys.executable, '-W', 'ignore', '-c', 'import models, os; '
+         'print(*[os.environ[v] for v in %r])' % (variables,)], cwd=ROOT, env=environment,
+        universal_newlines=True) == '67108864 SILENT\n'
 
 
 HELP_OF_EACH = '''
@@ -228,8 +210,7 @@ for path in sys.argv[1:]:
 
 def test_help_in_ascii():
     """Each script says what it takes where the terminal has no 'λ' or '±'."""
-    files = [path for pattern in ('*.py', 'data/*.py', 'bench/*.py')
-             for path in sorted(glob.glob(os.path.join(ROOT, pattern)))
+    files = [path for path in project_files('*.py', 'data/*.py', 'bench/*.py', 'experiments/*.py')
              if '\n    run(main)' in open(path, encoding='utf-8').read()]
     files = [path for path in files if not path.endswith('convert_inception.py')]
     said = subprocess.check_output([sys.executable, '-c', HELP_OF_EACH] + files, cwd=ROOT,
@@ -268,7 +249,7 @@ def test_streams(tmp_path, command, code, said):
 
 def test_ctrl_c_while_it_imports():
     process = subprocess.run(
-        [sys.executable, '-c', 'import command_line, os, signal, time; '
+        [sys.executable, '-c', 'from wgan import command_line; import os, signal, time; '
          'os.kill(os.getpid(), signal.SIGINT); time.sleep(10)'],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.returncode == 130 and process.stdout == b''

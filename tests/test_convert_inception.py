@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from image_network import ImageNetwork
+from wgan.image_network import ImageNetwork
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data')
 PYTHON = os.environ.get('PYTORCH_PYTHON')

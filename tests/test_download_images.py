@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from command_line import UserError
-from conftest import ROOT
+from wgan.command_line import UserError
+from helpers import ROOT
 
 
 def jpeg(seed, suffix='.jpg'):

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from command_line import UserError
-import faces
-from faces import Batches, Faces
-from image_decoder import decode_picture
+from wgan.command_line import UserError
+from wgan import images
+from wgan.images import Batches, Faces
+from wgan.image_decoder import decode_picture
 
 
 def write(path, picture):
@@ -26,14 +26,14 @@ def flat(colour, height=20, width=20):
 
 
 def read(path, size):
-    return faces.centre_square(decode_picture(str(path)), size)
+    return images.centre_square(decode_picture(str(path)), size)
 
 
 def test_folder_is_searched_through_in_order(tmp_path):
     for name in ('b/2.JPG', 'a/1.png', 'c/d e/3 ü.bmp', '4.webp', '5.tiff'):
         write(tmp_path / name, flat((10, 20, 30)))
     (tmp_path / 'notes.txt').write_text('not a picture')
-    found = faces.find_pictures(str(tmp_path))
+    found = images.find_pictures(str(tmp_path))
     assert [p[len(str(tmp_path)) + 1:] for p in found] == [
         '4.webp', '5.tiff', 'a/1.png', 'b/2.JPG', 'c/d e/3 ü.bmp']
     assert len(Faces(str(tmp_path), 8)) == 5
@@ -72,7 +72,7 @@ def test_unreadable_are_skipped_counted_and_named_once(tmp_path, capfd):
     write(tmp_path / 'good.png', flat((1, 2, 3)))
     (tmp_path / 'bad.png').write_bytes(b'no picture')
     (tmp_path / 'empty.jpg').write_bytes(b'')
-    for limit in (faces.MEMORY_LIMIT, 0):                   # decoded at the start, or each time
+    for limit in (images.MEMORY_LIMIT, 0):                   # decoded at the start, or each time
         pictures = Faces(str(tmp_path), 8, memory_limit=limit)
         for i in list(range(len(pictures))) * 2:
             assert pictures[i][0, 0].tolist() == [3, 2, 1]
@@ -98,15 +98,15 @@ def test_map_file(tmp_path):
     second = write(tmp_path / 'c.png', flat((4, 5, 6)))
     map_file = tmp_path / 'map.txt'
     map_file.write_text('sub/a b.png\t0\r\n\n%s\t0\n' % second, encoding='utf-8')
-    assert faces.find_pictures(str(map_file)) == [str(first), str(second)]
+    assert images.find_pictures(str(map_file)) == [str(first), str(second)]
     map_file.write_text('c.png\t0\n\ngone.png\t0\n')
     with pytest.raises(UserError, match=r'map\.txt, line 3: the picture .*gone\.png'):
-        faces.find_pictures(str(map_file))
+        images.find_pictures(str(map_file))
     map_file.write_text('\n')
     with pytest.raises(UserError, match='lists no picture'):
-        faces.find_pictures(str(map_file))
+        images.find_pictures(str(map_file))
     with pytest.raises(UserError, match='is no map file'):
-        faces.find_pictures(str(second))
+        images.find_pictures(str(second))
 
 
 def test_disk_and_memory_give_the_same(pictures):
@@ -125,7 +125,7 @@ def batches(pictures, **kwargs):
 
 def test_an_epoch_has_each_picture_once(pictures):
     source = batches(pictures, batch_size=5)
-    originals = faces.to_network(source.faces.pictures)
+    originals = images.to_network(source.images.pictures)
 
     def which(batch):
         return [int(np.abs(originals - x).sum(axis=(1, 2, 3)).argmin()) for x in batch]
@@ -139,7 +139,7 @@ def test_variation_stays_within_its_bounds(pictures):
     def levels(**kwargs):
         source = batches(pictures, batch_size=10, **kwargs)
         source.order = np.arange(10)
-        return source.faces.pictures.astype(float), (source.next() + 1) * 127.5
+        return source.images.pictures.astype(float), (source.next() + 1) * 127.5
 
     plain, same = levels()
     np.testing.assert_allclose(same, np.moveaxis(plain, 3, 1), atol=1e-4)
@@ -176,9 +176,9 @@ def test_batch_larger_than_the_data(pictures):
 
 def test_to_network_and_back():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
-    images = faces.to_network(levels)
-    assert images.min() == -1 and images.max() == 1 and images.shape == (1, 3, 16, 16)
-    assert (faces.to_pictures(images) == levels).all()
+    network = images.to_network(levels)
+    assert network.min() == -1 and network.max() == 1 and network.shape == (1, 3, 16, 16)
+    assert (images.to_pictures(network) == levels).all()
 
 
 def test_grid_and_colours(tmp_path):
@@ -186,10 +186,10 @@ def test_grid_and_colours(tmp_path):
     pictures = np.zeros((3, 2, 2, 3), np.uint8)
     pictures[1] = (255, 0, 0)
     pictures[2] = (0, 0, 255)
-    sheet = faces.grid(pictures, columns=2)
+    sheet = images.grid(pictures, columns=2)
     assert sheet.shape == (4, 4, 3)
     path = tmp_path / 'grid.png'
-    faces.write_picture(str(path), sheet)
+    images.write_picture(str(path), sheet)
     again = cv2.imread(str(path))[:, :, ::-1]
     assert again[0, 3].tolist() == [255, 0, 0] and again[3, 0].tolist() == [0, 0, 255]
     assert again[3, 3].tolist() == [0, 0, 0]
@@ -206,7 +206,7 @@ def test_odd_names_and_empty_files(tmp_path, capfd):
     assert len(said) == 2 and all(line.endswith(".png'") for line in said)
 
 
-@pytest.mark.parametrize('limit', (faces.MEMORY_LIMIT, 0))
+@pytest.mark.parametrize('limit', (images.MEMORY_LIMIT, 0))
 def test_digest(pictures, tmp_path, limit):
     """The same wherever the folder stands and as a map file; another for other pictures."""
     def digest(source, **kwargs):

@@ -6,12 +6,12 @@ import os
 import numpy as np
 import pytest
 
-from quiet_cntk import C
+from wgan.cntk import C
 import models
-import objectives
+from wgan import objectives
 from test_training import SMALL, assert_same_run, losses
-from training_options import SETTINGS, parser, set_defaults
-from updates import NORMALIZATION, build_objective, trainer
+from wgan.options import SETTINGS, parser, set_defaults
+from wgan.updates import NORMALIZATION, build_objective, trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],

@@ -10,12 +10,12 @@ import numpy as np
 import onnx
 import pytest
 
-from command_line import UserError
-from generator_files import load_generator
-from latents import read_latents
+from wgan.command_line import UserError
+from wgan.generators import load_generator
+from wgan.latents import read_latents
 from test_tools import run                                      # noqa: F401  a fixture
 import models
-import onnx_generator
+from wgan import onnx_generator
 import wgan_generate
 
 
@@ -35,7 +35,7 @@ def no_work(monkeypatch):
     """Fail if anything is generated or exported."""
     def fail(*_):
         raise AssertionError('it was too late')
-    monkeypatch.setattr(models, 'generate', fail)
+    monkeypatch.setattr(wgan_generate, 'generate', fail)
     monkeypatch.setattr(onnx_generator, 'export', fail)
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from conftest import ROOT
-import image_decoder
-from image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_picture
+from helpers import ROOT
+from wgan.image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_picture
 
 RGB = np.zeros((96, 160, 3), np.uint8)
 RGB[:32, :40], RGB[64:], RGB[:, 120:] = (250, 20, 20), (20, 20, 250), (20, 250, 20)
@@ -120,7 +119,7 @@ import resource, sys
 sys.path[:0] = [%r, %r]
 import numpy as np
 import cv2
-from image_decoder import UnreadableImage, decode
+from wgan.image_decoder import UnreadableImage, decode
 from test_image_decoder import file_of, spoiled
 rng = np.random.RandomState(0)
 picture = cv2.GaussianBlur(rng.randint(0, 256, (90, 70, 4)).astype(np.uint8), (0, 0), 3)

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from command_line import UserError
-import image_files
-from image_files import find_pictures
+from wgan.command_line import UserError
+from wgan.image_files import find_pictures
 
 PICTURE = np.full((40, 40, 3), (10, 20, 30), np.uint8)
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from in_process import TINY, a_run, run, train, tree                     # noqa: F401
+from helpers import TINY, tree
 
 MINE = {'notes.txt': b'mine 1', 'samples/cat.png': b'mine 2', 'samples/step_000004.png': b'mine 3',
         'checkpoints/step_00000002/why': b'mine 4', 'checkpoints/step_00000004': b'mine 5'}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quiet_cntk import C
-from learners import adam
-from objectives import wgan_gp
+from wgan.cntk import C
+from wgan.learners import adam
+from wgan.objectives import wgan_gp
 
 BATCH, STEPS, WEIGHT = 128, 500, 10.0
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from quiet_cntk import C
-import layers
+from wgan.cntk import C
+from wgan import layers
 from symbolic_gradient import gradient
 
 F64 = np.float64

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from quiet_cntk import C
-from learners import RmsProp, adam
+from wgan.cntk import C
+from wgan.learners import RmsProp, adam
 
 BATCH = 16
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-import quiet_cntk  # noqa: F401  before CNTK
+from wgan import cntk  # noqa: F401  before CNTK
+from wgan.evaluation import evaluate_in_training, generate
 import models
 
 
@@ -45,20 +46,20 @@ def test_initial_weights():
 def test_generation_does_not_depend_on_the_batch():
     generator = models.generator(32, width=4, seed=1)
     latents = np.random.RandomState(0).randn(10, 100).astype(np.float32)
-    models.evaluate_in_training(generator, {generator.arguments[0]: latents})    # statistics
-    whole = models.generate(generator, latents, 10)
-    np.testing.assert_allclose(models.generate(generator, latents, 3), whole, atol=1e-6)
+    evaluate_in_training(generator, {generator.arguments[0]: latents})    # statistics
+    whole = generate(generator, latents, 10)
+    np.testing.assert_allclose(generate(generator, latents, 3), whole, atol=1e-6)
 
 
 def test_in_training_the_minibatch_normalises_itself():
     """The first layer's statistics become those of the minibatch: what evaluation uses later."""
     generator = models.generator(32, width=4, seed=1)
     latents = np.random.RandomState(0).randn(64, 100).astype(np.float32)
-    evaluated = models.generate(generator, latents, 64)
-    trained = models.evaluate_in_training(generator, {generator.arguments[0]: latents})
+    evaluated = generate(generator, latents, 64)
+    trained = evaluate_in_training(generator, {generator.arguments[0]: latents})
     assert np.abs(trained - evaluated).max() > 0.1              # CNTK starts from no statistics
     # A first minibatch sets the running statistics to its own: now both agree closely.
-    assert np.abs(models.generate(generator, latents, 64) - trained).max() < 0.05
+    assert np.abs(generate(generator, latents, 64) - trained).max() < 0.05
 
 
 def test_unknown_size():

@@ -1,4 +1,4 @@
-"""Runs in folders of any name, `make`, and runs that bench/compare_objectives.py takes over."""
+"""Runs in folders of any name, `make`, and runs that experiments/compare_objectives.py takes over."""
 
 import json
 import os
@@ -8,14 +8,12 @@ import sys
 
 import pytest
 
-from conftest import ROOT
-from in_process import TINY, a_run, run, train                           # noqa: F401
-from command_line import UserError, run as run_script
-from faces import Faces
-from training_options import SETTINGS
+from helpers import ROOT, TINY
+from wgan.command_line import UserError, run as run_script
+from wgan.images import Faces
+from wgan.options import SETTINGS
 
-sys.path.insert(0, os.path.join(ROOT, 'bench'))
-import compare_objectives                                               # noqa: E402
+import compare_objectives
 
 ODD = os.fsdecode(b'sp ace\nl\xe9 \xc3\xa9')
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from quiet_cntk import C
+from wgan.cntk import C
 import models
-import objectives
+from wgan import objectives
 from symbolic_gradient import gradient
 
 F64 = np.float64

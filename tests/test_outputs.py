@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animation import check_animation, write_animation
-from command_line import UserError
-from disk import remove_left_behind, replacing
-from faces import check_picture, write_picture
-from latents import save_latents
+from wgan.animation import check_animation, write_animation
+from wgan.command_line import UserError
+from wgan.disk import remove_left_behind, replacing
+from wgan.images import check_picture, write_picture
+from wgan.latents import save_latents
+from wgan.evaluation import evaluate_in_training
 import models
-import onnx_generator
+from wgan import onnx_generator
 import plot_losses
 
 rng = np.random.RandomState(0)
@@ -43,7 +44,7 @@ def write_plot(path):
 
 def write_onnx(path):
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    models.evaluate_in_training(generator, {generator.arguments[0]: LATENTS})
+    evaluate_in_training(generator, {generator.arguments[0]: LATENTS})
     onnx_generator.export(generator, path, {})
 
 

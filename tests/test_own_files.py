@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-import run_files
-from in_process import TINY, a_run, run, train, tree, write_pictures     # noqa: F401
-from run_folder import RunFolder
+from wgan import run_files
+from helpers import TINY, tree, write_pictures
+from wgan.run_folder import RunFolder
 
 
 def test_overwrite_deletes_what_the_run_wrote_and_nothing_else(run, train, tmp_path):

@@ -3,13 +3,13 @@
 import os
 
 import matplotlib
-import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
 import pytest
 
-from command_line import UserError
-import plot_losses
-from plot_losses import read_losses
+from wgan.command_line import UserError
+from wgan import plotting
+from wgan.plotting import read_losses
 
 HEAD = 'step,G_loss,C_loss\n'
 
@@ -33,7 +33,7 @@ def test_what_is_read(tmp_path, content, expected):
     path.write_bytes(content.encode())
     losses = read_losses(str(path))
     np.testing.assert_array_equal(losses[['step', 'G_loss', 'C_loss']].values, expected)
-    plot_losses.plot([str(path)], str(tmp_path / 'x.png'), smooth=0.5)
+    plotting.plot([str(path)], str(tmp_path / 'x.png'), smooth=0.5)
 
 
 @pytest.mark.parametrize('content, said', [
@@ -57,7 +57,7 @@ def test_what_can_not_be_read(tmp_path, content, said):
     path = tmp_path / 'x.csv'
     path.write_bytes(content)
     with pytest.raises(UserError) as raised:
-        plot_losses.plot([str(path)], str(tmp_path / 'x.png'))
+        plotting.plot([str(path)], str(tmp_path / 'x.png'))
     assert str(path) in str(raised.value) and said in str(raised.value)
     assert os.listdir(str(tmp_path)) == ['x.csv']
 
@@ -76,11 +76,10 @@ def drawn(monkeypatch, tmp_path, contents, names, smooth=0.0):
         path = tmp_path / name / 'wgan.csv'
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    monkeypatch.setattr(plot_losses, 'save_figure', lambda figure, path: figures.append(figure))
-    plot_losses.plot([str(tmp_path / name / 'wgan.csv') for name in names],
+    monkeypatch.setattr(plotting, 'save_figure', lambda figure, path: figures.append(figure))
+    plotting.plot([str(tmp_path / name / 'wgan.csv') for name in names],
                      str(tmp_path / 'x.png'), smooth)
-    figures[0].canvas.draw()
-    plt.close(figures[0])
+    FigureCanvasAgg(figures[0]).draw()
     return figures[0]
 
 
@@ -108,10 +107,10 @@ def test_legend(monkeypatch, tmp_path, folders, expected):
 def test_legend_of_files_in_one_folder(tmp_path):
     for name in ('a.csv', 'b.csv'):
         (tmp_path / name).write_text(HEAD + '1,2,3\n')
-    assert plot_losses._names([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv')]) == [
+    assert plotting._names([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv')]) == [
         'a.csv', 'b.csv']
     with pytest.raises(UserError, match='given twice'):
-        plot_losses.plot([str(tmp_path / 'a.csv'), str(tmp_path / '.' / 'a.csv')],
+        plotting.plot([str(tmp_path / 'a.csv'), str(tmp_path / '.' / 'a.csv')],
                          str(tmp_path / 'x.png'))
 
 
@@ -130,4 +129,4 @@ def test_a_gap_stays_a_gap(monkeypatch, tmp_path):
 @pytest.mark.parametrize('name', ['x', 'x.xyz', 'x.pgf', 'x.gif', 'x.png.'])
 def test_kinds_of_plots(tmp_path, name):
     with pytest.raises(UserError, match='plots are written as .png'):
-        plot_losses.plot(['no.csv'], str(tmp_path / name))
+        plotting.plot(['no.csv'], str(tmp_path / name))

@@ -1,18 +1,15 @@
 """data/prepare_faces.py, on photographs made of drawn faces, which the cascades find too."""
 
 import os
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from conftest import ROOT
-from faces import Faces, write_picture
+from wgan.images import Faces, write_picture
 
-sys.path.insert(0, os.path.join(ROOT, 'data'))
-from draw_faces import draw_face                                    # noqa: E402
-import prepare_faces                                                # noqa: E402
+from draw_faces import draw_face
+import prepare_faces
 
 FOUND = (2, 3, 5, 11, 13, 15)        # seeds of drawn faces that the cascades take for faces
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from helpers import ROOT
 from test_safety import ended, rows, wait_for
 from test_training import SMALL, assert_same_run, losses
 
@@ -45,9 +45,10 @@ def alive(pid):
 # Each process has its part of the samples.
 GRADIENTS = '''
 import sys
-from quiet_cntk import C
+from wgan.cntk import C
 import numpy as np
-import models, objectives, processes
+import models
+from wgan import objectives, processes
 rng = np.random.RandomState(0)
 z = rng.standard_normal((16, 5)).astype('f')
 x, y = rng.uniform(-1, 1, (2, 16, 3, 32, 32)).astype('f')

@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
-import checkpoint
+from wgan import checkpoint
 import wgan_training
-from in_process import TINY, a_run, run, train, tree                     # noqa: F401
-from run_results import BEST, continue_tables
-from run_tables import continue_table
-from run_folder import RunFolder
+from helpers import TINY, tree
+from wgan.run_results import BEST, continue_tables
+from wgan.run_tables import continue_table
+from wgan.run_folder import RunFolder
 
 COLUMNS = ['step', 'G_loss', 'C_loss', 'seconds']
 HEAD = 'step,G_loss,C_loss,seconds\n'
@@ -80,7 +80,7 @@ def test_something_else_in_place_of_a_table(tmp_path, capfd, what):
 
 def test_a_full_disk_leaves_the_table(tmp_path, monkeypatch):
     """... and the copy, whatever was written of it."""
-    import run_tables
+    from wgan import run_tables
 
     def full(*_):
         raise OSError(28, 'No space left on device')
@@ -236,7 +236,7 @@ def test_a_checkpoint_that_cntk_can_not_read(run, train):
 @pytest.mark.parametrize('what', ['generator', 'critic', 'average'])
 def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch, what):
     """Not by a grid, a score or a checkpoint; whichever is due first."""
-    from updates import Updates
+    from wgan.updates import Updates
     real = Updates.update_generator
 
     def broken(self, step):
@@ -266,7 +266,7 @@ def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch
 
 
 def test_rmsprop_squares_that_are_no_numbers(train, a_run, monkeypatch):
-    from learners import RmsProp
+    from wgan.learners import RmsProp
     real = RmsProp.arrays
     monkeypatch.setattr(RmsProp, 'arrays', lambda self: {
         name: np.full_like(value, np.inf) for name, value in real(self).items()})

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from in_process import TINY, a_run, run, train, tree, write_pictures     # noqa: F401
-from quiet_cntk import C
-from run_folder import RunFolder
+from helpers import TINY, tree, write_pictures
+from wgan.cntk import C
+from wgan.run_folder import RunFolder
 from test_training import weights
-from resuming import resumed_options
+from wgan.resuming import resumed_options
 from wgan_training import past_changes
-from training_options import parser, set_defaults
-from updates import Updates
+from wgan.options import parser, set_defaults
+from wgan.updates import Updates
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
@@ -354,7 +354,7 @@ def test_what_fails_after_the_training_is_a_warning(run, train, monkeypatch, nam
         data = (run / name).read_bytes()
         (run / name).write_bytes(data[:len(data) // 2])
     else:
-        import run_results
+        from wgan import run_results
 
         def fail(*_):
             raise OSError(28, 'No space left on device', name)

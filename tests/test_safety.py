@@ -12,12 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from conftest import ROOT, Result
-from quiet_cntk import C
+from helpers import ROOT, Result
+from wgan.cntk import C
 from test_training import SMALL, assert_same_run, losses
 
-sys.path.insert(0, os.path.join(ROOT, 'bench'))
-import kill_and_resume                                                  # noqa: E402
+import kill_and_resume
 
 TRAIN = os.path.join(ROOT, 'wgan_training.py')
 
@@ -70,7 +69,7 @@ def half(whole, script, pictures, tmp_path):
 
 
 def test_killed_and_resumed(pictures, tmp_path):
-    """The short form of bench/kill_and_resume.py."""
+    """The short form of experiments/kill_and_resume.py."""
     equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
     assert equal == 2
 
@@ -158,8 +157,8 @@ import sys
 sys.path.insert(0, %r)
 import numpy as np
 import wgan_training as w
-from faces import Batches
-from learners import C
+from wgan.images import Batches
+from wgan.learners import C
 calls = [0]
 %s
 w.run(w.main)

@@ -10,13 +10,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 import pytest
 
-from command_line import UserError
-from quiet_cntk import C
-from image_decoder import decode_picture
+from wgan.command_line import UserError
+from wgan.cntk import C
+from wgan.image_decoder import decode_picture
 import inception_score
-from image_network import ImageNetwork, resize_picture, scale_pictures
+from wgan.image_network import ImageNetwork, resize_picture, scale_pictures
+from wgan.evaluation import evaluate_in_training
 import models
-from scores import Statistics, frechet_distance, kernel_distance
+from wgan.scores import Statistics, frechet_distance, kernel_distance
 
 
 def statistics(features, probabilities, splits=1, batch=7):
@@ -224,7 +225,7 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     """From the run folder and from its ONNX export: the same pictures, the same scores."""
     (tmp_path / 'run').mkdir()
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    models.evaluate_in_training(generator, {
+    evaluate_in_training(generator, {
         generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
     generator.save(str(tmp_path / 'run' / 'wgan_generator.model'))
     script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from helpers import ROOT
 
 pytestmark = pytest.mark.skipif(os.name == 'nt', reason='setup.sh is for Linux')
 
@@ -170,7 +170,7 @@ def test_mkl_takes_avx2_on_amd():
     def chosen(**more):
         environment = {k: v for k, v in os.environ.items() if k != 'MKL_DEBUG_CPU_TYPE'}
         return subprocess.check_output(
-            [sys.executable, '-c', 'import os, quiet_cntk; '
+            [sys.executable, '-c', 'import os, wgan.cntk; '
              'print(os.environ.get("MKL_DEBUG_CPU_TYPE"))'], cwd=ROOT,
             env=dict(environment, **more), universal_newlines=True).strip()
 

@@ -1,4 +1,4 @@
-"""wgan_generate.py, animation.py, plot_losses.py and data/draw_faces.py as a user runs them."""
+"""wgan_generate.py, wgan_animate.py, plot_losses.py and data/draw_faces.py as a user runs them."""
 
 import json
 import os
@@ -12,11 +12,12 @@ import onnxruntime
 from PIL import Image
 import pytest
 
-from animation import animate_samples
-from command_line import UserError
-from conftest import ROOT
-from quiet_cntk import C
-import faces
+from wgan.animation import animate_samples
+from wgan.command_line import UserError
+from helpers import ROOT
+from wgan.cntk import C
+from wgan import images
+from wgan.evaluation import evaluate_in_training, generate
 import models
 from wgan_generate import walk
 
@@ -27,7 +28,7 @@ def run(tmp_path):
     folder = tmp_path / 'run'
     (folder / 'samples').mkdir(parents=True)
     generator = models.generator(32, latent_size=5, width=2, seed=1)
-    models.evaluate_in_training(generator, {
+    evaluate_in_training(generator, {
         generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
     generator.save(str(folder / 'wgan_generator.model'))
     models.critic(32, width=2).save(str(folder / 'wgan_critic.model'))
@@ -37,7 +38,7 @@ def run(tmp_path):
     for step in (5, 10, 15, 20):
         sheet = np.full((1000, 1000, 3), 10 * step, np.uint8)
         sheet[:, :, 0] = 255                                    # a red hue, as RGB
-        faces.write_picture(str(folder / 'samples' / ('step_%06d.png' % step)), sheet)
+        images.write_picture(str(folder / 'samples' / ('step_%06d.png' % step)), sheet)
     return folder
 
 
@@ -48,7 +49,7 @@ def read(path):
 
 def expected_pictures(run, latents):
     generator = C.Function.load(str(run / 'wgan_generator.model'))
-    return faces.to_pictures(models.generate(generator, latents, len(latents)))
+    return images.to_pictures(generate(generator, latents, len(latents)))
 
 
 def latents_of(seed, count):
@@ -60,7 +61,7 @@ def test_grid(script, run, tmp_path):
                     '--seed', 4)
     assert result.code == 0 and 'Selected CPU' not in result.err
     plain = read(tmp_path / 'grid.png')
-    assert (plain == faces.grid(expected_pictures(run, latents_of(4, 21)), 7)).all()
+    assert (plain == images.grid(expected_pictures(run, latents_of(4, 21)), 7)).all()
 
     script('wgan_generate.py', run, '--out', 'large.png', '--rows', 3, '--columns', 7, '--seed', 4,
            '--border', 2, '--scale', 3)
@@ -97,14 +98,14 @@ def test_the_averaged_generator_comes_first(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'average.png', '--rows', 1)
     script('wgan_generate.py', run / 'wgan_generator.model', '--out', 'raw.png', '--rows', 1)
     assert (read(tmp_path / 'raw.png')
-            == faces.grid(expected_pictures(run, latents_of(0, 8)), 8)).all()
+            == images.grid(expected_pictures(run, latents_of(0, 8)), 8)).all()
     assert (read(tmp_path / 'raw.png') != read(tmp_path / 'average.png')).any()
 
 
 def test_truncation(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'g.png', '--rows', 1, '--truncation', 0.5)
     assert (read(tmp_path / 'g.png')
-            == faces.grid(expected_pictures(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
+            == images.grid(expected_pictures(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
 
 
 def test_walk():
@@ -161,7 +162,7 @@ def test_onnx_in_onnx_runtime(script, run, tmp_path):
         latents = latents_of(0, count)
         image, = session.run(['image'], {'latent': latents})
         assert image.shape == (count, 3, 32, 32)
-        assert np.abs(image - models.generate(generator, latents, count)).max() < 1e-5
+        assert np.abs(image - generate(generator, latents, count)).max() < 1e-5
 
 
 @pytest.mark.parametrize('arguments, said', [
@@ -229,7 +230,7 @@ def test_force(script, run, tmp_path):
 
 
 def test_training_animation(script, run, tmp_path):
-    assert script('animation.py', run, '--out', 't.gif').code == 0
+    assert script('wgan_animate.py', run, '--out', 't.gif').code == 0
     animation = Image.open(str(tmp_path / 't.gif'))
     assert animation.n_frames == 4 and animation.size == (512, 536)
     for frame, step in enumerate((5, 10, 15, 20)):
@@ -238,15 +239,15 @@ def test_training_animation(script, run, tmp_path):
         assert np.abs(shown[100, 100].astype(int) - [255, 10 * step, 10 * step]).max() < 8
         assert shown[512:].max() > 200                          # the label
     assert animation.info['duration'] >= 1500                   # the last stays
-    assert 'exists already' in script('animation.py', run, '--out', 't.gif').sentence
+    assert 'exists already' in script('wgan_animate.py', run, '--out', 't.gif').sentence
 
 
 def test_a_long_run_still_makes_a_small_animation(script, run, tmp_path):
     rng = np.random.RandomState(0)
     for step in range(25, 1000, 5):
         noise = rng.randint(0, 256, (530, 530, 3)).astype(np.uint8)
-        faces.write_picture(str(run / 'samples' / ('step_%06d.png' % step)), noise)
-    assert script('animation.py', run, '--out', 't.gif').code == 0
+        images.write_picture(str(run / 'samples' / ('step_%06d.png' % step)), noise)
+    assert script('wgan_animate.py', run, '--out', 't.gif').code == 0
     assert (tmp_path / 't.gif').stat().st_size < 25e6
     assert Image.open(str(tmp_path / 't.gif')).n_frames == 60
 
@@ -255,7 +256,7 @@ def test_a_long_run_still_makes_a_small_animation(script, run, tmp_path):
 def test_animation_of_too_few_grids(script, run, left):
     for path in sorted((run / 'samples').iterdir())[left:]:
         path.unlink()
-    assert ('samples holds %d sample grids' % left) in script('animation.py', run, '--out',
+    assert ('samples holds %d sample grids' % left) in script('wgan_animate.py', run, '--out',
                                                               't.gif').sentence
 
 

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 from tensorboardX.proto import event_pb2
 
-from conftest import ROOT
-from quiet_cntk import C
+from helpers import ROOT
+from wgan.cntk import C
+from wgan.evaluation import evaluate_in_training
 import models
-from moving_average import MovingAverage
-from training_options import parser, set_defaults
+from wgan.moving_average import MovingAverage
+from wgan.options import parser, set_defaults
 
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 
@@ -109,7 +110,7 @@ def test_moving_average():
     for step in range(1, 101):
         for p in generator.parameters:
             p.value = p.value + rng.randn(*p.shape).astype(np.float32)
-        models.evaluate_in_training(generator, {
+        evaluate_in_training(generator, {
             generator.arguments[0]: rng.randn(8, 5).astype(np.float32)})
         average.update(step)
         beta = min(0.9, (1 + step) / (10 + step))

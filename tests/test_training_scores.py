@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from command_line import UserError
+from wgan.command_line import UserError
 from test_scores import onnx_network
 from test_training import SMALL, weights
-from training_scores import TrainingScores
+from wgan.training_scores import TrainingScores
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 

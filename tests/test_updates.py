@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quiet_cntk import C
-from training_options import parser, set_defaults
-from updates import Updates
+from wgan.cntk import C
+from wgan.options import parser, set_defaults
+from wgan.updates import Updates
 
 
 @pytest.fixture

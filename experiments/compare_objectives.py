@@ -1,0 +1,170 @@
+"""The four objectives side by side: the same pictures, seed, networks' width and iterations.
+
+    .venv/bin/python experiments/compare_objectives.py --data data/faces --inception inception.onnx
+
+Trains what is not yet trained (it can be stopped and called again), then writes comparison.png, a
+row of faces and of loss curves for each objective, and comparison.csv: Frechet distance and
+Inception Score, if a network is given; the critic's slope; seconds an iteration.
+"""
+
+import os
+import subprocess
+import sys
+
+from _root import ROOT
+from wgan.command_line import Parser, UserError, number, run
+from wgan.cntk import C, select_device
+
+from matplotlib.figure import Figure
+import numpy as np
+import pandas as pd
+
+from wgan import checkpoint
+import models
+from wgan.images import Faces, grid, to_network, to_pictures
+from wgan.image_files import one_line
+from wgan.image_network import add_network_options, open_network
+from wgan.scoring import Generated, distances, measure
+from wgan.resuming import FREE_TO_CHANGE, option_of, settings_of
+from wgan.run_folder import RunFolder
+from wgan.training_scores import SPLITS, TrainingPictures
+from wgan.evaluation import generate
+from wgan.generators import load_generator
+from wgan.plotting import save_figure
+from wgan.options import SETTINGS, parser as training_parser, set_defaults
+
+COLUMNS, ROWS = 12, 3                           # faces shown of each objective
+RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run
+SLOPES = 64                                     # pictures to measure the critic's slope at
+
+
+def arguments_of(objective, options):
+    """The command line of wgan_training.py for one objective, but for its --out."""
+    # Without the moving average: a short run would show more of how it began than of its end.
+    return ['--objective', objective, '--data=' + options.data, '--iterations',
+            str(options.iterations), '--image-size', str(options.image_size), '--width',
+            str(options.width), '--ema', '0', '--sample-every', '250']
+
+
+def check_run(folder, arguments, digest):
+    """Raise UserError if there is a run in the folder that is not the one that was asked for."""
+    out = RunFolder(folder)
+    if not out.holds_a_run():
+        return
+    config, wanted = out.read_config(), training_parser().parse_args(arguments)
+    set_defaults(wanted)
+    found, wanted = config['settings'], settings_of(wanted)
+    other = ['%s is %s, not %s' % (option_of(name), found.get(name), wanted[name])
+             for name in sorted(wanted) if name not in FREE_TO_CHANGE and found.get(name)
+             != wanted[name]]
+    newest = checkpoint.latest(out.path('checkpoints'))
+    if newest and newest[1] > wanted['iterations']:
+        other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
+    if config.get('pictures_sha256') != digest:
+        other.append('its pictures are not those of --data' if 'pictures_sha256' in config else
+                     'which pictures it had is not known, since an earlier version trained it')
+    if config.get('changes'):
+        other.append('its settings were changed on the way')
+    if other:
+        raise UserError('the run in %s is another one than was asked for: %s; choose another '
+                        '--out, or delete it to train again' % (one_line(folder), '; '.join(other)))
+
+
+def train(folder, arguments, iterations):
+    """Run wgan_training.py, or go on with it; a run that is complete is left alone."""
+    found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
+    if found and found[1] == iterations and all(
+            os.path.exists(os.path.join(folder, name)) for name in RESULTS):
+        return
+    how = ['--resume'] if found else []             # what can't be resumed is never deleted
+    code = subprocess.call([sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out', folder]
+                           + arguments + how)
+    if code:
+        raise UserError('the training for %s ended with code %d' % (one_line(folder), code))
+
+
+def slope(critic_file, generator, faces):
+    """Mean and deviation of ‖∇C(x̂)‖ between real and generated pictures, one ε each.
+
+    In CNTK's evaluation mode: batch normalisation takes its running statistics.
+    """
+    rng, count = np.random.RandomState(0), min(SLOPES, len(faces))
+    latents = rng.standard_normal((count, generator.arguments[0].shape[0])).astype(np.float32)
+    fake = generate(generator, latents, 16)
+    real = to_network(np.stack([faces[i] for i in rng.permutation(len(faces))[:count]]))
+    epsilon = rng.uniform(0, 1, (count, 1, 1, 1)).astype(np.float32)
+    image = C.input_variable(real.shape[1:], needs_gradient=True)
+    found = C.Function.load(critic_file)(image).grad({image: epsilon * real + (1 - epsilon) * fake})
+    norms = np.sqrt(np.square(found).sum(axis=(1, 2, 3)))
+    return norms.mean(), norms.std()
+
+
+def draw(rows, path):
+    """rows: (objective, picture of faces, losses)."""
+    figure = Figure(figsize=(14, 2.7 * len(rows)))
+    axes = figure.subplots(len(rows), 2, gridspec_kw={'width_ratios': [2.4, 1]})
+    for (objective, faces, losses), (left, right) in zip(rows, axes):
+        left.imshow(faces)
+        left.set_title(objective, loc='left')
+        left.axis('off')
+        for column, label in (('C_loss', 'critic loss'), ('G_loss', 'generator loss')):
+            curve = losses[column].ewm(alpha=0.1).mean()
+            right.plot(losses['step'], curve, linewidth=0.9, label=label)
+        right.grid(alpha=0.3)
+        right.legend(fontsize=8)
+    axes[-1][1].set_xlabel('iteration')
+    figure.tight_layout()
+    save_figure(figure, path, dpi=80)
+
+
+def main():
+    parser = Parser(description='Train and compare the four objectives.')
+    parser.add_argument('--data', default='data/drawn', help='folder of pictures, or map file')
+    parser.add_argument('--out', default='runs/compare', help='folder for the four runs')
+    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+                        help='width and height of the pictures')
+    parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')
+    parser.add_argument('--iterations', type=number(int, 1), default=1500, help='of each')
+    parser.add_argument('--count', type=number(int, 10), default=2000, help='pictures to score')
+    add_network_options(parser, required=False)
+    options = parser.parse_args()
+
+    device = select_device('auto')
+    network = open_network(options, device) if options.inception else None
+    faces = Faces(options.data, options.image_size)
+    runs = [(os.path.join(options.out, objective), arguments_of(objective, options))
+            for objective in SETTINGS]
+    for folder, arguments in runs:                  # all of them, before one is trained
+        check_run(folder, arguments, faces.digest)
+    for folder, arguments in runs:
+        train(folder, arguments, options.iterations)
+
+    real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
+            if network else None)
+    shown, table = [], []
+    for objective in SETTINGS:
+        folder = os.path.join(options.out, objective)
+        generator = load_generator(os.path.join(folder, 'wgan_generator.model'))
+        losses = pd.read_csv(os.path.join(folder, 'wgan.csv'))
+        mean, deviation = slope(os.path.join(folder, 'wgan_critic.model'), generator, faces)
+        row = {'objective': objective, 'slope': mean, 'slope_std': deviation,
+               'seconds': losses['seconds'].median()}
+        if network:
+            found = measure(Generated(objective, generator, options.count, 0), network, SPLITS, 0,
+                            32)
+            row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
+                       inception_score_std=found['inception_score_std'])
+        table.append(row)
+        latents = np.random.RandomState(1).standard_normal(
+            (COLUMNS * ROWS, generator.arguments[0].shape[0])).astype(np.float32)
+        pictures = to_pictures(generate(generator, latents, 16))
+        shown.append((objective, grid(pictures, COLUMNS, border=1), losses))
+    draw(shown, os.path.join(options.out, 'comparison.png'))
+    table = pd.DataFrame(table)
+    table.to_csv(os.path.join(options.out, 'comparison.csv'), index=False)
+    print(table.to_string(index=False, float_format='%.4g'))
+    print('wrote %s' % os.path.join(options.out, 'comparison.png'))
+
+
+if __name__ == '__main__':
+    run(main)

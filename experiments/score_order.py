@@ -1,0 +1,87 @@
+"""Do the scores order as they should? Real pictures, a trained run, an untrained one, noise.
+
+    .venv/bin/python experiments/score_order.py runs/faces --inception inception.onnx --count 5000
+
+All are compared with the pictures that the run was trained on, cut as for training; the real ones
+in two halves, one against the other.
+"""
+
+import json
+import os
+
+import _root  # noqa: F401
+from wgan.command_line import Parser, UserError, number, run
+from wgan.cntk import select_device
+
+import numpy as np
+
+from wgan.images import Faces
+from wgan.image_network import add_network_options, open_network
+from wgan.scoring import Generated, distances, measure
+from wgan.training_scores import SPLITS, TrainingPictures
+from bench.untrained import untrained
+from wgan.generators import find_generator, load_generator
+
+
+SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
+
+
+class Noise:
+    """Pictures of which each number is drawn evenly from 0 … 255."""
+
+    name = 'noise'
+
+    def __init__(self, count, size):
+        self.count, self.picture_size = count, size
+
+    def batches(self, size):
+        rng = np.random.RandomState(0)
+        for i in range(0, self.count, size):
+            shape = (min(size, self.count - i), self.picture_size, self.picture_size, 3)
+            yield rng.randint(0, 256, shape).astype(np.uint8)
+
+
+def read_settings(path):
+    """The settings in the config.json of a run, as far as they are needed here."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            settings = json.load(file)['settings']
+        return {name: settings[name] for name in SHAPE + ('data',)}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise UserError('%s is not, or no longer, what training wrote there' % path)
+
+
+def main():
+    parser = Parser(description='Score real pictures, a run, an untrained generator, noise.')
+    parser.add_argument('run', help='run folder')
+    parser.add_argument('--count', type=number(int, 10), default=5000, help='pictures of each')
+    add_network_options(parser)
+    options = parser.parse_args()
+    settings = read_settings(os.path.join(options.run, 'config.json'))
+    shape = {name: settings[name] for name in SHAPE}
+    network = open_network(options, select_device('auto'))
+    faces = Faces(settings['data'], settings['image_size'])
+    halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
+    path = find_generator(options.run)
+
+    def measured(pictures):
+        return measure(pictures, network, SPLITS, seed=0, batch_size=32)
+
+    real = measured(TrainingPictures(faces, options.count))
+    rows = [('real, one half against the other', *(
+        measured(TrainingPictures(half, len(half))) for half in halves))]
+    for name, pictures in (
+            ('trained', Generated(path, load_generator(path), options.count, 0)),
+            ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),
+            ('noise', Noise(options.count, settings['image_size']))):
+        rows.append((name, measured(pictures), real))
+    print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))
+    for name, found, reference in rows:
+        d = distances(found, reference, seed=0)
+        print('%-34s %6d  %7.3f ± %6.3f  %9.2f  %.4f ± %.4f' % (
+            name, found['count'], found['inception_score_mean'], found['inception_score_std'],
+            d['fid'], d['kid_mean'], d['kid_std']))
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,79 @@
+"""Import CNTK without its noise, and choose its device. All modules have CNTK from here.
+
+CNTK warns at import of Linux distributions and GPU parts, and writes on stderr from C++: notes,
+the chosen device, and a call stack for every exception. What it says is held back, and shown if
+the import (or whatever else stands under `quiet`) fails.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+
+from wgan.command_line import UserError
+
+import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
+
+
+@contextlib.contextmanager
+def quiet():
+    """Hold back what is written to stderr, by C++ too; show it if the block raises.
+
+    A UserError is a sentence that says it all: then it stays hidden.
+    """
+    sys.stderr.flush()
+    with _scratch_file() as held:
+        terminal = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                yield
+        except UserError:
+            raise
+        except Exception:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _scratch_file():
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:                                     # every disk is full
+        return open(os.devnull, 'w+b')
+
+
+try:
+    with quiet():
+        try:
+            import cntk as C
+        except ImportError as error:
+            raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
+                            'which it can' % error)
+except UserError as error:
+    print('error: %s' % error, file=sys.stderr)
+    sys.exit(2)
+
+
+def select_device(name):
+    """Make CNTK compute on 'cpu', on 'gpu', or, for 'auto', on a GPU if there is one.
+
+    Of several GPUs the first is taken; of several processes of a machine, each takes its own.
+    Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
+    """
+    gpus = [d for d in C.device.all_devices() if d.type() == C.device.DeviceKind.GPU]
+    if name == 'gpu' and not gpus:
+        raise UserError('--device gpu: CNTK finds no GPU. It needs an NVIDIA card with its driver '
+                        'and the cntk-gpu package ("make setup DEVICE=gpu"); or use --device cpu')
+    use_gpu = gpus and name != 'cpu'
+    with quiet():
+        number = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', 0))
+        C.device.try_set_default_device(gpus[number % len(gpus)] if use_gpu else C.device.cpu())
+        C.plus([0.0], [0.0]).eval()                 # CNTK names its device at the first use
+    return 'gpu' if use_gpu else 'cpu'

@@ -1,0 +1,116 @@
+"""The layers that the two networks are built of, arranged so that CNTK computes them quickly.
+
+What they compute is what it always was; only in which operations differs. CNTK 2.7 has MKL's and
+cuDNN's speed in matrix products, convolutions, and operations on operands of one shape. It is slow
+
+- where the shapes of two operands differ, and in sums: there it walks number by number. So what is
+  summed, or repeated for each pixel or sample, is here a matrix product;
+- where it chooses between two numbers, as its leaky ReLU does;
+- on a CPU, in convolutions with a large kernel: see `convolution`.
+
+bench/results/ says what each of these brought.
+"""
+
+from wgan.cntk import C
+
+import numpy as np
+
+SMALL = 4           # height and width of the smaller picture, up to which `convolution` multiplies
+
+
+def layer_normalization(x, epsilon=1e-5):
+    """Normalise each sample over all its maps, then scale and shift each map.
+
+    x: (maps, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
+    It learns one gain and one bias a map, as the WGAN-GP authors' code does.
+    `C.layers.LayerNormalization` learns them for the last axis alone, which in a picture is one
+    number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
+    """
+    size = int(np.prod(x.shape))
+    gain = C.parameter((x.shape[0], 1, 1), init=1, dtype=x.dtype, name='gain')
+    # One row of numbers a sample: its variance is a product with itself.
+    row = C.reshape(x, (1, size))
+    mean = C.times(row, C.constant(1 / size, (size, 1), x.dtype))
+    centred = row - C.times(mean, C.constant(1, (1, size), x.dtype))
+    variance = C.times_transpose(centred, centred) * C.constant(1 / size, (1, 1), x.dtype)
+    scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)),
+                    C.reshape(_pixels_of(gain, x.shape), (1, size)))
+    return add_bias(C.reshape(centred * scale, x.shape), 'bias')
+
+
+def batch_normalization(x):
+    """Normalise each map over the minibatch, then scale and shift it, x: (maps, height, width).
+
+    Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1; ε = 1e-5.
+    """
+    return C.layers.BatchNormalization(map_rank=1)(x)
+
+
+def leaky_relu(x):
+    """x where it is positive, x / 5 elsewhere: `C.leaky_relu(x, 0.2)`, five times as fast.
+
+    A gradient by x is multiplied with the slope that is there already, which no gradient enters.
+    """
+    positive = C.stop_gradient(C.greater(x, 0))
+    return x * (C.constant(0.2, x.shape, x.dtype) + C.constant(0.8, x.shape, x.dtype) * positive)
+
+
+def add_bias(x, name):
+    """x (maps, height, width) plus a learned number for each map."""
+    bias = C.parameter((x.shape[0], 1, 1), init=0, dtype=x.dtype, name=name)
+    # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
+    one = C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
+    return x + C.times(one, _pixels_of(bias, x.shape), output_rank=3)
+
+
+def _pixels_of(p, shape):
+    """A number for each map, p (maps, 1, 1), repeated for its pixels: (1, maps, height, width)."""
+    plane = C.constant(1, (1,) + shape[1:], p.dtype)
+    return C.reshape(C.times(C.reshape(p, (shape[0], 1)), plane, output_rank=2), (1,) + shape)
+
+
+def convolution(kernel, x):
+    """(I, 2S, 2S) → (O, S, S) with the kernel (O, I, K, K), K odd, padded with zeros.
+
+    Output (i, j) is the kernel with its centre at (2i, 2j).
+
+    On a CPU, CNTK's convolutions are MKL's, which first puts the kernel into another order of
+    memory. For transposed convolutions and for gradients by x that takes longer than all else
+    where pictures are small and kernels large. There, a product with a matrix of ones and zeros
+    lays the pixels that the kernel meets side by side, and a product with the kernel does the rest.
+    """
+    maps, inputs, width, _ = kernel.shape
+    size = x.shape[1] // 2
+    if size > SMALL:
+        return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
+    met = C.times(C.reshape(x, (inputs, 4 * size * size)), _meetings(size, width, x.dtype))
+    met = C.reshape(met, (inputs * width * width, size * size))
+    y = C.times_transpose(C.transpose(met, (1, 0)),
+                          C.reshape(kernel, (maps, inputs * width * width)))
+    return C.reshape(C.transpose(y, (1, 0)), (maps, size, size))
+
+
+def convolution_transpose(kernel, x):
+    """(I, S, S) → (O, 2S, 2S) with the kernel (I, O, K, K): the transpose of `convolution`."""
+    inputs, maps, width, _ = kernel.shape
+    size = x.shape[1]
+    if size > SMALL:
+        return C.convolution_transpose(kernel, x, strides=2, auto_padding=[False, True, True],
+                                       output_shape=(maps, 2 * size, 2 * size))
+    pixels = C.transpose(C.reshape(x, (inputs, size * size)), (1, 0))
+    met = C.times(pixels, C.reshape(kernel, (inputs, maps * width * width)))
+    met = C.reshape(C.transpose(met, (1, 0)), (maps, width * width * size * size))
+    y = C.times_transpose(met, _meetings(size, width, x.dtype))
+    return C.reshape(y, (maps, 2 * size, 2 * size))
+
+
+def _meetings(size, width, dtype):
+    """(2S · 2S, K · K · S · S): 1 where a pixel meets a number of the kernel at a place, else 0."""
+    meets = np.zeros((2 * size, width, size), dtype)        # the same for rows and columns
+    for tap in range(width):
+        for place in range(size):
+            pixel = 2 * place + tap - width // 2
+            if 0 <= pixel < 2 * size:
+                meets[pixel, tap, place] = 1
+    both = np.einsum('ykp,xlq->yxklpq', meets, meets)
+    return C.constant(both.reshape(4 * size * size, -1))

@@ -1,0 +1,122 @@
+"""From the two networks and their inputs to the two losses.
+
+Each objective is a function that writes its equations down as CNTK graphs and returns an
+`Objective`. All of its numbers are one for each sample; a trainer takes their mean.
+
+In all of them: generator, critic are functions as in models.py; latent is z, (latent_size,); real
+is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a batch axis. The critic
+loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
+"""
+
+from collections import namedtuple
+
+from wgan.cntk import C
+
+import numpy as np
+
+from symbolic_gradient import gradient
+
+# critic_loss, generator_loss: what the two trainers make small.
+# logged: what is worth knowing of a critic update, by name.
+# draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
+#     the real pictures of the minibatch, (N, 3, S, S).
+Objective = namedtuple('Objective', 'critic_loss generator_loss logged draws')
+
+
+def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
+    """WGAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
+
+    critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
+    generator loss  −E[C(G(z))]                                                   (algorithm 1)
+
+    penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is taken for each
+    sample, over all its pixels and colours. The penalty is a graph of the critic's weights
+    (symbolic_gradient.py), which is what trains them to keep the slope at 1; fed in as a number
+    it would train nothing.
+    """
+    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    wasserstein = score_difference(critic, real, fake)
+    norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
+    penalty = C.square(norm - 1)
+    return Objective(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
+                     {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
+                     {epsilon: _even})
+
+
+def wgan(generator, critic, latent, real, fake):
+    """WGAN with clipped weights: Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875
+
+    critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
+    generator loss  −E[C(G(z))]                                          (line 10)
+
+    The clipping, which bounds the critic's slope, is the learner's: learners.RmsProp. The
+    difference of the scores is the distance times that unknown bound.
+    """
+    wasserstein = critic(real) - critic(fake)
+    return Objective(-wasserstein, -critic(generator(latent)), {'wasserstein': wasserstein}, {})
+
+
+def gan(generator, critic, latent, real, fake, minimax=False):
+    """The original GAN: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661
+
+    D(x) = σ(C(x)), the probability that x is real, with the critic's score as its logit.
+    critic loss     −E[log D(x)] − E[log(1 − D(x̃))]                       (eq. 1)
+    generator loss  −E[log D(G(z))]; with minimax E[log(1 − D(G(z)))]     (section 3; eq. 1)
+
+    −log σ(s) = log(1 + exp(−s)) is computed as softplus, which neither overflows nor loses digits.
+    """
+    real_score, fake_score, score = critic(real), critic(fake), critic(generator(latent))
+    return Objective(
+        C.softplus(-real_score) + C.softplus(fake_score),
+        -C.softplus(score) if minimax else C.softplus(-score),
+        {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score)}, {})
+
+
+def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False):
+    """DRAGAN: Kodali et al. 2017, https://arxiv.org/abs/1705.07215
+
+    critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
+    generator loss   that of `gan`
+
+    The penalty acts around the real pictures: δ is drawn evenly from 0 to half of the minibatch's
+    standard deviation, for each number of a picture, and ε evenly from [0, 1] for each sample, as
+    in the authors' code. penalty_weight: λ.
+    """
+    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    delta = C.input_variable(real.shape, name='delta')
+    plain = gan(generator, critic, latent, real, fake, minimax)
+    norm = gradient_norm(critic, real + epsilon * delta)
+    penalty = C.square(norm - 1)
+    return Objective(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
+                     dict(plain.logged, GP=penalty, grad_norm=norm),
+                     {epsilon: _even, delta: _half_a_deviation})
+
+
+OBJECTIVES = {'wgan-gp': wgan_gp, 'wgan': wgan, 'gan': gan, 'dragan': dragan}
+
+
+def score_difference(critic, real, fake):
+    """C(x) − C(x̃) of each sample, (1,): both in one pass, which is quicker than two.
+
+    Each sample becomes a sequence of two pictures. For critics that see each picture on its own:
+    batch normalisation would mix the real with the fake ones.
+    """
+    both = C.splice(*[C.reshape(x, (1,) + x.shape) for x in (real, fake)], axis=0)
+    scores = critic.clone(C.CloneMethod.share, {critic.arguments[0]: C.to_sequence(both)})
+    return C.sequence.first(scores) - C.sequence.last(scores)
+
+
+def gradient_norm(critic, image):
+    """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
+    slope = gradient(critic(image), image)
+    squares = C.reduce_sum(C.square(slope), axis=(0, 1, 2))
+    # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
+    return C.sqrt(C.reshape(squares, (1,)) + 1e-12)
+
+
+def _even(rng, real):
+    return rng.uniform(0, 1, (len(real), 1, 1, 1)).astype(np.float32)
+
+
+def _half_a_deviation(rng, real):
+    return (0.5 * real.std() * rng.uniform(0, 1, real.shape)).astype(np.float32)

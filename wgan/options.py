@@ -1,0 +1,150 @@
+"""The command line of wgan_training.py, and what its settings are by default."""
+
+import os
+
+import models
+from wgan import processes
+from wgan.command_line import Parser, UserError, number
+from wgan.image_network import add_network_options
+from wgan.resuming import CHANGEABLE, names_to_change, resumed_options
+from wgan.run_folder import RunFolder
+from wgan.run_place import check_place
+
+# The settings that each objective has, with their defaults: the article's for the first, the WGAN
+# paper's for the second, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
+SETTINGS = {
+    'wgan-gp': dict(n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0),
+    'wgan': dict(n_critic=5, learning_rate=5e-5, clip=0.01),
+    'gan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False),
+    'dragan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
+                   minimax=False),
+}
+# CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
+CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
+
+
+def parser():
+    p = Parser(description='Train a Wasserstein GAN, or a relative, on pictures of faces. '
+               'The defaults are those of the article.', usage='%(prog)s [options]')
+    count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
+    rate, part = number(float, 0, above=True), number(float, 0, 1)
+    decay = number(float, 0, 1, below=True)
+
+    g = p.add_argument_group('what goes in, what comes out')
+    g.add_argument('--data', default='data/drawn', help='folder of pictures, searched through, or '
+                   'a map file with lines of path<TAB>label')
+    g.add_argument('--out', default='runs/wgan', help='run folder to write')
+    g.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out; '
+                   'settings that are not given are taken from there')
+    g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
+                   'start anew; files that it did not write stay')
+    g.add_argument('--allow-change', type=names_to_change, default=(), metavar='NAMES',
+                   help='with --resume: settings that may be others from now on, with commas '
+                   'between them: ' + ', '.join(n.replace('_', '-') for n in CHANGEABLE))
+
+    g = p.add_argument_group('networks')
+    g.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=256,
+                   help='width and height of the pictures')
+    g.add_argument('--width', type=count, default=32, help='maps in the widest layers of picture '
+                   'size; the others have 2, 4, 8 … times as many')
+    g.add_argument('--latent-size', type=count, default=100, help='numbers a picture is made from')
+
+    g = p.add_argument_group('training')
+    g.add_argument('--objective', choices=list(SETTINGS), default='wgan-gp', help='what is trained '
+                   'for: see wgan/objectives.py')
+    g.add_argument('--iterations', type=count, default=50000, help='updates of the generator')
+    g.add_argument('--batch-size', type=count, default=16, help='pictures for one update')
+    g.add_argument('--n-critic', type=count, help='critic updates for one of the generator'
+                   + defaults_of('n_critic'))
+    g.add_argument('--learning-rate', type=rate, help='step size of Adam or (wgan) RMSProp, per '
+                   'update' + defaults_of('learning_rate'))
+    g.add_argument('--beta1', type=decay, help="Adam's β1, per update" + defaults_of('beta1'))
+    g.add_argument('--beta2', type=decay, help="Adam's β2, per update" + defaults_of('beta2'))
+    g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
+                   'penalty' + defaults_of('penalty_weight'))
+    g.add_argument('--clip', type=rate, help="bound of the critic's weights"
+                   + defaults_of('clip'))
+    g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
+                   "make the critic's loss large, not to make its pictures look real"
+                   + defaults_of('minimax'))
+    g.add_argument('--ema', type=decay, default=0.999, help="decay of the moving average of the "
+                   "generator's weights, per update; 0: none")
+    g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
+    g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
+                   help='auto takes a GPU if CNTK finds one')
+
+    g = p.add_argument_group('variation of the pictures')
+    g.add_argument('--brightness', type=part, default=0.2, help='random shift by up to this part '
+                   'of the mean; 0: off')
+    g.add_argument('--contrast', type=part, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--saturation', type=part, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--no-mirror', dest='mirror', action='store_false',
+                   help='do not flip half of the pictures left to right')
+
+    g = p.add_argument_group('watching it')
+    g.add_argument('--sample-every', type=count, default=500, help='iterations between two grids '
+                   'of generated pictures')
+    g.add_argument('--checkpoint-every', type=count, default=1000, help='iterations between two '
+                   'checkpoints; the networks and the loss plot are saved with them')
+    g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
+                   'TensorBoard, to the folder tensorboard of the run')
+    g.add_argument('--score-every', type=count, help='iterations between two scores (Inception '
+                   'Score, FID, KID) of the generator; the best is kept. Needs --inception')
+    g.add_argument('--score-count', type=number(int, 10), default=5000, help='pictures to generate '
+                   'for a score, and training pictures at most to compare them with')
+    add_network_options(p, required=False)
+    return p
+
+
+def defaults_of(name):
+    """The part of a help text that says what an option is by default."""
+    def shown(value):
+        return ("CNTK's own, 0.9999986 per sample, to the power of the batch size"
+                if value is None else 'off' if value is False else '%g' % value)
+
+    return ' (default for ' + '; '.join(
+        '%s: %s' % (objective, shown(settings[name]))
+        for objective, settings in SETTINGS.items() if name in settings) + ')'
+
+
+def set_defaults(options):
+    """Settings of the objective that are not given; raises UserError for some that it hasn't."""
+    settings = SETTINGS[options.objective]
+    for name in sorted(set().union(*SETTINGS.values())):
+        if name not in settings and getattr(options, name) is not None:
+            raise UserError('--%s has no meaning for --objective %s, which has %s' % (
+                name.replace('_', '-'), options.objective,
+                ', '.join('--' + n.replace('_', '-') for n in settings)))
+        if name in settings and getattr(options, name) is None:
+            setattr(options, name, settings[name])
+    if 'beta2' in settings and options.beta2 is None:
+        options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+
+
+def read_options():
+    """(options, config, changes): the settings of this run, checked against what --out holds.
+
+    config, changes: None and [], or, for a run that is gone on with, those of `resumed_options`.
+    """
+    options, config, changes = parser().parse_args(), None, []
+    out = RunFolder(options.out)
+    if options.resume and options.overwrite:
+        raise UserError('--resume and --overwrite exclude each other')
+    if options.allow_change and not options.resume:
+        raise UserError('--allow-change has a meaning only with --resume')
+    if options.resume:
+        if not os.path.isdir(options.out) or out.foreign():
+            raise UserError('--resume: %s holds no run' % out.shown)
+        options, config, changes = resumed_options(out, parser)
+    check_place(options.out, options.data, out)
+    if not options.resume and not options.overwrite and out.holds_a_run():
+        raise UserError('%s holds a run already; go on with it with --resume, delete it with '
+                        '--overwrite, or choose another --out' % out.shown)
+    if bool(options.score_every) != bool(options.inception):
+        raise UserError('--score-every and --inception need each other')
+    if options.batch_size % processes.COUNT:
+        raise UserError('--batch-size %d is the total, and can not be shared evenly by %d processes'
+                        % (options.batch_size, processes.COUNT))
+    set_defaults(options)
+    processes.wait_for_all()            # before the first one writes into --out
+    return options, config, changes

@@ -1,0 +1,171 @@
+"""Loss and score tables as plots."""
+
+import os
+
+from wgan.command_line import UserError
+from wgan.disk import replacing
+from wgan.images import one_line
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+import pandas as pd
+
+PANELS = [                                              # column, label, target line
+    ('C_loss', 'critic loss', None),
+    ('G_loss', 'generator loss', None),
+    ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
+    ('grad_norm', 'slope ‖∇C(x̂)‖', 1.0),
+    ('GP', 'gradient penalty', None),
+    ('D_real', 'probability of being real\nD(x)', 0.5),
+    ('D_fake', 'probability of being real\nD(G(z))', 0.5),
+    ('fid', 'Frechet distance (FID)', None),
+    ('kid_mean', 'kernel distance (KID)', None),
+    ('inception_score_mean', 'Inception Score', None),
+]
+LOSSES = ['step', 'G_loss', 'C_loss']
+LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis
+FORMATS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.pdf', '.svg', '.ps', '.eps')
+SCORES = ['step', 'inception_score_mean', 'fid', 'kid_mean']
+
+
+def read_losses(path):
+    """The CSV of a run as a DataFrame, one row a step, in the order of the steps.
+
+    A last line without its end is left out: the run is still writing it. If a step is there more
+    than once, the last row counts: rows are appended. Numbers that can't be drawn are NaN.
+    Raises UserError if the file is no CSV, lacks one of the columns LOSSES or SCORES, has
+    something else than numbers in a column that is drawn, or has no rows.
+    """
+    head, *rows = _read_rows(path)
+    expected = SCORES if 'fid' in head else LOSSES
+    missing = [column for column in expected if column not in head]
+    if missing:
+        raise UserError('%s lacks the column %s; a loss CSV begins with %s'
+                        % (path, ', '.join(missing), ','.join(LOSSES)))
+    if len(set(head)) < len(head):
+        raise UserError('%s has two columns of one name' % path)
+    if not rows:
+        raise UserError('%s has no rows yet' % path)
+    table = pd.DataFrame(rows, columns=head, dtype=object)
+    losses = pd.DataFrame({column: _numbers(table[column], path)
+                           for column in ['step'] + [panel[0] for panel in PANELS]
+                           if column in head})
+    if not (losses['step'] % 1 == 0).all():
+        raise UserError('%s has a row whose step is not a whole number' % path)
+    return losses.drop_duplicates('step', keep='last').sort_values('step').reset_index(drop=True)
+
+
+def _read_rows(path):
+    """Lists of fields, the column names first. Blank lines and repeated heads are left out."""
+    if not os.path.exists(path):
+        raise UserError('%s does not exist; a run writes its losses to wgan.csv' % path)
+    if not os.path.isfile(path):
+        raise UserError('%s is not a regular file; name the wgan.csv or scores.csv of a run'
+                        % path)
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            lines = file.read().rpartition('\n')[0].split('\n')
+    except UnicodeDecodeError:
+        raise UserError('%s is no CSV file: it is not UTF-8 text' % path)
+    lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not lines:
+        raise UserError('%s is no CSV file: it is empty' % path)
+    head = lines[0][1]
+    rows = [[name.strip() for name in head.split(',')]]
+    for number, line in lines:
+        if line == head:
+            continue
+        rows.append([field.strip() or 'nan' for field in line.split(',')])
+        if len(rows[-1]) != len(rows[0]):
+            raise UserError('%s, line %d: it has %d fields, and the first line has %d'
+                            % (path, number, len(rows[-1]), len(rows[0])))
+    return rows
+
+
+def _numbers(column, path):
+    """As floats; what can't be drawn is NaN: an infinite loss, or nearly as large."""
+    try:
+        numbers = column.astype(float)
+    except ValueError:
+        raise UserError('%s has something else than numbers in the column %s'
+                        % (path, column.name))
+    return numbers.where(numbers.abs() < LARGEST)
+
+
+def plot(paths, out, smooth=0.0):
+    """Draw the loss curves of the CSV files `paths` into the picture file `out`.
+
+    smooth: weight of the past in an exponential moving average, 0 … below 1. With it the raw
+        curve stands behind, pale. Raises UserError as `read_losses` and `check_plot` do.
+    """
+    check_plot(out)
+    runs = list(zip(_names(paths), map(read_losses, paths)))
+    panels = [p for p in PANELS if any(p[0] in losses for _, losses in runs)]
+    # The penalty is the slope seen once more; it has a panel only where the slope is not known.
+    if any(p[0] == 'grad_norm' for p in panels):
+        panels = [p for p in panels if p[0] != 'GP']
+
+    figure = Figure(figsize=(9, 2.5 * len(panels)))
+    axes = figure.subplots(len(panels), 1, sharex=True)
+    for axis, (column, label, target) in zip(axes, panels):
+        for i, (_, losses) in enumerate(runs):
+            if column in losses:
+                _draw(axis, losses, column, 'C%d' % (i % 10), smooth)
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        if target is not None:
+            axis.axhline(target, color='black', linestyle='--', linewidth=0.8)
+    axes[-1].set_xlabel('iteration')
+    if len(runs) > 1:
+        _add_legend(axes[0], [name for name, _ in runs])
+    figure.tight_layout()
+    save_figure(figure, out)
+
+
+def _draw(axis, losses, column, colour, smooth):
+    curve = losses[column]
+    if smooth:
+        axis.plot(losses['step'], curve, colour, linewidth=0.6, alpha=0.3)
+        # An average goes on over a gap; the curve does not.
+        curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
+    axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8,
+              marker='.' if len(losses) < 50 else None)
+
+
+def _add_legend(axis, names):
+    """Put the names in afterwards: matplotlib leaves out a label that begins with _."""
+    lines = [Line2D([], [], color='C%d' % (i % 10)) for i in range(len(names))]
+    legend = axis.legend(lines, map(str, range(len(names))), loc='best')
+    for text, name in zip(legend.get_texts(), names):
+        text.set_text(name.replace('$', r'\$'))         # else two of them are mathematics
+
+
+def _names(paths):
+    """What to call each run: its folder, and as much of the path as tells it from the others."""
+    if len(set(map(os.path.realpath, paths))) < len(paths):
+        raise UserError('a CSV file is given twice')
+    files = [os.path.abspath(path).split(os.sep) for path in paths]
+    folders = [parts[:-1] for parts in files]
+    if len(set(map(tuple, folders))) < len(folders):            # several files in one folder
+        folders = files
+
+    def name(parts):
+        others = [other for other in folders if other is not parts]
+        length = next(n for n in range(1, len(parts) + 1)
+                      if all(other[-n:] != parts[-n:] for other in others))
+        return '/'.join(parts[-length:])
+    return [one_line(name(parts)) for parts in folders]
+
+
+def check_plot(path):
+    """Raises UserError if matplotlib writes no file of this suffix, or needs more for it."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in FORMATS:
+        raise UserError('%s: plots are written as %s, not as "%s"'
+                        % (path, ' '.join(FORMATS), suffix))
+
+
+def save_figure(figure, path, dpi=100):
+    """Write a matplotlib Figure. Raises OSError if it can't be written."""
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=dpi)

@@ -1,0 +1,94 @@
+"""What a run leaves when it has ended: its networks, plots and the animation of its grids."""
+
+import os
+
+import cv2
+import numpy as np
+
+from wgan import checkpoint
+from wgan import processes
+from wgan.animation import animate_samples, find_grids
+from wgan.cntk_paths import plain_path
+from wgan.command_line import UserError
+from wgan.image_files import one_line
+from wgan.plotting import plot
+from wgan.run_files import keep_aside, warn
+from wgan.run_tables import continue_table
+from wgan.training_scores import COLUMNS as SCORES
+from wgan.updates import Updates
+
+BEST = 'wgan_generator_best.model'
+
+
+def networks_of(updates):
+    """What the networks of a run are called as files, but for the best generator."""
+    networks = {'wgan_generator.model': updates.generator, 'wgan_critic.model': updates.critic}
+    if updates.average:
+        networks['wgan_generator_average.model'] = updates.shown
+    return networks
+
+
+def attempt(make, source, path):
+    """Make a plot or an animation at `path`; a run does not fail for want of one."""
+    try:
+        make(source, path)
+    except (UserError, OSError, ValueError, cv2.error) as error:
+        warn('%s was not made: %s' % (one_line(path), ' '.join(str(error).split())))
+
+
+def plot_table(out, name):
+    """Plot NAME.csv of a run, as NAME.png; that of wgan.csv is losses.png."""
+    picture = {'wgan': 'losses'}.get(name, name) + '.png'
+    attempt(lambda source, path: plot([source], path), out.path(name + '.csv'),
+            out.own.claim(picture))
+
+
+def animate(out):
+    with plain_path(out.folder) as plain:               # OpenCV too fails on some names of files
+        if len(find_grids(plain)) > 1:
+            attempt(animate_samples, plain, out.own.claim('training.gif'))
+
+
+def continue_tables(out, columns, step):
+    """Bring wgan.csv and scores.csv back to the checkpoint of `step`."""
+    continue_table(out.path('wgan.csv'), columns, step, every_step=True)
+    out.own.add('wgan.csv')
+    lost = True
+    if os.path.lexists(out.path('scores.csv')):
+        lost = continue_table(out.path('scores.csv'), SCORES, step, every_step=False)
+        out.own.add('scores.csv')
+    if lost and os.path.exists(out.path(BEST)):
+        # Without its score, the next one would pass for the best and replace it.
+        warn('the scores of %s are lost; it is now %s' % (
+            one_line(out.path(BEST)), one_line(keep_aside(out.path(BEST)))))
+
+
+def complete(options, out, config, path, step):
+    """For a run that has all its iterations: make what is missing of its results.
+
+    config: what its config.json says. path, step: its last checkpoint.
+    """
+    updates, first, made = Updates(options, np.random.RandomState(options.seed)), False, []
+    missing = [name for name in networks_of(updates) if not os.path.isfile(out.path(name))]
+    if processes.RANK == 0:
+        first = True
+        out.open()
+        continue_tables(out, ['step', *updates.columns, 'seconds'], step)
+        if config.pop('rebuilt', False):
+            out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
+    if missing:
+        state = checkpoint.restore(path, updates.trainers)
+        for part in updates.kept:
+            part.restore(state)
+    for name in missing if first else ():
+        out.save_network(networks_of(updates)[name], name)
+        made.append(name)
+    for name, make in (('losses.png', lambda: plot_table(out, 'wgan')),
+                       ('training.gif', lambda: animate(out))):
+        if first and not os.path.exists(out.path(name)):
+            make()
+            made += [name] if os.path.exists(out.path(name)) else []
+    if first:
+        print('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
+            out.shown, step, '; made again: ' + ', '.join(made) if made else ''), flush=True)
+    processes.end()

@@ -1,0 +1,193 @@
+"""Scoring a folder of images or a generator with an image network."""
+
+import os
+import zipfile
+import zlib
+
+from wgan.command_line import Progress, UserError
+from wgan.evaluation import generate
+from wgan.generators import GENERATORS, find_generator, load_generator
+from wgan.image_decoder import ImageReader, UnreadableImage, decode_picture
+from wgan.image_files import find_pictures, is_image_or_text, one_line
+from wgan.images import to_pictures
+from wgan.scores import Statistics, frechet_distance, kernel_distance
+
+import numpy as np
+
+
+class Folder:
+    """The pictures of a folder or map file, whole and in their own sizes, in their order."""
+
+    def __init__(self, path, skip_unreadable, option='WHAT'):
+        found = find_pictures(path, option)
+        reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
+        self.name, self.paths = path, [p for p in found if reader.read(p) is not None]
+        self.count = len(self.paths)
+        if reader.unreadable and not skip_unreadable:
+            raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
+                            'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
+                                                        one_line(min(reader.unreadable))))
+        if not self.paths:
+            raise UserError('none of the %d pictures in %s can be read'
+                            % (len(found), one_line(path)))
+        reader.warn()
+
+    def batches(self, size):
+        for i in range(0, self.count, size):
+            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
+
+    def _read(self, path):
+        try:
+            return decode_picture(path)
+        except UnreadableImage as error:
+            raise UserError('%s could be read at first, and no longer can: %s'
+                            % (one_line(path), error))
+
+
+class Generated:
+    """Pictures of a generator, rounded to 8 bits as if they had been saved."""
+
+    def __init__(self, name, generator, count, seed):
+        self.name, self.generator, self.count, self.seed = name, generator, count, seed
+
+    def batches(self, size):
+        rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
+        for i in range(0, self.count, size):
+            latents = rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
+            images = generate(self.generator, latents, size)
+            if not np.isfinite(images).all():
+                raise UserError('the generator %s makes values that are NaN or infinite'
+                                % one_line(self.name))
+            yield to_pictures(images)
+
+
+def source(path, option, skip_unreadable, count, seed):
+    """The images that a command-line argument stands for; option: what the user calls it.
+
+    skip_unreadable: leave out files that can't be read. count, seed: of what a generator makes.
+    Raises UserError if it is neither pictures nor a generator.
+    """
+    if not os.path.exists(path):
+        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run '
+                        'folder or a generator file%s' % (
+                            one_line(path), option, '' if option == 'WHAT'
+                            else ', or what --save-statistics wrote'))
+    names = os.listdir(path) if os.path.isdir(path) else []
+    if not any(name in names for name in GENERATORS):
+        if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
+            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
+                            'are no pictures to score' % (one_line(path), GENERATORS[-1]))
+        if os.path.isdir(path) or is_image_or_text(path):
+            return Folder(path, skip_unreadable, option)
+        if holds_statistics(path):
+            raise UserError('%s holds statistics: it can be a --reference, but not %s'
+                            % (one_line(path), option))
+    path = find_generator(path)
+    return Generated(path, load_generator(path), count, seed)
+
+
+def check_count(pictures, least, use):
+    """Raises UserError if there are fewer pictures than the use of them needs."""
+    if pictures.count < least:
+        raise UserError('%s: %d picture%s, and %s needs at least %d' % (
+            one_line(pictures.name), pictures.count, '' if pictures.count == 1 else 's', use,
+            least))
+
+
+def measure(pictures, network, splits, seed, batch_size):
+    """Statistics of all pictures, with progress.
+
+    pictures: has name, count, and batches(size), which yields RGB pictures, uint8.
+    Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
+    picture is None. Raises UserError for fewer pictures than splits, and as `network` does.
+    """
+    check_count(pictures, splits, 'an Inception Score of %d parts' % splits)
+    statistics = Statistics(pictures.count, splits, np.random.RandomState(seed))
+    progress = Progress('scoring ' + one_line(pictures.name), pictures.count)
+    for batch in pictures.batches(batch_size):
+        statistics.add(*network(batch))
+        progress.show(statistics.seen)
+    progress.end('%d pictures of %s' % (pictures.count, one_line(pictures.name)))
+    mean, deviation = statistics.inception_score()
+    covariance = statistics.covariance if pictures.count > 1 else None
+    if covariance is not None and not np.isfinite(covariance).all():
+        raise UserError('the features that %s gives for %s are too large for a covariance; is '
+                        '--scale %s what it was trained with?'
+                        % (one_line(network.path), one_line(pictures.name), network.scale))
+    return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
+                count=pictures.count, splits=splits, inception_score_mean=mean,
+                inception_score_std=deviation)
+
+
+def distances(found, reference, seed):
+    """FID and KID between two results of `measure`, of two pictures or more, as a dict.
+
+    Raises UserError if their features are not alike, as in statistics that somebody changed.
+    """
+    if len(found['mean']) != len(reference['mean']):
+        raise UserError('the reference has %d features, and this network gives %d'
+                        % (len(reference['mean']), len(found['mean'])))
+    kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
+    return dict(fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+                                     reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
+
+
+def warn_of_few(count, measured):
+    """Say so if `count` pictures are too few for the number of features in a result."""
+    features = len(measured['mean'])
+    if count <= features:
+        print('warning: %d pictures are few for %d features: their covariance is singular, and FID '
+              'is too high; compare it only with scores of as many pictures' % (count, features))
+
+
+def made_with(network):
+    """What must be the same for statistics to be compared."""
+    return {'network_sha256': network.sha256, 'features_output': network.features,
+            'classes_output': network.classes, 'resize': network.resize, 'scale': network.scale}
+
+
+def holds_statistics(path):
+    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
+
+
+# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
+NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def load_statistics(path, network):
+    """Statistics that --save-statistics wrote; refused if they were made otherwise.
+
+    Raises UserError; OSError if the file can't be opened.
+    """
+    with open(path, 'rb') as file:
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                statistics = dict(saved)
+            made = {name: str(statistics[name]) for name in made_with(network)}
+            _check_statistics(**{name: statistics[name] for name in (
+                'mean', 'covariance', 'features', 'count', 'inception_score_mean',
+                'inception_score_std')})
+        except NPZ_ERRORS:
+            raise UserError('%s holds no statistics of this program, or is damaged; write it '
+                            'again with --save-statistics' % one_line(path))
+    for name, value in made_with(network).items():
+        if made[name] != value:
+            raise UserError('the statistics in %s were made with another %s (%s, here %s)'
+                            % (one_line(path), name, one_line(made[name]), value))
+    return statistics
+
+
+def _check_statistics(mean, covariance, features, count, **scores):
+    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
+    size = len(mean)
+    shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
+                  and features.ndim == 2 and features.shape[1] == size and len(features) > 1
+                  and all(value.shape == () for value in [count, *scores.values()]))
+    numbers = [mean, covariance, features, count, *scores.values()]
+    if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
+        raise ValueError('not the statistics of a set of pictures')

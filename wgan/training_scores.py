@@ -1,0 +1,78 @@
+"""Scores of a generator while it trains, against the pictures that it trains on."""
+
+import os
+
+import pandas as pd
+
+from wgan.images import Faces
+from wgan.image_network import open_network
+from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
+
+COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std']
+SPLITS = 10
+
+
+class TrainingPictures:
+    """Up to `count` of the training pictures, evenly spread, cut as training cuts them."""
+
+    def __init__(self, faces, count):
+        self.name = 'the training pictures (%s)' % faces.source
+        self.faces, self.count = faces, min(count, len(faces))
+
+    def batches(self, size):
+        chosen = [i * len(self.faces) // self.count for i in range(self.count)]
+        for i in range(0, self.count, size):
+            yield [self.faces[k] for k in chosen[i:i + size]]
+
+
+class TrainingScores:
+    """Measures generators with the same latents and the same reference each time.
+
+    csv: the file that `add` writes rows to; rows that it holds already count for what is best.
+    Draws no random numbers from the training, which is the same with it and without.
+    Raises UserError as ImageNetwork does, and if there are too few pictures.
+    """
+
+    def __init__(self, options, device, csv):
+        self.options, self.csv = options, csv
+        # Only those needed are read; training has said already what the set is.
+        faces = Faces(options.data, options.image_size, memory_limit=0, report=False)
+        pictures = TrainingPictures(faces, options.score_count)
+        check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
+        self.network = open_network(options, device)
+        self.reference = self._measure(pictures)
+        warn_of_few(min(self.reference['count'], options.score_count), self.reference)
+
+    def add(self, step, generator):
+        """Score the generator after `step`; True if no FID before was as low."""
+        found = self._measure(Generated('iteration %d' % step, generator,
+                                        self.options.score_count, self.options.seed))
+        found.update(distances(found, self.reference, self.options.seed), step=step)
+        print('iteration %d: Inception Score %.3f (training pictures %.3f), FID %.2f' % (
+            step, found['inception_score_mean'], self.reference['inception_score_mean'],
+            found['fid']), flush=True)
+        if not os.path.exists(self.csv):
+            with open(self.csv, 'w') as file:
+                file.write(','.join(COLUMNS) + '\n')
+        with open(self.csv, 'a') as file:
+            file.write(','.join('%.9g' % found[name] for name in COLUMNS) + '\n')
+        return self.best_step == step
+
+    @property
+    def best_step(self):
+        """The step with the lowest FID so far, or None."""
+        if not os.path.exists(self.csv):
+            return None
+        with open(self.csv) as file:                # pandas fails on some names of files
+            table = pd.read_csv(file)
+        return None if table.empty else int(table['step'][table['fid'].idxmin()])
+
+    def described(self):
+        """What the scores were made with, for config.json."""
+        return dict(made_with(self.network), engine=self.network.engine, splits=SPLITS,
+                    reference_count=self.reference['count'],
+                    reference_inception_score_mean=self.reference['inception_score_mean'],
+                    reference_inception_score_std=self.reference['inception_score_std'])
+
+    def _measure(self, pictures):
+        return measure(pictures, self.network, SPLITS, self.options.seed, self.options.batch_size)
