@@ -31,7 +31,8 @@ def as_text(value):
 
     Under LC_ALL=C Python has all but ASCII as such; kept like this, a run is the same under any.
     """
-    return os.fsencode(value).decode('utf-8', 'surrogateescape') if isinstance(value, str) else value
+    return (os.fsencode(value).decode('utf-8', 'surrogateescape') if isinstance(value, str)
+            else value)
 
 
 def as_path(text):
@@ -95,8 +96,8 @@ def _saved_options(config, make_parser, where):
     unknown = sorted(set(settings) - set(known))
     missing = sorted(set(known) - set(settings) - set(SWITCHES))
     if unknown or missing:
-        raise UserError('%s %s %s: it is damaged, or of another version of this project, which can '
-                        'go on with the run' % (where, 'has the setting' if unknown else 'lacks',
+        raise UserError('%s %s %s: it is damaged, or of another version of this project, which can'
+                        ' go on with the run' % (where, 'has the setting' if unknown else 'lacks',
                                                 one_line(', '.join(unknown or missing))))
     try:
         settings = {name: as_path(value) if isinstance(value, str) else value
