@@ -1,9 +1,9 @@
 """The whole state of a run, saved so that it can't be lost and a stopped run goes on exactly.
 
 A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
-statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data, moving
-average; one for each process) and `manifest.json` (settings, versions, a checksum of each file). It
-is written under another name, synced to the disk, and renamed when it is whole.
+statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data,
+moving average; one for each process) and `manifest.json` (settings, versions, a checksum of each
+file). It is written under another name, synced to the disk, and renamed when it is whole.
 """
 
 import json

@@ -101,7 +101,7 @@ class OwnFiles:
         """
         path = self._path(name)
         folder = os.path.dirname(path)
-        if name != os.path.basename(name) and os.path.lexists(folder) and not os.path.isdir(folder):
+        if '/' in name and os.path.lexists(folder) and not os.path.isdir(folder):
             self._make_way(folder)
         os.makedirs(folder, exist_ok=True)
         # A link that stands for one of our files is not ours, and leads to what is not.

@@ -21,8 +21,8 @@ def check_place(folder, data, run):
         _check_apart(folder, place, data)
     foreign = run.foreign()
     if foreign:
-        raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a new '
-                        'folder' % (shown, ', '.join(map(one_line, foreign[:3])),
+        raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a new'
+                        ' folder' % (shown, ', '.join(map(one_line, foreign[:3])),
                                     ' …' if len(foreign) > 3 else ''))
     _check_writable(folder, shown)
 
@@ -73,8 +73,8 @@ def _check_apart(folder, place, data):
         raise _not_apart(folder, data, 'holds the pictures of --data %s' % one_line(data))
     if os.path.isdir(place) or not os.path.exists(place):       # a link may lead there later
         if _inside(real, place):
-            raise _not_apart(folder, data, 'is inside of --data %s, and the run would train on its '
-                             'own grids' % one_line(data))
+            raise _not_apart(folder, data, 'is inside of --data %s, and the run would train on its'
+                             ' own grids' % one_line(data))
 
 
 def _not_apart(folder, data, why):
