@@ -10,14 +10,12 @@ its graph, with the same parameters each time.
 """
 
 from wgan.cntk import C
-
-import numpy as np
-
+from wgan.images import IMAGE_SIZES
 from wgan.layers import (
     add_bias, batch_normalization, convolution, convolution_transpose, layer_normalization,
     leaky_relu)
 
-IMAGE_SIZES = (32, 64, 128, 256)
+import numpy as np
 
 
 def generator(image_size, latent_size=100, width=32, seed=None):
@@ -65,6 +63,12 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
         maps, size = maps * 2, size // 2        # 64 × 64, 128 × 32, 256 × 16, 512 × 8, 1024 × 4
         h = leaky_relu(normalize(_downsample(h, next(weights), maps)))
     return C.layers.Dense(1, init=next(weights), name='score')(h)
+
+
+def networks(image_size, latent_size, width, normalization, rng):
+    """(generator, critic) for each other, their initial weights drawn from the RandomState rng."""
+    return (generator(image_size, latent_size, width, seed=rng.randint(2 ** 31)),
+            critic(image_size, width, seed=rng.randint(2 ** 31), normalization=normalization))
 
 
 def _upsample(h, weights, maps):

@@ -12,10 +12,11 @@ from wgan.cntk import C, select_device
 
 import numpy as np
 
+import models
 from wgan import layers
 from wgan.evaluation import generate
 from wgan.images import Batches, Faces
-from wgan.options import parser, set_defaults
+from wgan.options import objective_settings, parser, set_defaults
 from bench.turns import PICTURES, serve
 from bench.untrained import untrained
 from wgan.updates import Updates
@@ -26,7 +27,10 @@ def training(size, batch, data):
     options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches, updates = Batches(Faces(data, size), batch, rng), Updates(options, rng)
+    batches = Batches(Faces(data, size), batch, rng)
+    generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
+    updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
+                      options.ema)
     fixed = batches.next()
 
     def iteration(next_minibatch):

@@ -15,7 +15,6 @@ from _root import ROOT
 from wgan.command_line import Parser, UserError, number, run
 from wgan.cntk import C, select_device
 
-from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 
@@ -30,8 +29,9 @@ from wgan.run_folder import RunFolder
 from wgan.training_scores import SPLITS, TrainingPictures
 from wgan.evaluation import generate
 from wgan.generators import load_generator
-from wgan.plotting import save_figure
-from wgan.options import SETTINGS, parser as training_parser, set_defaults
+from wgan.plotting import new_figure, save_figure
+from wgan.objectives import OBJECTIVES
+from wgan.options import parser as training_parser, set_defaults
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective
 RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run
@@ -101,7 +101,7 @@ def slope(critic_file, generator, faces):
 
 def draw(rows, path):
     """rows: (objective, picture of faces, losses)."""
-    figure = Figure(figsize=(14, 2.7 * len(rows)))
+    figure = new_figure(14, 2.7 * len(rows))
     axes = figure.subplots(len(rows), 2, gridspec_kw={'width_ratios': [2.4, 1]})
     for (objective, faces, losses), (left, right) in zip(rows, axes):
         left.imshow(faces)
@@ -133,7 +133,7 @@ def main():
     network = open_network(options, device) if options.inception else None
     faces = Faces(options.data, options.image_size)
     runs = [(os.path.join(options.out, objective), arguments_of(objective, options))
-            for objective in SETTINGS]
+            for objective in OBJECTIVES]
     for folder, arguments in runs:                  # all of them, before one is trained
         check_run(folder, arguments, faces.digest)
     for folder, arguments in runs:
@@ -142,7 +142,7 @@ def main():
     real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
             if network else None)
     shown, table = [], []
-    for objective in SETTINGS:
+    for objective in OBJECTIVES:
         folder = os.path.join(options.out, objective)
         generator = load_generator(os.path.join(folder, 'wgan_generator.model'))
         losses = pd.read_csv(os.path.join(folder, 'wgan.csv'))

@@ -13,12 +13,11 @@ import _root  # noqa: F401
 from wgan.command_line import Parser, Progress, check_outputs, number, run
 from wgan.cntk import C
 
-from matplotlib.figure import Figure
 import numpy as np
 
 from wgan import objectives
 from wgan.learners import RmsProp, adam
-from wgan.plotting import check_plot, save_figure
+from wgan.plotting import check_plot, new_figure, save_figure
 from symbolic_gradient import gradient
 
 LAYERS, WIDTH, BATCH = 12, 128, 256
@@ -80,7 +79,7 @@ def main():
     check_outputs(options.out, force=options.force)
     found = [train(clip, options.iterations) for clip in CLIPS + (None,)]
 
-    figure = Figure(figsize=(11, 4))
+    figure = new_figure(11, 4)
     left = figure.add_subplot(1, 2, 1)
     for name, norms, _ in found:
         norms[norms == 0] = np.nan                          # too small for a number: no point

@@ -15,13 +15,12 @@ from wgan.cntk import C, select_device
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from wgan.evaluation import evaluate_in_training, generate
 import models
 from wgan.images import Batches, Faces, grid, to_pictures
-from wgan.plotting import check_plot, save_figure
-from wgan.options import parser as training_parser, set_defaults
+from wgan.plotting import check_plot, new_figure, save_figure
+from wgan.options import objective_settings, parser as training_parser, set_defaults
 from wgan.updates import Updates, trainer
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
@@ -30,36 +29,53 @@ GRAPH, NUMBER = 'in the graph', 'fed as a number'
 class FedAsNumber(Updates):
     """The same, but the critic's trainer is given the value of the penalty."""
 
-    def __init__(self, options, rng):
-        super().__init__(options, rng)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.fed = C.input_variable(1)
-        loss = options.penalty_weight * self.fed - self.objective.logged['wasserstein']
-        self.norm = self.objective.logged['grad_norm']
-        self.trainers['critic'] = trainer(loss, [], self.critic, 'critic', options, [])
+        loss = (self.settings['penalty_weight'] * self.fed - self.losses.logged['wasserstein'])
+        self.trainers['critic'] = trainer(loss, [], self.critic, 'critic', 'adam', self.settings,
+                                          self.batch_size, [])
 
     def update_critic(self, reals):
-        (epsilon, draw), = self.objective.draws.items()
-        feed = {self.real: reals, self.latent: self._draw_latents()}
+        (epsilon, draw), = self.losses.draws.items()
+        feed = {self.real: reals, self.latent: self._draw_latents(), epsilon: draw(self.rng, reals)}
         # In training mode x̃ is what the trainer will see.
-        norm = evaluate_in_training(self.norm, {**feed, epsilon: draw(self.rng, reals)})
-        self.values = {self.norm: norm}
+        logged = {name: evaluate_in_training(graph, feed)
+                  for name, graph in self.losses.logged.items() if name == 'grad_norm'}
+        norm = logged['grad_norm']
+        del feed[epsilon]
         self.trainers['critic'].train_minibatch({**feed, self.fed: np.square(norm - 1)})
+        self.last = self.trainers['critic'].previous_minibatch_loss_average, norm.mean()
+
+    def row(self):
+        """The numbers of the last critic update."""
+        return self.last
+
+
+class InTheGraph(Updates):
+
+    def row(self):
+        """The numbers of the last critic update."""
+        last = dict(zip(self.columns[1:], self._critic_rows[-1]))
+        return last['C_loss'], last['grad_norm']
 
 
 def train(how, faces, iterations):
     """Returns the losses as a DataFrame and a grid of pictures, RGB."""
-    options = training_parser().parse_args(['--image-size', str(faces.size), '--ema', '0'])
+    options = training_parser().parse_args(['--image-size', str(faces.size)])
     set_defaults(options)
     rng = np.random.RandomState(0)
     batches = Batches(faces, options.batch_size, rng)
-    updates = (Updates if how == GRAPH else FedAsNumber)(options, rng)
+    generator, critic = models.networks(faces.size, options.latent_size, options.width, 'layer',
+                                        rng)
+    updates = (InTheGraph if how == GRAPH else FedAsNumber)(
+        generator, critic, 'wgan-gp', objective_settings(options), options.batch_size, rng)
     rows, progress = [], Progress(how, iterations)
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
             updates.update_critic(batches.next())
         updates.update_generator(step)
-        rows.append((step, updates.trainers['critic'].previous_minibatch_loss_average,
-                     updates.values[updates.objective.logged['grad_norm']].mean()))
+        rows.append((step, *updates.row()))
         progress.show(step, 'C_loss %.2f |grad C| %.2f' % rows[-1][1:])
     latents = rng.standard_normal((64, options.latent_size)).astype(np.float32)
     pictures = generate(updates.generator, latents, options.batch_size)
@@ -82,7 +98,7 @@ def main():
     select_device('auto')
     faces = Faces(options.data, options.image_size)
 
-    figure = Figure(figsize=(11, 7))
+    figure = new_figure(11, 7)
     axes = figure.subplots(2, 2, gridspec_kw={'width_ratios': [2, 1]})
     for row, (how, colour) in enumerate(((GRAPH, 'tab:blue'), (NUMBER, 'tab:red'))):
         losses, pictures = train(how, faces, options.iterations)

@@ -49,3 +49,13 @@ def tree(folder):
             else:
                 found[name] = None
     return found
+
+
+def make_updates(objective, *arguments, batch_size=4):
+    """Updates of small networks, as wgan_training.py makes them of its command line."""
+    import wgan_training
+    from wgan.options import parser, set_defaults
+    options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
+                                   '--batch-size', str(batch_size)] + list(arguments))
+    set_defaults(options)
+    return wgan_training.make_updates(options, np.random.RandomState(0))

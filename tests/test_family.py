@@ -10,8 +10,9 @@ from wgan.cntk import C
 import models
 from wgan import objectives
 from test_training import SMALL, assert_same_run, losses
-from wgan.options import SETTINGS, parser, set_defaults
-from wgan.updates import NORMALIZATION, build_objective, trainer
+from wgan.objectives import OBJECTIVES
+from wgan.options import objective_settings, parser, set_defaults
+from wgan.updates import build_losses, trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],
@@ -39,19 +40,22 @@ def test_one_update_of_each_network_equals_pytorch(objective):
     arguments = {'wgan-gp': ['--beta2', '0.9'], 'minimax': ['--minimax']}.get(objective, [])
     options = parser().parse_args(['--objective', name, '--batch-size', '4'] + arguments)
     set_defaults(options)
+    settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
     with C.default_options(dtype=np.float64):
         networks = {'generator': models.generator(32, 5, 2),
-                    'critic': models.critic(32, 2, normalization=NORMALIZATION[name])}
+                    'critic': models.critic(32, 2, normalization=normalization)}
         generator, critic = networks['generator'], networks['critic']
-        keys = {'generator': 'generator', 'critic': 'critic ' + NORMALIZATION[name]}
+        keys = {'generator': 'generator', 'critic': 'critic ' + normalization}
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
         real, latent = C.input_variable((3, 32, 32)), generator.arguments[0]
         fake = C.stop_gradient(generator(latent))
-        made = build_objective(options, generator, critic, real, fake)
-        trainers = {which: trainer(loss, [], networks[which], which, options, []) for which, loss in
-                    (('critic', made.critic_loss), ('generator', made.generator_loss))}
+        made = build_losses(name, settings, generator, critic, real, fake)
+        trainers = {which: trainer(loss, [], networks[which], which, OBJECTIVES[name].learner,
+                                   settings, 4, [])
+                    for which, loss in (('critic', made.critic_loss),
+                                        ('generator', made.generator_loss))}
 
     draws = {'epsilon': r['epsilon'], 'delta': 0.5 * r['real'].std() * r['noise']}
     feed = {variable: draws[variable.name] for variable in made.draws}
@@ -86,7 +90,7 @@ def size(*extra):
     return SMALL[:SMALL.index('--n-critic')] + list(extra)
 
 
-@pytest.mark.parametrize('objective', list(SETTINGS))
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_run_and_resume(script, pictures, tmp_path, objective):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     start = ['--data', pictures, '--objective', objective] + size()
@@ -101,7 +105,7 @@ def test_run_and_resume(script, pictures, tmp_path, objective):
     assert np.isfinite(table.values).all() and (whole / 'losses.png').stat().st_size > 5000
     settings = json.loads((whole / 'config.json').read_text())['settings']
     assert settings['objective'] == objective
-    for name, value in SETTINGS[objective].items():
+    for name, value in OBJECTIVES[objective].settings.items():
         assert settings[name] == value or name == 'beta2'
     if objective == 'wgan':
         critic = C.Function.load(str(whole / 'wgan_critic.model'))

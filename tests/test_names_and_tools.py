@@ -1,4 +1,4 @@
-"""Runs in folders of any name, `make`, and runs that experiments/compare_objectives.py takes over."""
+"""Runs in folders of any name, `make`, and runs that compare_objectives.py takes over."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, TINY
 from wgan.command_line import UserError, run as run_script
 from wgan.images import Faces
-from wgan.options import SETTINGS
+from wgan.objectives import OBJECTIVES
 
 import compare_objectives
 
@@ -81,7 +81,8 @@ def compared(a_run, train, tmp_path):
     for i in range(8):                          # minibatches of 16
         shutil.copy('pics/%d.png' % i, 'pics/1%d.png' % i)
     folder = os.path.join('compare', 'gan')
-    assert train('--objective', 'gan', '--data', 'pics', '--image-size', 32, '--width', 2, '--ema', 0,
+    assert train('--objective', 'gan', '--data', 'pics', '--image-size', 32, '--width', 2,
+                 '--ema', 0,
                  '--iterations', 1, '--out', folder).code == 0
     parser = compare_objectives.Parser()
     for name in ('image_size', 'width', 'iterations'):
@@ -128,4 +129,4 @@ def test_nothing_is_trained_if_one_run_is_another(compared, monkeypatch, capfd):
             run_script(compare_objectives.main)
         assert ended.value.code == code and len(trained) == count
     assert 'compare/gan is another one' in capfd.readouterr().err
-    assert len(SETTINGS) == 4
+    assert len(OBJECTIVES) == 4

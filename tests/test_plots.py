@@ -78,7 +78,7 @@ def drawn(monkeypatch, tmp_path, contents, names, smooth=0.0):
         path.write_text(content)
     monkeypatch.setattr(plotting, 'save_figure', lambda figure, path: figures.append(figure))
     plotting.plot([str(tmp_path / name / 'wgan.csv') for name in names],
-                     str(tmp_path / 'x.png'), smooth)
+                  str(tmp_path / 'x.png'), smooth)
     FigureCanvasAgg(figures[0]).draw()
     return figures[0]
 
@@ -111,7 +111,7 @@ def test_legend_of_files_in_one_folder(tmp_path):
         'a.csv', 'b.csv']
     with pytest.raises(UserError, match='given twice'):
         plotting.plot([str(tmp_path / 'a.csv'), str(tmp_path / '.' / 'a.csv')],
-                         str(tmp_path / 'x.png'))
+                      str(tmp_path / 'x.png'))
 
 
 def test_a_gap_stays_a_gap(monkeypatch, tmp_path):

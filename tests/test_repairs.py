@@ -94,8 +94,9 @@ def test_a_full_disk_leaves_the_table(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('scores, kept', [
-    (None, True), ('', True), ('step,inception_score_mean,inception_score_std,fid,kid_mean,kid_std\n'
-                               '2,1,1,5,1,1\n', False),
+    (None, True), ('', True),
+    ('step,inception_score_mean,inception_score_std,fid,kid_mean,kid_std\n'
+     '2,1,1,5,1,1\n', False),
     ('step,inception_score_mean,inception_score_std,fid,kid_mean,kid_std\nnan\n', True)])
 def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
     folder = RunFolder(str(run))
@@ -169,7 +170,8 @@ CHECKPOINTS = dict(
         'no digests': lambda run: rewrite(run, sha256='gone'),
         'a path outside': lambda run: rewrite(run, sha256=dict(digests(run), **{
             '../../config.json': checkpoint.sha256(str(run / 'config.json'))})),
-        'an absolute path': lambda run: rewrite(run, sha256=dict(digests(run), **{'/dev/zero': ''})),
+        'an absolute path': lambda run: rewrite(
+            run, sha256=dict(digests(run), **{'/dev/zero': ''})),
         'no settings': lambda run: rewrite(run, settings=None),
         'many processes': lambda run: rewrite(run, settings={'processes': 10 ** 12}),
         'deep': lambda run: (newest(run) / 'manifest.json').write_text('[' * 100000),
@@ -256,7 +258,7 @@ def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch
             return None
     scored = {'critic': [], 'generator': ['--score-every', 1, '--inception', 'x'],
               'average': ['--checkpoint-every', 5, '--score-every', 1, '--inception', 'x']}[what]
-    monkeypatch.setattr(wgan_training, 'TrainingScores', Scores)
+    monkeypatch.setattr(wgan_training, 'make_scores', Scores)
     before = tree(run)
     sentence = train('--out', 'run', '--resume', '--iterations', 9, *scored).sentence
     assert 'iteration 4: ' in sentence and 'no longer a number' in sentence

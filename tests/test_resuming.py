@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import TINY, tree, write_pictures
+from helpers import TINY, make_updates, tree, write_pictures
 from wgan.cntk import C
 from wgan.run_folder import RunFolder
 from test_training import weights
 from wgan.resuming import resumed_options
 from wgan_training import past_changes
-from wgan.options import parser, set_defaults
-from wgan.updates import Updates
+from wgan.options import parser
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
@@ -140,23 +139,17 @@ def test_a_learning_rate_is_that_of_the_options(tmp_path, objective):
     """A step of one tenth the rate after a checkpoint is a tenth as long, for both networks."""
     steps = []
     for rate in (None, 1e-5):
-        options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width',
-                                       '2', '--batch-size', '4', '--learning-rate', '1e-4'])
-        set_defaults(options)
         reals = np.random.RandomState(1).uniform(-1, 1, (4, 3, 32, 32)).astype('f')
-        updates = Updates(options, np.random.RandomState(0))
+        updates = make_updates(objective, '--learning-rate', '1e-4')
         updates.update_critic(reals)
         updates.update_generator(1)
         for name, trainer in updates.trainers.items():
             trainer.save_checkpoint(str(tmp_path / name))
         kept = updates.arrays()
-        options.learning_rate = rate or 1e-4
-        again = Updates(options, np.random.RandomState(0))
+        again = make_updates(objective, '--learning-rate', str(rate or 1e-4))
         for name, trainer in again.trainers.items():
             trainer.restore_from_checkpoint(str(tmp_path / name))
-        for part in again.kept:
-            part.restore(kept)
-        again.set_learning_rate()
+        again.restore(kept)
         before = [p.value for p in again.critic.parameters + again.generator.parameters]
         again.rng = np.random.RandomState(3)
         again.update_critic(reals)

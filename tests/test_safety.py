@@ -157,6 +157,7 @@ import sys
 sys.path.insert(0, %r)
 import numpy as np
 import wgan_training as w
+from wgan import recorder
 from wgan.images import Batches
 from wgan.learners import C
 calls = [0]
@@ -182,13 +183,13 @@ def build(*args, **kwargs):
     critic = real_build(*args, **kwargs)
     return critic
 w.models.critic = build
-real_show = w.Progress.show
+real_show = recorder.Progress.show
 def show(self, done, text=''):
     if self.what == 'training' and done == 4:
         p = critic.parameters[0]
         p.value = np.full(p.shape, np.inf, np.float32)
     return real_show(self, done, text)
-w.Progress.show = show
+recorder.Progress.show = show
 '''
 LOSS = '''
 real_mean = w.processes.mean

@@ -49,7 +49,8 @@ def test_what_a_run_writes(script, pictures, tmp_path):
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
     assert sorted(os.listdir(str(run))) == [
-        '.files', '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif', 'wgan.csv',
+        '.files', '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif',
+        'wgan.csv',
         'wgan_critic.model', 'wgan_generator.model', 'wgan_generator_average.model']
     assert sorted(os.listdir(str(run / 'samples'))) == [
         'real.png', 'step_000002.png', 'step_000004.png', 'step_000005.png']

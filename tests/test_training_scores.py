@@ -1,6 +1,5 @@
 """Scores of a run while it trains: their CSV and plot, the best generator, resuming."""
 
-import argparse
 import json
 import shutil
 
@@ -11,7 +10,7 @@ import pytest
 from wgan.command_line import UserError
 from test_scores import onnx_network
 from test_training import SMALL, weights
-from wgan.training_scores import TrainingScores
+from wgan.training_scores import training_pictures
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -92,13 +91,11 @@ def test_scores_can_begin_later(train, script, tmp_path):
 
 
 def test_few_training_pictures(pictures):
-    """The option that is named is one that training has; before the network is looked at."""
+    """The option that is named is one that training has."""
     for name in '3456789':
         (pictures / (name + '.png')).unlink()
-    options = argparse.Namespace(data=str(pictures), image_size=32, score_count=12,
-                                 inception='gone.onnx')
     with pytest.raises(UserError, match='3 pictures, and --score-every .* needs at least 10'):
-        TrainingScores(options, 'cpu', 'scores.csv')
+        training_pictures(str(pictures), 32, 12)
 
 
 @pytest.mark.parametrize('arguments, said', [

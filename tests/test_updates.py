@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 from wgan.cntk import C
-from wgan.options import parser, set_defaults
-from wgan.updates import Updates
+from helpers import make_updates
 
 
 @pytest.fixture
 def updates():
-    options = parser().parse_args(['--image-size', '32', '--width', '2', '--batch-size', '4'])
-    set_defaults(options)
-    return Updates(options, np.random.RandomState(0))
+    return make_updates('wgan-gp')
 
 
 def weights(network):

@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 
 from wgan import processes
-from wgan.cntk_paths import plain_path
+from wgan.cntk_files import plain_path
 from wgan.command_line import UserError
 from wgan.disk import make_room, sha256, sync
 from wgan.image_files import one_line
@@ -215,6 +215,12 @@ def _steps(folder):
         return []
     names = [re.fullmatch(r'step_([0-9]{8,})', name) for name in os.listdir(folder)]
     return sorted(int(m.group(1)) for m in names if m and m.group(0) == name_of(int(m.group(1))))
+
+
+def state_of(updates, batches, rng):
+    """What `save` takes as the state of a training, beside its trainers."""
+    return dict(random_state(rng), order=batches.order, position=batches.position,
+                **updates.arrays())
 
 
 def random_state(rng):

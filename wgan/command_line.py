@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 class _HelpWithDefaults(argparse.HelpFormatter):
     def _get_help_string(self, action):
         default = action.default
-        shown = default not in (None, argparse.SUPPRESS) and not isinstance(default, bool)
+        shown = default not in (None, argparse.SUPPRESS, ()) and not isinstance(default, bool)
         return action.help + (' (default: %(default)s)' if shown else '')
 
 
@@ -103,6 +103,12 @@ class Progress:
 def note(sentence):
     """Say something on stderr, above the progress line if there is one."""
     tqdm.write(sentence, file=sys.stderr)
+
+
+def warn(sentence):
+    """Say what a user should know, and nothing has to stop for; once of all processes."""
+    if RANK == 0:
+        note('warning: ' + sentence)
 
 
 class _Bar(tqdm):

@@ -1,16 +1,11 @@
 """A trained generator from its file, of CNTK or ONNX."""
 
-import faulthandler
 import os
 
 from wgan.command_line import UserError
-from wgan.cntk import C, quiet
+from wgan.cntk import quiet
+from wgan.cntk_files import load_model
 from wgan import onnx_generator
-
-try:
-    import resource
-except ImportError:                                     # Windows
-    resource = None
 
 # What a run folder calls its generators, best first: the one of the lowest FID, if the run was
 # scored; then averaged weights, which make steadier pictures.
@@ -35,7 +30,7 @@ def load_generator(path):
     kind = 'ONNX' if path.lower().endswith('.onnx') else 'CNTK'
     with quiet():
         try:
-            model = onnx_generator.load(path) if kind == 'ONNX' else _load_cntk(path)
+            model = onnx_generator.load(path) if kind == 'ONNX' else load_model(path)
         except (RuntimeError, ValueError) as error:
             raise UserError('%s is no %s model that can be read (%s)' % (
                 path, kind, str(error).split('\n')[0] or 'damaged'))
@@ -45,29 +40,3 @@ def load_generator(path):
         raise UserError('%s is a model, but no generator: it makes %s from %s, not one picture '
                         '(3, S, S) from one latent (N,)' % (path, shapes[1], shapes[0]))
     return model
-
-
-def _load_cntk(path):
-    with open(path, 'rb') as file:          # CNTK itself can't open each name that there may be
-        data = file.read()
-    if not data or _crashes(data):
-        raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
-    return C.Function.load(data)
-
-
-def _crashes(data):
-    """Whether CNTK brings the process down when it loads these bytes, as some damaged ones do.
-
-    Tried in a copy of this process. Not where a GPU is in use, which copies can't share.
-    """
-    if resource is None or C.use_default_device().type() != C.device.DeviceKind.CPU:
-        return False
-    child = os.fork()
-    if child == 0:
-        try:
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))        # it may die in silence
-            faulthandler.disable()
-            C.Function.load(data)
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import warnings
 
-from wgan.command_line import UserError
+from wgan.command_line import UserError, note
 from wgan.image_files import NOT_READ, kind_of, one_line
 
 import cv2
@@ -251,7 +251,7 @@ class ImageReader:
         except UnreadableImage as error:
             if path not in self.unreadable:
                 self.unreadable.add(path)
-                print('%s, %s: %s' % (self.word, error, one_line(path)), file=sys.stderr)
+                note('%s, %s: %s' % (self.word, error, one_line(path)))
             return None
         self.remark(path, remark)
         if digest:
@@ -268,6 +268,6 @@ class ImageReader:
         if self.remarks and not self.warned:
             self.warned = True
             path = min(self.remarks)
-            print('warning: %s: %s%s' % (
+            note('warning: %s: %s%s' % (
                 one_line(path), self.remarks[path], '' if len(self.remarks) == 1 else
-                '; %d images are like this' % len(self.remarks)), file=sys.stderr)
+                '; %d images are like this' % len(self.remarks)))

@@ -4,9 +4,8 @@ import codecs
 import collections
 import os
 import re
-import sys
 
-from wgan.command_line import RANK, UserError
+from wgan.command_line import RANK, UserError, note
 
 # Files of these names are taken for images without a look into them.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
@@ -67,8 +66,7 @@ def find_pictures(source, option='--data', report=True):
             else 'does not exist', option, ', and data/draw_faces.py draws a set to begin with'
             if option == '--data' else ''))
     if report and RANK == 0:
-        print('found %s in %s%s' % (counted(len(paths), 'image'), one_line(source), passed_over),
-              file=sys.stderr)
+        note('found %s in %s%s' % (counted(len(paths), 'image'), one_line(source), passed_over))
     return paths
 
 

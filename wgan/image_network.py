@@ -7,6 +7,7 @@ import tempfile
 from wgan.command_line import UserError
 from wgan.disk import sha256
 from wgan.cntk import C, quiet
+from wgan.cntk_files import load_model
 
 import cv2
 import numpy as np
@@ -190,7 +191,7 @@ class _Cntk:
         self.path = path
         with quiet():
             try:
-                self.model = C.Function.load(path)
+                self.model = load_model(path)
             except CNTK_ERRORS as error:
                 raise UserError('CNTK can not read the network %s (%s)'
                                 % (path, _first_line(error)))

@@ -15,6 +15,7 @@ import numpy as np
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
             '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
+IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
 MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
 
 

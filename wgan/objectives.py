@@ -1,7 +1,7 @@
 """From the two networks and their inputs to the two losses.
 
-Each objective is a function that writes its equations down as CNTK graphs and returns an
-`Objective`. All of its numbers are one for each sample; a trainer takes their mean.
+Each objective is a function that writes its equations down as CNTK graphs and returns `Losses`. All
+of its numbers are one for each sample; a trainer takes their mean. OBJECTIVES is the table of them.
 
 In all of them: generator, critic are functions as in models.py; latent is z, (latent_size,); real
 is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a batch axis. The critic
@@ -16,11 +16,11 @@ import numpy as np
 
 from symbolic_gradient import gradient
 
-# critic_loss, generator_loss: what the two trainers make small.
+# critic_loss, generator_loss: what the two trainers minimise.
 # logged: what is worth knowing of a critic update, by name.
 # draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
-#     the real pictures of the minibatch, (N, 3, S, S).
-Objective = namedtuple('Objective', 'critic_loss generator_loss logged draws')
+#     the real images of the minibatch, (N, 3, S, S).
+Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
 
 
 def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
@@ -38,9 +38,9 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
     wasserstein = score_difference(critic, real, fake)
     norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
     penalty = C.square(norm - 1)
-    return Objective(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
-                     {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
-                     {epsilon: _even})
+    return Losses(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
+                  {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
+                  {epsilon: _even})
 
 
 def wgan(generator, critic, latent, real, fake):
@@ -53,7 +53,7 @@ def wgan(generator, critic, latent, real, fake):
     difference of the scores is the distance times that unknown bound.
     """
     wasserstein = critic(real) - critic(fake)
-    return Objective(-wasserstein, -critic(generator(latent)), {'wasserstein': wasserstein}, {})
+    return Losses(-wasserstein, -critic(generator(latent)), {'wasserstein': wasserstein}, {})
 
 
 def gan(generator, critic, latent, real, fake, minimax=False):
@@ -66,7 +66,7 @@ def gan(generator, critic, latent, real, fake, minimax=False):
     −log σ(s) = log(1 + exp(−s)) is computed as softplus, which neither overflows nor loses digits.
     """
     real_score, fake_score, score = critic(real), critic(fake), critic(generator(latent))
-    return Objective(
+    return Losses(
         C.softplus(-real_score) + C.softplus(fake_score),
         -C.softplus(score) if minimax else C.softplus(-score),
         {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score)}, {})
@@ -87,12 +87,9 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
     plain = gan(generator, critic, latent, real, fake, minimax)
     norm = gradient_norm(critic, real + epsilon * delta)
     penalty = C.square(norm - 1)
-    return Objective(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
-                     dict(plain.logged, GP=penalty, grad_norm=norm),
-                     {epsilon: _even, delta: _half_a_deviation})
-
-
-OBJECTIVES = {'wgan-gp': wgan_gp, 'wgan': wgan, 'gan': gan, 'dragan': dragan}
+    return Losses(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
+                  dict(plain.logged, GP=penalty, grad_norm=norm),
+                  {epsilon: _even, delta: _half_a_deviation})
 
 
 def score_difference(critic, real, fake):
@@ -120,3 +117,24 @@ def _even(rng, real):
 
 def _half_a_deviation(rng, real):
     return (0.5 * real.std() * rng.uniform(0, 1, real.shape)).astype(np.float32)
+
+
+# losses: one of the functions above. normalization: of the critic, as the articles have it, but by
+# sample where its gradient is penalised. learner: 'adam' or 'rmsprop'. settings: what can be set of
+# it, with defaults: the article's for the first, the WGAN paper's for the second, DCGAN's for the
+# others (https://arxiv.org/abs/1511.06434, section 4). β2 None stands for CNTK's own.
+Objective = namedtuple('Objective', 'losses normalization learner settings')
+
+OBJECTIVES = {
+    'wgan-gp': Objective(wgan_gp, 'layer', 'adam', dict(
+        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
+    'wgan': Objective(wgan, 'batch', 'rmsprop', dict(
+        n_critic=5, learning_rate=5e-5, clip=0.01)),
+    'gan': Objective(gan, 'batch', 'adam', dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
+    'dragan': Objective(dragan, 'layer', 'adam', dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
+        minimax=False)),
+}
+# Those of the settings that the functions above take.
+OF_THE_LOSSES = ('penalty_weight', 'minimax')

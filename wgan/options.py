@@ -2,35 +2,37 @@
 
 import os
 
-import models
 from wgan import processes
 from wgan.command_line import Parser, UserError, number
 from wgan.image_network import add_network_options
+from wgan.images import IMAGE_SIZES
+from wgan.objectives import OBJECTIVES
 from wgan.resuming import CHANGEABLE, names_to_change, resumed_options
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_place
 
-# The settings that each objective has, with their defaults: the article's for the first, the WGAN
-# paper's for the second, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
-SETTINGS = {
-    'wgan-gp': dict(n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0),
-    'wgan': dict(n_critic=5, learning_rate=5e-5, clip=0.01),
-    'gan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False),
-    'dragan': dict(n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
-                   minimax=False),
-}
 # CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
+
+
+COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
+RATE, PART = number(float, 0, above=True), number(float, 0, 1)
+DECAY = number(float, 0, 1, below=True)
 
 
 def parser():
     p = Parser(description='Train a Wasserstein GAN, or a relative, on pictures of faces. '
                'The defaults are those of the article.', usage='%(prog)s [options]')
-    count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
-    rate, part = number(float, 0, above=True), number(float, 0, 1)
-    decay = number(float, 0, 1, below=True)
+    _add_files(p.add_argument_group('what goes in, what comes out'))
+    _add_networks(p.add_argument_group('networks'))
+    _add_training(p.add_argument_group('training'))
+    _add_variation(p.add_argument_group('variation of the pictures'))
+    _add_watching(p.add_argument_group('watching it'))
+    add_network_options(p, required=False)
+    return p
 
-    g = p.add_argument_group('what goes in, what comes out')
+
+def _add_files(g):
     g.add_argument('--data', default='data/drawn', help='folder of pictures, searched through, or '
                    'a map file with lines of path<TAB>label')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
@@ -42,58 +44,60 @@ def parser():
                    help='with --resume: settings that may be others from now on, with commas '
                    'between them: ' + ', '.join(n.replace('_', '-') for n in CHANGEABLE))
 
-    g = p.add_argument_group('networks')
-    g.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=256,
-                   help='width and height of the pictures')
-    g.add_argument('--width', type=count, default=32, help='maps in the widest layers of picture '
-                   'size; the others have 2, 4, 8 … times as many')
-    g.add_argument('--latent-size', type=count, default=100, help='numbers a picture is made from')
 
-    g = p.add_argument_group('training')
-    g.add_argument('--objective', choices=list(SETTINGS), default='wgan-gp', help='what is trained '
-                   'for: see wgan/objectives.py')
-    g.add_argument('--iterations', type=count, default=50000, help='updates of the generator')
-    g.add_argument('--batch-size', type=count, default=16, help='pictures for one update')
-    g.add_argument('--n-critic', type=count, help='critic updates for one of the generator'
+def _add_networks(g):
+    g.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=256,
+                   help='width and height of the pictures')
+    g.add_argument('--width', type=COUNT, default=32, help='maps in the widest layers of picture '
+                   'size; the others have 2, 4, 8 … times as many')
+    g.add_argument('--latent-size', type=COUNT, default=100, help='numbers a picture is made from')
+
+
+def _add_training(g):
+    g.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
+                   help='what is trained for: see wgan/objectives.py')
+    g.add_argument('--iterations', type=COUNT, default=50000, help='updates of the generator')
+    g.add_argument('--batch-size', type=COUNT, default=16, help='pictures for one update')
+    g.add_argument('--n-critic', type=COUNT, help='critic updates for one of the generator'
                    + defaults_of('n_critic'))
-    g.add_argument('--learning-rate', type=rate, help='step size of Adam or (wgan) RMSProp, per '
+    g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
                    'update' + defaults_of('learning_rate'))
-    g.add_argument('--beta1', type=decay, help="Adam's β1, per update" + defaults_of('beta1'))
-    g.add_argument('--beta2', type=decay, help="Adam's β2, per update" + defaults_of('beta2'))
+    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1'))
+    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2'))
     g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
                    'penalty' + defaults_of('penalty_weight'))
-    g.add_argument('--clip', type=rate, help="bound of the critic's weights"
+    g.add_argument('--clip', type=RATE, help="bound of the critic's weights"
                    + defaults_of('clip'))
     g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
                    "make the critic's loss large, not to make its pictures look real"
                    + defaults_of('minimax'))
-    g.add_argument('--ema', type=decay, default=0.999, help="decay of the moving average of the "
+    g.add_argument('--ema', type=DECAY, default=0.999, help="decay of the moving average of the "
                    "generator's weights, per update; 0: none")
-    g.add_argument('--seed', type=seed, default=0, help='decides every random number of the run')
+    g.add_argument('--seed', type=SEED, default=0, help='decides every random number of the run')
     g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
                    help='auto takes a GPU if CNTK finds one')
 
-    g = p.add_argument_group('variation of the pictures')
-    g.add_argument('--brightness', type=part, default=0.2, help='random shift by up to this part '
+
+def _add_variation(g):
+    g.add_argument('--brightness', type=PART, default=0.2, help='random shift by up to this part '
                    'of the mean; 0: off')
-    g.add_argument('--contrast', type=part, default=0.2, help='random factor 1 ± this; 0: off')
-    g.add_argument('--saturation', type=part, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--contrast', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--saturation', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
     g.add_argument('--no-mirror', dest='mirror', action='store_false',
                    help='do not flip half of the pictures left to right')
 
-    g = p.add_argument_group('watching it')
-    g.add_argument('--sample-every', type=count, default=500, help='iterations between two grids '
+
+def _add_watching(g):
+    g.add_argument('--sample-every', type=COUNT, default=500, help='iterations between two grids '
                    'of generated pictures')
-    g.add_argument('--checkpoint-every', type=count, default=1000, help='iterations between two '
+    g.add_argument('--checkpoint-every', type=COUNT, default=1000, help='iterations between two '
                    'checkpoints; the networks and the loss plot are saved with them')
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
-    g.add_argument('--score-every', type=count, help='iterations between two scores (Inception '
+    g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '
                    'Score, FID, KID) of the generator; the best is kept. Needs --inception')
     g.add_argument('--score-count', type=number(int, 10), default=5000, help='pictures to generate '
                    'for a score, and training pictures at most to compare them with')
-    add_network_options(p, required=False)
-    return p
 
 
 def defaults_of(name):
@@ -103,14 +107,14 @@ def defaults_of(name):
                 if value is None else 'off' if value is False else '%g' % value)
 
     return ' (default for ' + '; '.join(
-        '%s: %s' % (objective, shown(settings[name]))
-        for objective, settings in SETTINGS.items() if name in settings) + ')'
+        '%s: %s' % (name_of, shown(objective.settings[name]))
+        for name_of, objective in OBJECTIVES.items() if name in objective.settings) + ')'
 
 
 def set_defaults(options):
     """Settings of the objective that are not given; raises UserError for some that it hasn't."""
-    settings = SETTINGS[options.objective]
-    for name in sorted(set().union(*SETTINGS.values())):
+    settings = OBJECTIVES[options.objective].settings
+    for name in sorted(set().union(*(o.settings for o in OBJECTIVES.values()))):
         if name not in settings and getattr(options, name) is not None:
             raise UserError('--%s has no meaning for --objective %s, which has %s' % (
                 name.replace('_', '-'), options.objective,
@@ -119,6 +123,14 @@ def set_defaults(options):
             setattr(options, name, settings[name])
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+
+
+def objective_settings(options):
+    """The settings of the objective that the options name, as a dict; without n_critic, which is
+    the loop's.
+    """
+    return {name: getattr(options, name) for name in OBJECTIVES[options.objective].settings
+            if name != 'n_critic'}
 
 
 def read_options():

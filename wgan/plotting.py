@@ -6,6 +6,7 @@ from wgan.command_line import UserError
 from wgan.disk import replacing
 from wgan.images import one_line
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 import pandas as pd
@@ -105,7 +106,7 @@ def plot(paths, out, smooth=0.0):
     if any(p[0] == 'grad_norm' for p in panels):
         panels = [p for p in panels if p[0] != 'GP']
 
-    figure = Figure(figsize=(9, 2.5 * len(panels)))
+    figure = new_figure(9, 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (column, label, target) in zip(axes, panels):
         for i, (_, losses) in enumerate(runs):
@@ -163,6 +164,13 @@ def check_plot(path):
     if suffix not in FORMATS:
         raise UserError('%s: plots are written as %s, not as "%s"'
                         % (path, ' '.join(FORMATS), suffix))
+
+
+def new_figure(width, height):
+    """An empty matplotlib Figure that is drawn to files, in inches; it needs no screen."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def save_figure(figure, path, dpi=100):

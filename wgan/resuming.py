@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 
-from wgan import processes
+from wgan import checkpoint, processes
 from wgan.command_line import UserError
 from wgan.image_files import one_line
+from wgan.run_folder import VERSIONS
 
 # What decides nothing of what the weights become, and is no setting of the run.
 SWITCHES = ('resume', 'overwrite', 'allow_change', 'out', 'device')
@@ -169,3 +170,52 @@ def names_to_change(text):
         raise argparse.ArgumentTypeError('%r can not be changed; these can: %s' % (
             wrong[0], ', '.join(n.replace('_', '-') for n in CHANGEABLE)))
     return names
+
+
+def restore(path, updates, batches, rng, digest, config, options):
+    """Bring everything to the state of the checkpoint `path`.
+
+    digest: of the images that there are now. Returns the change of the images that --allow-change
+    let through, as a list of one or none. Raises UserError if they are others than before and it
+    did not.
+    """
+    state, manifest = checkpoint.restore(path, updates.trainers), checkpoint.read_manifest(path)
+    checkpoint.set_random_state(rng, state)
+    updates.restore(state)
+    then, lengths = manifest.get('pictures_sha256'), (len(state['order']), len(batches.faces))
+    if _same_images(then, digest, lengths):
+        batches.order, batches.position = state['order'], int(state['position'])
+    else:
+        batches.begin_epoch()
+    # Others than the checkpoint's, if they were changed before.
+    if _same_images(config.get('pictures_sha256', then), digest, lengths):
+        return []
+    source = one_line(batches.faces.source)
+    if 'data' not in options.allow_change:
+        raise UserError('--resume: %s; --allow-change data goes on with them' % (
+            '%s had %d readable pictures and now has %d' % ((source,) + lengths)
+            if lengths[0] != lengths[1] else
+            'the pictures in %s are not those that the run was trained on' % source))
+    return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
+             'pictures': len(batches.faces)}]
+
+
+def _same_images(then, now, lengths):
+    """By their digests; runs of earlier versions have none, and their number has to do."""
+    return then == now or (then is None and lengths[0] == lengths[1])
+
+
+def about_run(options, device, images, digest, config, changes, step):
+    """What config.json and the checkpoints tell of a run. step: where `changes` took effect."""
+    past = (config or {}).get('changes')
+    return {
+        'settings': settings_of(options),
+        'paths': paths_of(options),
+        'device': device,
+        'pictures': len(images),
+        'unreadable_pictures': len(images.unreadable),
+        'pictures_sha256': digest,
+        'changes': (past if isinstance(past, list) else []) + [dict(c, step=step)
+                                                               for c in changes],
+        'versions': VERSIONS,
+    }

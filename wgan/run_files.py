@@ -7,9 +7,8 @@ whatever its name.
 import itertools
 import os
 import re
-import sys
 
-from wgan.command_line import RANK
+from wgan.command_line import warn
 from wgan.disk import replacing
 from wgan.image_files import one_line
 
@@ -24,12 +23,6 @@ NAMES = re.compile(
 # How a process names what it writes beside its files (disk.replacing); a kill may leave one.
 ASIDE = re.compile(r'\.partial-[0-9]+-')
 FOLDERS = ('samples', 'checkpoints', 'tensorboard')
-
-
-def warn(sentence):
-    """Say something on stderr, once of all processes."""
-    if RANK == 0:
-        print('warning: ' + sentence, file=sys.stderr, flush=True)
 
 
 def free_name(path):

@@ -4,17 +4,17 @@ import json
 import os
 import platform
 
-from wgan.command_line import UserError
+from wgan.command_line import UserError, warn
 from wgan.cntk import C
 
 import cv2
 import numpy as np
 
 from wgan import checkpoint
-from wgan.cntk_paths import plain_path
+from wgan.cntk_files import plain_path
 from wgan.disk import make_room, replacing
 from wgan.image_files import one_line
-from wgan.run_files import ASIDE, OwnFiles, keep_aside, warn
+from wgan.run_files import ASIDE, OwnFiles, keep_aside
 
 try:
     import fcntl

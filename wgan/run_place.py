@@ -23,7 +23,7 @@ def check_place(folder, data, run):
     if foreign:
         raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a new'
                         ' folder' % (shown, ', '.join(map(one_line, foreign[:3])),
-                                    ' …' if len(foreign) > 3 else ''))
+                                     ' …' if len(foreign) > 3 else ''))
     _check_writable(folder, shown)
 
 

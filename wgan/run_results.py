@@ -3,29 +3,19 @@
 import os
 
 import cv2
-import numpy as np
 
 from wgan import checkpoint
 from wgan import processes
 from wgan.animation import animate_samples, find_grids
-from wgan.cntk_paths import plain_path
-from wgan.command_line import UserError
+from wgan.cntk_files import plain_path
+from wgan.command_line import UserError, warn
 from wgan.image_files import one_line
 from wgan.plotting import plot
-from wgan.run_files import keep_aside, warn
+from wgan.run_files import keep_aside
 from wgan.run_tables import continue_table
 from wgan.training_scores import COLUMNS as SCORES
-from wgan.updates import Updates
 
 BEST = 'wgan_generator_best.model'
-
-
-def networks_of(updates):
-    """What the networks of a run are called as files, but for the best generator."""
-    networks = {'wgan_generator.model': updates.generator, 'wgan_critic.model': updates.critic}
-    if updates.average:
-        networks['wgan_generator_average.model'] = updates.shown
-    return networks
 
 
 def attempt(make, source, path):
@@ -63,32 +53,29 @@ def continue_tables(out, columns, step):
             one_line(out.path(BEST)), one_line(keep_aside(out.path(BEST)))))
 
 
-def complete(options, out, config, path, step):
+def complete(out, updates, config, path, step):
     """For a run that has all its iterations: make what is missing of its results.
 
     config: what its config.json says. path, step: its last checkpoint.
     """
-    updates, first, made = Updates(options, np.random.RandomState(options.seed)), False, []
-    missing = [name for name in networks_of(updates) if not os.path.isfile(out.path(name))]
     if processes.RANK == 0:
-        first = True
         out.open()
         continue_tables(out, ['step', *updates.columns, 'seconds'], step)
         if config.pop('rebuilt', False):
             out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
+    missing = [name for name in updates.networks() if not os.path.isfile(out.path(name))]
     if missing:
-        state = checkpoint.restore(path, updates.trainers)
-        for part in updates.kept:
-            part.restore(state)
-    for name in missing if first else ():
-        out.save_network(networks_of(updates)[name], name)
-        made.append(name)
-    for name, make in (('losses.png', lambda: plot_table(out, 'wgan')),
-                       ('training.gif', lambda: animate(out))):
-        if first and not os.path.exists(out.path(name)):
-            make()
-            made += [name] if os.path.exists(out.path(name)) else []
-    if first:
+        updates.restore(checkpoint.restore(path, updates.trainers))
+    if processes.RANK == 0:
+        made = missing + [name for name in ('losses.png', 'training.gif')
+                          if not os.path.exists(out.path(name))]
+        for name in missing:
+            out.save_network(updates.networks()[name], name)
+        if 'losses.png' in made:
+            plot_table(out, 'wgan')
+        if 'training.gif' in made:
+            animate(out)
+        made = [name for name in made if os.path.exists(out.path(name))]
         print('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
             out.shown, step, '; made again: ' + ', '.join(made) if made else ''), flush=True)
     processes.end()

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 
+from wgan.command_line import warn
 from wgan.disk import replacing, sync
 from wgan.image_files import one_line
-from wgan.run_files import free_name, keep_aside, warn
+from wgan.run_files import free_name, keep_aside
 
 
 NUMBER = re.compile(r'[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?')

@@ -5,7 +5,6 @@ import os
 import pandas as pd
 
 from wgan.images import Faces
-from wgan.image_network import open_network
 from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
 
 COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std']
@@ -25,29 +24,33 @@ class TrainingPictures:
             yield [self.faces[k] for k in chosen[i:i + size]]
 
 
+def training_pictures(data, image_size, count):
+    """TrainingPictures of a set. Raises UserError if there are too few for a score."""
+    # Only those needed are read; training has said already what the set is.
+    pictures = TrainingPictures(Faces(data, image_size, memory_limit=0, report=False), count)
+    check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
+    return pictures
+
+
 class TrainingScores:
     """Measures generators with the same latents and the same reference each time.
 
-    csv: the file that `add` writes rows to; rows that it holds already count for what is best.
+    pictures: the reference. network: an ImageNetwork. count: how many images to generate for a
+    score. seed: of the latents. csv: the file that `add` writes rows to; rows that it holds already
+    count for what is best.
     Draws no random numbers from the training, which is the same with it and without.
-    Raises UserError as ImageNetwork does, and if there are too few pictures.
     """
 
-    def __init__(self, options, device, csv):
-        self.options, self.csv = options, csv
-        # Only those needed are read; training has said already what the set is.
-        faces = Faces(options.data, options.image_size, memory_limit=0, report=False)
-        pictures = TrainingPictures(faces, options.score_count)
-        check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
-        self.network = open_network(options, device)
+    def __init__(self, pictures, network, count, seed, batch_size, csv):
+        self.network, self.count, self.seed, self.batch_size, self.csv = (
+            network, count, seed, batch_size, csv)
         self.reference = self._measure(pictures)
-        warn_of_few(min(self.reference['count'], options.score_count), self.reference)
+        warn_of_few(min(self.reference['count'], count), self.reference)
 
     def add(self, step, generator):
         """Score the generator after `step`; True if no FID before was as low."""
-        found = self._measure(Generated('iteration %d' % step, generator,
-                                        self.options.score_count, self.options.seed))
-        found.update(distances(found, self.reference, self.options.seed), step=step)
+        found = self._measure(Generated('iteration %d' % step, generator, self.count, self.seed))
+        found.update(distances(found, self.reference, self.seed), step=step)
         print('iteration %d: Inception Score %.3f (training pictures %.3f), FID %.2f' % (
             step, found['inception_score_mean'], self.reference['inception_score_mean'],
             found['fid']), flush=True)
@@ -75,4 +78,4 @@ class TrainingScores:
                     reference_inception_score_std=self.reference['inception_score_std'])
 
     def _measure(self, pictures):
-        return measure(pictures, self.network, SPLITS, self.options.seed, self.options.batch_size)
+        return measure(pictures, self.network, SPLITS, self.seed, self.batch_size)

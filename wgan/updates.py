@@ -1,71 +1,64 @@
-"""The two networks of a run, and the two updates that train them.
+"""The two updates that train the two networks of a run.
 
 An iteration is n_critic critic updates and one generator update: algorithm 1 of Gulrajani et al.
 2017, https://arxiv.org/abs/1704.00028, and of Arjovsky et al. 2017,
 https://arxiv.org/abs/1701.07875.
 """
 
+from wgan import processes
 from wgan.cntk import C, quiet
+from wgan.learners import RmsProp, adam
+from wgan.moving_average import MovingAverage
+from wgan.objectives import OBJECTIVES, OF_THE_LOSSES
 
 import numpy as np
 
-import models
-from wgan import processes
-from wgan.learners import RmsProp, adam
-from wgan.moving_average import MovingAverage
-from wgan.objectives import OBJECTIVES
-from wgan.options import SETTINGS
-
-# How the critic is normalised: the articles' way, but by sample where its gradient is penalised.
-NORMALIZATION = {'wgan-gp': 'layer', 'wgan': 'batch', 'gan': 'batch', 'dragan': 'layer'}
-
 
 class Updates:
-    """What an iteration does, on the device but for the real pictures and the numbers drawn.
+    """One training iteration. Only the real images and the random draws come from the host.
 
-    generator, critic: the networks, as in models.py.
-    shown: the generator to show pictures of: its moving average, if the options ask for one.
+    generator, critic: the networks.
+    sample_generator: the generator to show images of: its moving average, if there is one.
     trainers: CNTK's trainers, by the name of the network that they train.
-    kept: what a checkpoint has to save beside them, each with `arrays` and `restore`.
+    extra_state: what a checkpoint has to save beside them, each with `arrays` and `restore`.
     columns: names of the numbers that `row` gives.
     """
 
-    def __init__(self, options, rng):
-        """options: as wgan/options.py reads them. rng: the RandomState to draw from."""
-        self.options, self.rng = options, rng
-        # All processes begin with the same weights.
-        seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
-        self.generator = models.generator(options.image_size, options.latent_size, options.width,
-                                          seed=seeds.randint(2 ** 31))
-        self.critic = models.critic(options.image_size, options.width,
-                                    seed=seeds.randint(2 ** 31),
-                                    normalization=NORMALIZATION[options.objective])
-        self.average = MovingAverage(self.generator, options.ema) if options.ema else None
-        self.shown = self.average.generator if self.average else self.generator
-        self.kept = [self.average] if self.average else []
+    def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0):
+        """objective: a name in OBJECTIVES. settings: values for its settings, but n_critic.
+        batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
+        of the moving average of the generator's weights, per update; 0: none.
+        """
+        self.generator, self.critic, self.settings = generator, critic, settings
+        self.rng, self.batch_size = rng, batch_size
+        self.average = MovingAverage(generator, ema) if ema else None
+        self.sample_generator = self.average.generator if self.average else generator
+        self.extra_state = [self.average] if self.average else []
 
-        self.latent = self.generator.arguments[0]
-        self.real = C.input_variable(self.critic.arguments[0].shape, name='real')
-        # A critic update makes its pictures, and is spared the generator's gradients.
-        fake = C.stop_gradient(self.generator(self.latent))
-        self.objective = build_objective(options, self.generator, self.critic, self.real, fake)
-        self.logged = list(self.objective.logged.values())
+        self.latent = generator.arguments[0]
+        self.real = C.input_variable(critic.arguments[0].shape, name='real')
+        # The critic update generates its own fake images; stop_gradient avoids a backward pass
+        # through the generator.
+        fake = C.stop_gradient(generator(self.latent))
+        self.losses = build_losses(objective, settings, generator, critic, self.real, fake)
+        self.logged = list(self.losses.logged.values())
         self._critic_rows = []              # what is logged of the iteration's critic updates
         self._iteration_ended = False
-        self.columns = ['G_loss', 'C_loss', *self.objective.logged]
-        self.trainers = {
-            'critic': trainer(self.objective.critic_loss, self.logged, self.critic, 'critic',
-                              options, self.kept),
-            'generator': trainer(self.objective.generator_loss, [], self.generator, 'generator',
-                                 options, self.kept)}
+        self.columns = ['G_loss', 'C_loss', *self.losses.logged]
+        learner = OBJECTIVES[objective].learner
+        self.trainers = {name: trainer(loss, logged, network, name, learner, settings, batch_size,
+                                       self.extra_state)
+                         for name, loss, logged, network in (
+                             ('critic', self.losses.critic_loss, self.logged, critic),
+                             ('generator', self.losses.generator_loss, [], generator))}
 
     def update_critic(self, reals):
-        """reals: pictures of the minibatch, float32 (N, 3, S, S) in [-1, 1]."""
+        """reals: images of the minibatch, float32 (N, 3, S, S) in [-1, 1]."""
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
         feed = {self.real: reals, self.latent: self._draw_latents()}
         feed.update({variable: draw(self.rng, reals)
-                     for variable, draw in self.objective.draws.items()})
+                     for variable, draw in self.losses.draws.items()})
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
                                  + [float(np.mean(values[f])) for f in self.logged])
@@ -86,44 +79,54 @@ class Updates:
 
     def arrays(self):
         """What a checkpoint has to save beside the trainers, as arrays by name."""
-        return {name: value for part in self.kept for name, value in part.arrays().items()}
+        return {name: value for part in self.extra_state for name, value in part.arrays().items()}
 
-    def set_learning_rate(self):
-        """Take steps of the options' size again: CNTK restores that of a checkpoint.
+    def restore(self, arrays):
+        """Inverse of `arrays`, after the trainers were restored.
 
-        That of RMSProp is part of its graph, which a checkpoint does not have.
+        Steps get the size of the settings again: CNTK restores that of the checkpoint. (That of
+        RMSProp is part of its graph, which a checkpoint does not have.)
         """
-        rate = self.options.learning_rate
+        for part in self.extra_state:
+            part.restore(arrays)
+        rate = self.settings['learning_rate']
         for learner in [t.parameter_learners[0] for t in self.trainers.values()]:
-            if self.options.objective != 'wgan' and learner.learning_rate() != rate:
+            if 'beta1' in self.settings and learner.learning_rate() != rate:
                 learner.reset_learning_rate(C.learning_parameter_schedule(
                     rate, minibatch_size=C.learners.IGNORE))
 
+    def networks(self):
+        """The networks of a run by the names of their files, except the best generator."""
+        found = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
+        if self.average:
+            found['wgan_generator_average.model'] = self.sample_generator
+        return found
+
     def _draw_latents(self):
-        shape = self.options.batch_size // processes.COUNT, self.options.latent_size
+        shape = (self.batch_size // processes.COUNT,) + self.latent.shape
         return self.rng.standard_normal(shape).astype(np.float32)
 
 
-def build_objective(options, generator, critic, real, fake):
-    """The objective that the options name, with those of its settings that are of the losses."""
-    own = {name: getattr(options, name) for name in ('penalty_weight', 'minimax')
-           if name in SETTINGS[options.objective]}
-    latent = generator.arguments[0]
-    return OBJECTIVES[options.objective](generator, critic, latent, real, fake, **own)
+def build_losses(objective, settings, generator, critic, real, fake):
+    """The Losses of a named objective, with those of the settings that are of its losses."""
+    own = {name: value for name, value in settings.items() if name in OF_THE_LOSSES}
+    return OBJECTIVES[objective].losses(generator, critic, generator.arguments[0], real, fake,
+                                        **own)
 
 
-def trainer(loss, logged, network, name, options, kept):
-    """A CNTK Trainer that makes `loss` small by changing the weights of `network` alone.
+def trainer(loss, logged, network, name, learner, settings, batch_size, extra_state):
+    """A CNTK Trainer that minimises `loss` by changing the weights of `network` alone.
 
     logged: what else its train_minibatch is asked for. What its learner needs to have saved, and
-    CNTK does not save, is appended to `kept`.
+    CNTK does not save, is appended to `extra_state`.
     """
-    if options.objective == 'wgan':
-        rmsprop = RmsProp(name, network.parameters, options.learning_rate, options.batch_size,
-                          clip=options.clip if name == 'critic' else None)
-        kept.append(rmsprop)
+    if learner == 'rmsprop':
+        rmsprop = RmsProp(name, network.parameters, settings['learning_rate'], batch_size,
+                          clip=settings['clip'] if name == 'critic' else None)
+        extra_state.append(rmsprop)
         learner = rmsprop.learner
     else:
-        learner = adam(network.parameters, options.learning_rate, options.beta1, options.beta2)
+        learner = adam(network.parameters, settings['learning_rate'], settings['beta1'],
+                       settings['beta2'])
     with quiet():                       # CNTK remarks that the other network isn't trained
         return C.Trainer(C.combine([loss] + logged), (loss, None), [processes.shared(learner)])
