@@ -82,15 +82,20 @@ def make_batches(options, rng):
     images = Faces(options.data, options.image_size, part=(processes.RANK, processes.COUNT))
     check_pictures_apart(options.out, images.paths, options.data)
     share = options.batch_size // processes.COUNT
+    if processes.COUNT > 1:                     # for one, Batches does it
+        check_share(images, share, options.batch_size)
+    return Batches(images, share, rng, options.brightness, options.contrast, options.saturation,
+                   options.mirror)
+
+
+def check_share(images, share, batch_size):
+    """Raise UserError if a process has fewer images than its part of a minibatch."""
     total = round(processes.mean([len(images)])[0] * processes.COUNT)
-    if processes.COUNT > 1 and share > len(images):             # Batches says it for one process
+    if share > len(images):
         raise UserError(
             '--batch-size %d is shared by %d processes, %d pictures each; but of the %d readable '
             'pictures in %s, which are shared too, one has only %d' % (
-                options.batch_size, processes.COUNT, share, total, one_line(images.source),
-                len(images)))
-    return Batches(images, share, rng, options.brightness, options.contrast, options.saturation,
-                   options.mirror)
+                batch_size, processes.COUNT, share, total, one_line(images.source), len(images)))
 
 
 def make_updates(options, rng):

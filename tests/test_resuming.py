@@ -13,8 +13,7 @@ from helpers import TINY, make_updates, tree, write_pictures
 from wgan.cntk import C
 from wgan.run_folder import RunFolder
 from test_training import weights
-from wgan.resuming import resumed_options
-from wgan_training import past_changes
+from wgan.resuming import past_changes, resumed_options
 from wgan.options import parser
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
@@ -32,13 +31,13 @@ def losses(run):
 def whole(a_run, tmp_path_factory):
     """The same run of four iterations without a break."""
     import wgan_training
-    folder, argv = tmp_path_factory.mktemp('whole'), wgan_training.sys.argv
-    wgan_training.sys.argv = ['wgan_training.py'] + [str(a) for a in [
+    folder, argv = tmp_path_factory.mktemp('whole'), sys.argv
+    sys.argv = ['wgan_training.py'] + [str(a) for a in [
         '--data', a_run / 'pics', '--out', folder / 'run', '--iterations', 4] + TINY]
     try:
         wgan_training.main()
     finally:
-        wgan_training.sys.argv = argv
+        sys.argv = argv
     return folder / 'run'
 
 
@@ -331,6 +330,22 @@ def test_a_complete_run_is_success(run, train, tmp_path):
 def network(content):
     model = C.Function.load(content)
     return list(model.parameters) + list(model.constants)
+
+
+def test_networks_older_than_the_last_checkpoint_are_replaced(run, train):
+    """As of a run that was killed between its last checkpoint and its networks."""
+    expected = {name: weights(run / name) for name in NETWORKS}
+    for name, content in ((NETWORKS[0], b'cut off'), (NETWORKS[1], None)):
+        older = C.Function.load(str(run / name))
+        older.parameters[0].value = older.parameters[0].value + 1
+        older.save(str(run / name))
+        if content:
+            (run / name).write_bytes(content)
+    result = train('--out', 'run', '--resume')
+    assert result.code == 0 and 'made again: ' in result.out and NETWORKS[2] not in result.out
+    for name in NETWORKS:
+        for a, b in zip(weights(run / name), expected[name]):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_a_complete_run_with_a_damaged_config(run, train):

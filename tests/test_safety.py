@@ -119,7 +119,7 @@ def test_files_that_can_not_be_written(script, whole, half, tmp_path, limit, whe
     result = ended(started(tmp_path, '--out', half, '--iterations', 8, '--resume',
                            '--sample-every', 2, limit=limit))
     assert result.code == 2 and 'File too large' in result.sentence and where in result.sentence
-    assert 'step_00000004 is whole' in result.sentence
+    assert 'step_00000004 is complete' in result.sentence
     assert before == {p: p.read_bytes() for p in (half / 'checkpoints').glob('step_0000000?/*')}
     assert script('wgan_training.py', '--out', half, '--iterations', 8, '--resume').code == 0
     assert_same_run(whole, half)
@@ -183,13 +183,13 @@ def build(*args, **kwargs):
     critic = real_build(*args, **kwargs)
     return critic
 w.models.critic = build
-real_show = recorder.Progress.show
-def show(self, done, text=''):
-    if self.what == 'training' and done == 4:
+real_log = recorder.Recorder._log
+def log(self, step, row):
+    if step == 4:
         p = critic.parameters[0]
         p.value = np.full(p.shape, np.inf, np.float32)
-    return real_show(self, done, text)
-recorder.Progress.show = show
+    return real_log(self, step, row)
+recorder.Recorder._log = log
 '''
 LOSS = '''
 real_mean = w.processes.mean

@@ -223,7 +223,7 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     (['--batch-size', 0], ['--batch-size', 'at least 1']),
     (['--batch-size', 11], ['--batch-size is 11', 'only 10']),
     (['--learning-rate', -1e-4], ['--learning-rate', 'above 0']),
-    (['--learning-rate', 'nan'], ['--learning-rate', 'out of range']),
+    (['--learning-rate', 'nan'], ['--learning-rate', 'is not a number']),
     (['--learning-rate', 'fast'], ['--learning-rate', "'fast' is not a number"]),
     (['--penalty-weight', -1], ['--penalty-weight', 'at least 0']),
     (['--beta1', 1], ['--beta1', 'below 1']),

@@ -207,7 +207,6 @@ def _same_images(then, now, lengths):
 
 def about_run(options, device, images, digest, config, changes, step):
     """What config.json and the checkpoints tell of a run. step: where `changes` took effect."""
-    past = (config or {}).get('changes')
     return {
         'settings': settings_of(options),
         'paths': paths_of(options),
@@ -215,7 +214,12 @@ def about_run(options, device, images, digest, config, changes, step):
         'pictures': len(images),
         'unreadable_pictures': len(images.unreadable),
         'pictures_sha256': digest,
-        'changes': (past if isinstance(past, list) else []) + [dict(c, step=step)
-                                                               for c in changes],
+        'changes': past_changes(config) + [dict(c, step=step) for c in changes],
         'versions': VERSIONS,
     }
+
+
+def past_changes(config):
+    """What config.json, if there is one, says that was changed before."""
+    changes = (config or {}).get('changes')
+    return changes if isinstance(changes, list) else []

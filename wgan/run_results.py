@@ -3,11 +3,13 @@
 import os
 
 import cv2
+import numpy as np
 
 from wgan import checkpoint
 from wgan import processes
 from wgan.animation import animate_samples, find_grids
-from wgan.cntk_files import plain_path
+from wgan.cntk import quiet
+from wgan.cntk_files import load_model, plain_path
 from wgan.command_line import UserError, warn
 from wgan.image_files import one_line
 from wgan.plotting import plot
@@ -54,28 +56,37 @@ def continue_tables(out, columns, step):
 
 
 def complete(out, updates, config, path, step):
-    """For a run that has all its iterations: make what is missing of its results.
+    """For a run that has all its iterations: bring its results to what its last checkpoint holds.
 
-    config: what its config.json says. path, step: its last checkpoint.
+    config: what its config.json says. path, step: the checkpoint. A run that was killed after it
+    may have older networks and plots, or none.
     """
+    updates.restore(checkpoint.restore(path, updates.trainers))
     if processes.RANK == 0:
         out.open()
         continue_tables(out, ['step', *updates.columns, 'seconds'], step)
         if config.pop('rebuilt', False):
             out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
-    missing = [name for name in updates.networks() if not os.path.isfile(out.path(name))]
-    if missing:
-        updates.restore(checkpoint.restore(path, updates.trainers))
-    if processes.RANK == 0:
-        made = missing + [name for name in ('losses.png', 'training.gif')
-                          if not os.path.exists(out.path(name))]
-        for name in missing:
+        made = [name for name, network in updates.networks().items()
+                if not _holds(out.path(name), network)]
+        made += [name for name in ('losses.png', 'training.gif')
+                 if not os.path.exists(out.path(name))]
+        for name in set(made) & set(updates.networks()):
             out.save_network(updates.networks()[name], name)
-        if 'losses.png' in made:
-            plot_table(out, 'wgan')
-        if 'training.gif' in made:
-            animate(out)
+        plot_table(out, 'wgan')
+        animate(out)
         made = [name for name in made if os.path.exists(out.path(name))]
         print('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
             out.shown, step, '; made again: ' + ', '.join(made) if made else ''), flush=True)
     processes.end()
+
+
+def _holds(path, network):
+    """Whether a file has the weights of a network."""
+    try:
+        with quiet():
+            saved = load_model(path)
+    except (OSError, RuntimeError, ValueError):
+        return False
+    pairs = list(zip(*(list(f.parameters) + list(f.constants) for f in (saved, network))))
+    return all(a.shape == b.shape and np.array_equal(a.value, b.value) for a, b in pairs)
