@@ -125,7 +125,7 @@ def batches(pictures, **kwargs):
 
 def test_an_epoch_has_each_picture_once(pictures):
     source = batches(pictures, batch_size=5)
-    originals = images.to_network(source.images.pictures)
+    originals = images.to_network(source.faces.pictures)
 
     def which(batch):
         return [int(np.abs(originals - x).sum(axis=(1, 2, 3)).argmin()) for x in batch]
@@ -139,7 +139,7 @@ def test_variation_stays_within_its_bounds(pictures):
     def levels(**kwargs):
         source = batches(pictures, batch_size=10, **kwargs)
         source.order = np.arange(10)
-        return source.images.pictures.astype(float), (source.next() + 1) * 127.5
+        return source.faces.pictures.astype(float), (source.next() + 1) * 127.5
 
     plain, same = levels()
     np.testing.assert_allclose(same, np.moveaxis(plain, 3, 1), atol=1e-4)

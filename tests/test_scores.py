@@ -14,6 +14,7 @@ from wgan.command_line import UserError
 from wgan.cntk import C
 from wgan.image_decoder import decode_picture
 import inception_score
+from wgan import scoring
 from wgan.image_network import ImageNetwork, resize_picture, scale_pictures
 from wgan.evaluation import evaluate_in_training
 import models
@@ -552,7 +553,7 @@ def test_pictures_are_composited_and_cut_off_ones_named(score, tmp_path):
 
 def test_pictures_that_vanish_while_they_are_scored(tmp_path):
     few(tmp_path / 'pics', 2)
-    folder = inception_score.Folder(str(tmp_path / 'pics'), False)
+    folder = scoring.Folder(str(tmp_path / 'pics'), False)
     (tmp_path / 'pics' / '1.png').unlink()
     with pytest.raises(UserError, match='1.png could be read at first'):
         list(next(folder.batches(5)))
