@@ -1,5 +1,6 @@
 # make demo    set up, draw faces, train on them: about five minutes on two cores
-# make test    set up, run the tests
+# make check   set up, look through the code, run the quick tests: less than a minute
+# make test    set up, run all tests: about five minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train four objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
@@ -12,7 +13,7 @@ ARGS ?=
 PY = .venv/bin/python
 drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
 
-.PHONY: demo test train compare setup clean
+.PHONY: demo check test train compare setup clean
 
 demo: runs/demo/faces.png
 	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train anew."
@@ -30,8 +31,15 @@ runs/demo/faces.png: | setup data/drawn/face_001999.png
 data/drawn/face_001999.png: | setup
 	@$(PY) data/draw_faces.py --out data/drawn --count 2000
 
+# Threads that wait for work sleep: tests and the programs that they start share the cores.
+pytest = OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest
+
+check: setup
+	@$(PY) -m flake8
+	@$(pytest) -m "not slow"
+
 test: setup
-	@$(PY) -m pytest
+	@$(pytest)
 
 train: setup $(drawn)
 	@$(PY) wgan_training.py --data "$(DATA)" --out "$(OUT)" $(ARGS)

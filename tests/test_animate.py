@@ -31,6 +31,7 @@ def test_training_animation(script, run, tmp_path):
     assert 'exists already' in script('wgan_animate.py', run, '--out', 't.gif').sentence
 
 
+@pytest.mark.slow
 def test_a_long_run_still_makes_a_small_animation(script, run, tmp_path):
     rng = np.random.RandomState(0)
     noise = [tmp_path / ('%d.png' % i) for i in range(3)]

@@ -13,6 +13,8 @@ from wgan.objectives import OBJECTIVES
 
 import compare_objectives
 
+pytestmark = pytest.mark.slow          # a training for each test
+
 
 @pytest.fixture
 def compared(a_run, train, tmp_path):

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import ROOT
 from wgan.command_line import UserError
+
+import draw_faces
 
 
 def test_drawn_faces(script, tmp_path):
@@ -30,8 +31,6 @@ def test_drawn_faces(script, tmp_path):
 def draw(monkeypatch, tmp_path):
     """Call data/draw_faces.py in this process: three faces of 16 pixels into the folder `f`."""
     monkeypatch.chdir(str(tmp_path))
-    monkeypatch.syspath_prepend(os.path.join(ROOT, 'data'))
-    import draw_faces
 
     def call(*arguments):
         monkeypatch.setattr('sys.argv', ['draw_faces.py', '--out', 'f', '--count', '3', '--size',

@@ -90,6 +90,7 @@ def size(*extra):
     return SMALL[:SMALL.index('--n-critic')] + list(extra)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_run_and_resume(script, pictures, tmp_path, objective):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
@@ -112,6 +113,7 @@ def test_run_and_resume(script, pictures, tmp_path, objective):
         assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
 
 
+@pytest.mark.slow
 def test_what_is_set_wins(script, pictures, tmp_path):
     assert script('wgan_training.py', '--data', pictures, '--out', 'run', '--iterations', 2,
                   '--objective', 'gan', '--minimax', '--learning-rate', 0.001, '--n-critic', 2,

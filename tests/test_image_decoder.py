@@ -82,6 +82,7 @@ def test_kinds_of_transparency_in_png(mode):
     assert near(found[10, 10], np.asarray(image.convert('RGB'))[10, 10])
 
 
+@pytest.mark.slow
 def test_2000_spoiled_pictures():
     """Each is read or not; none crashes the process or takes gigabytes, and none is noisy."""
     done = run_test_program('decode_spoiled.py', 2000)

@@ -9,6 +9,7 @@ import pytest
 
 from helpers import TINY, tree
 
+pytestmark = pytest.mark.slow
 MINE = {'notes.txt': b'mine 1', 'samples/cat.png': b'mine 2', 'samples/step_000004.png': b'mine 3',
         'checkpoints/step_00000002/why': b'mine 4', 'checkpoints/step_00000004': b'mine 5'}
 CALLS = ('rename', 'replace', 'remove', 'fsync', 'mkdir', 'rmdir')

@@ -13,8 +13,8 @@ import pytest
 from helpers import (
     ROOT, SMALL, TESTS, TRAINING, assert_same_run, finished, losses, rows, wait_for)
 
-pytestmark = pytest.mark.skipif(not shutil.which('mpiexec'), reason='mpiexec is not installed '
-                                '(package openmpi-bin)')
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
+    not shutil.which('mpiexec'), reason='mpiexec is not installed (package openmpi-bin)')]
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT='1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM='1',
                    OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', PYTHONPATH=ROOT)
 GRADIENTS = os.path.join(TESTS, 'programs', 'gradients.py')

@@ -109,6 +109,7 @@ def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
     assert (run / (BEST + '.kept')).exists() == kept and (run / BEST).exists() != kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('content', ['x;y\n1;2\n', None])
 def test_a_run_goes_on_with_a_damaged_table(run, train, content):
     path, before = run / 'wgan.csv', (run / 'wgan.csv').read_text()
@@ -197,6 +198,7 @@ def test_folders_of_other_names_are_no_checkpoints(run, name):
     assert checkpoint.latest(str(run / 'checkpoints'), said.append)[1] == 3 and not said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('damage', ['a file', 'folder for critic', 'an absurd step'])
 def test_a_run_goes_on_beside_a_damaged_checkpoint(run, train, damage):
     if damage == 'an absurd step':
@@ -213,6 +215,7 @@ def test_a_run_goes_on_beside_a_damaged_checkpoint(run, train, damage):
     assert damage != 'folder for critic' or b'mine' in tree(run).values()
 
 
+@pytest.mark.slow
 def test_files_in_a_checkpoint_are_not_deleted_with_it(run, train):
     (run / 'checkpoints' / 'step_00000002' / 'notes').write_text('mine')
     (run / 'checkpoints' / 'step_00000001').mkdir()
@@ -235,6 +238,7 @@ def test_a_checkpoint_that_cntk_can_not_read(run, train):
 
 # What is no number
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', ['generator', 'critic', 'average'])
 def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch, what):
     """Not by a grid, a score or a checkpoint; whichever is due first."""
@@ -267,6 +271,7 @@ def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch
     assert changed <= {'wgan.csv', 'config.json', '.files'}
 
 
+@pytest.mark.slow
 def test_rmsprop_squares_that_are_no_numbers(train, a_run, monkeypatch):
     from wgan.learners import RmsProp
     real = RmsProp.arrays

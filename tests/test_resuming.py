@@ -42,6 +42,7 @@ def go_on(train, *arguments):
 
 # Pictures
 
+@pytest.mark.slow
 def test_pictures_that_were_moved(run, whole, train, tmp_path):
     shutil.move(str(tmp_path / 'pics'), str(tmp_path / 'elsewhere'))
     assert 'pics does not exist' in go_on(train).sentence
@@ -50,6 +51,7 @@ def test_pictures_that_were_moved(run, whole, train, tmp_path):
     assert config(run)['settings']['data'] == 'elsewhere' and config(run)['changes'] == []
 
 
+@pytest.mark.slow
 def test_resumed_from_another_folder(run, whole, train, tmp_path, monkeypatch):
     """A relative --data is found where it was, or from where the run is resumed."""
     (tmp_path / 'other').mkdir()
@@ -61,6 +63,7 @@ def test_resumed_from_another_folder(run, whole, train, tmp_path, monkeypatch):
     assert_same_run(run, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('count, said', [(8, 'not those that the run was trained on'),
                                          (9, 'had 8 readable pictures and now has 9')])
 def test_other_pictures(run, whole, train, tmp_path, count, said):
@@ -82,6 +85,7 @@ def test_other_pictures(run, whole, train, tmp_path, count, said):
         assert sorted(state['order']) == list(range(count))
 
 
+@pytest.mark.slow
 def test_a_change_that_was_let_through_but_not_saved(run, train, tmp_path):
     """Killed before the next checkpoint, the run goes on with the new settings all the same."""
     shutil.rmtree(str(tmp_path / 'pics'))
@@ -101,6 +105,7 @@ def test_a_change_that_was_let_through_but_not_saved(run, train, tmp_path):
 
 # Settings
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, value', [
     ('learning-rate', 0.01), ('batch-size', 2), ('n-critic', 2), ('beta1', 0.5), ('beta2', 0.5),
     ('contrast', 0)])
@@ -162,6 +167,7 @@ def test_changes_that_are_refused(run, train, arguments, said):
     assert tree(run) == before
 
 
+@pytest.mark.slow
 def test_switches_are_no_settings(run, train):
     assert go_on(train, '--device', 'cpu').code == 0
     for settings in (config(run)['settings'], json.loads(
@@ -170,6 +176,7 @@ def test_switches_are_no_settings(run, train):
     assert config(run)['device'] == 'cpu'
 
 
+@pytest.mark.slow
 def test_switches_of_an_earlier_version_are_passed_over(run, whole, train):
     before = config(run)
     before['settings'].update(resume=True, overwrite=True, out='nowhere', device='auto')
@@ -239,6 +246,7 @@ def test_a_damaged_config_is_made_from_a_checkpoint(run, capfd, how):
     assert how == 'missing' or os.path.lexists(str(run / 'config.json.kept'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['a folder', '[1]'])
 def test_resumed_with_a_damaged_config(run, whole, train, how):
     damage(run / 'config.json', how)
@@ -295,6 +303,7 @@ def test_a_setting_that_is_missing(run, train):
 
 # A complete run
 
+@pytest.mark.slow
 def test_a_complete_run_is_success(run, train, tmp_path):
     before = tree(run)
     shutil.rmtree(str(tmp_path / 'pics'))                       # not needed any more
@@ -320,6 +329,7 @@ def network(content):
     return list(model.parameters) + list(model.constants)
 
 
+@pytest.mark.slow
 def test_networks_older_than_the_last_checkpoint_are_replaced(run, train):
     """As of a run that was killed between its last checkpoint and its networks."""
     expected = {name: weights(run / name) for name in NETWORKS}
@@ -336,6 +346,7 @@ def test_networks_older_than_the_last_checkpoint_are_replaced(run, train):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_complete_run_with_a_damaged_config(run, train):
     (run / 'config.json').write_text('[1]')
     assert train('--out', 'run', '--resume').code == 0
@@ -344,6 +355,7 @@ def test_a_complete_run_with_a_damaged_config(run, train):
     assert 'sha256' not in config(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['losses.png', 'training.gif', 'samples/step_000001.png'])
 def test_what_fails_after_the_training_is_a_warning(run, train, monkeypatch, name):
     if name.startswith('samples'):

@@ -11,6 +11,7 @@ from helpers import TINY, tree, write_pictures
 from wgan.run_folder import RunFolder
 
 
+@pytest.mark.slow
 def test_overwrite_deletes_what_the_run_wrote_and_nothing_else(run, train, tmp_path):
     mine = {'notes.txt': 'a', 'samples/cat.png': 'b', 'samples/step_000009.png': 'c',
             'checkpoints/step_00000003/why.txt': 'd', 'samples/mine/step_000001.png': 'e',
@@ -36,6 +37,7 @@ def test_overwrite_deletes_what_the_run_wrote_and_nothing_else(run, train, tmp_p
         'step_00000001', 'step_00000077'] or kept['checkpoints/step_00000077/critic'] == b'f'
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_is_known_by_the_names(run, train):
     (run / '.files').unlink()
     for name in ('notes.txt', 'samples/cat.png', 'samples/step_1.png', 'samples/step_000001.jpg',
@@ -50,6 +52,7 @@ def test_a_run_of_an_earlier_version_is_known_by_the_names(run, train):
     assert not list(run.glob('**/*.kept'))
 
 
+@pytest.mark.slow
 def test_a_list_that_was_tampered_with_is_not_followed(run, train, tmp_path):
     (tmp_path / 'precious').write_text('mine')
     (run / 'samples' / 'cat.png').write_text('mine')
@@ -63,6 +66,7 @@ def test_a_list_that_was_tampered_with_is_not_followed(run, train, tmp_path):
     assert (run / 'samples' / 'cat.png').read_text() == 'mine'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['samples/step_000004.png', 'training.gif', 'samples',
                                   'checkpoints/step_00000004'])
 def test_a_file_of_the_users_in_the_way_gets_another_name(run, train, name):
@@ -82,6 +86,7 @@ LINKED = ['config.json', 'wgan.csv', 'losses.png', 'training.gif', 'wgan_generat
           'wgan_critic.model', '.files', '.lock', 'samples/step_000003.png', 'samples/real.png']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['--resume', '--overwrite', 'complete'])
 def test_nothing_is_written_through_a_link(run, train, tmp_path, how):
     """A link in the place of one of the run's files leads to a file of the user's."""
@@ -192,6 +197,7 @@ def test_what_is_refused_leaves_nothing_behind(train, tmp_path, arguments):
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_run_with_its_pictures_inside_can_be_moved(run, train, tmp_path):
     """Such a run could be made by earlier versions."""
     shutil.move(str(tmp_path / 'pics'), str(run / 'pics'))
@@ -211,6 +217,7 @@ def test_pictures_of_a_map_file_in_the_run(run, train, tmp_path):
                                                '--iterations', 1, *TINY).sentence
 
 
+@pytest.mark.slow
 def test_a_folder_above_is_no_place_for_a_link(train, tmp_path):
     """A link in the pictures that leads back is not followed, and so is not in the way."""
     pics = write_pictures(tmp_path / 'pics')
@@ -218,6 +225,7 @@ def test_a_folder_above_is_no_place_for_a_link(train, tmp_path):
     assert train('--data', 'pics', '--out', 'run', '--iterations', 1, *TINY).code == 0
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_a_link_to_one_will_do(train, tmp_path):
     write_pictures(tmp_path / 'pics')
     (tmp_path / 'empty').mkdir()
@@ -241,6 +249,7 @@ def test_names_aside_are_free(tmp_path):
         assert run_files.keep_aside(str(tmp_path / 'a')) == str(tmp_path / expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', ['wgan.csv', 'config.json', '.files'])
 def test_settings_of_the_users_in_a_run_are_kept(run, train, what):
     """Also where they stand in the place of the run's own."""
@@ -254,6 +263,7 @@ def test_settings_of_the_users_in_a_run_are_kept(run, train, what):
 ODD = os.fsdecode(b'sp ace\nl\xe9 \xc3\xa9')
 
 
+@pytest.mark.slow
 def test_any_name_under_any_locale(a_run, train, command, tmp_path):
     """Begun under one locale and gone on with under another; CNTK can't open such names itself."""
     shutil.copytree(str(a_run / 'pics'), str(tmp_path / ODD))

@@ -18,12 +18,15 @@ from wgan.recorder import Recorder
 import kill_and_resume
 
 
-def test_killed_and_resumed(pictures, tmp_path):
+@pytest.mark.slow
+def test_killed_and_resumed(pictures, tmp_path, monkeypatch):
     """The short form of experiments/kill_and_resume.py."""
+    monkeypatch.setattr(kill_and_resume, 'ITERATIONS', 20)
     equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
     assert equal == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['cut', 'flipped', 'removed'])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script, whole, half, tmp_path,
                                                                   how):
@@ -57,6 +60,7 @@ def test_no_whole_checkpoint(script, half):
                                            '--resume').sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('limit, where', [
     (700, 'half/config.json: File'), (30000, 'samples'), (900000, '.partial'), (None, '')])
 def test_files_that_can_not_be_written(script, whole, half, limit, where):
@@ -76,6 +80,7 @@ def test_files_that_can_not_be_written(script, whole, half, limit, where):
     assert_same_run(whole, half)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_ends(script, pictures, tmp_path):
     run = tmp_path / 'run'
     process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
@@ -89,6 +94,7 @@ def test_sigterm_saves_and_ends(script, pictures, tmp_path):
     assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
 
 
+@pytest.mark.slow
 def test_one_run_one_process(script, pictures, tmp_path):
     run = tmp_path / 'run'
     process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
@@ -139,6 +145,7 @@ def break_loss(monkeypatch):
     monkeypatch.setattr(processes, 'mean', broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('break_it, iteration, said, good', [
     (break_image, 3, 'C_loss nan', 2),
     (break_weight, 4, 'a weight of the critic (', 2),

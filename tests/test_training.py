@@ -18,6 +18,7 @@ from wgan.moving_average import MovingAverage
 from wgan.options import parser, set_defaults
 
 
+@pytest.mark.slow
 def test_what_a_run_writes(command, pictures, tmp_path):
     """As a user calls it."""
     run = tmp_path / 'run'
@@ -57,6 +58,7 @@ def test_defaults_are_the_articles(script):
                 256, 50000, 16, 5, 10.0, 1e-4, 0.0)
 
 
+@pytest.mark.slow
 def test_resumed_is_the_same_as_uninterrupted(script, pictures, tmp_path):
     """6 of 10 iterations and then the rest, against 10 at a stretch: bit for bit."""
     start = ['--data', pictures, '--checkpoint-every', 2] + SMALL
@@ -99,6 +101,7 @@ def test_moving_average():
                for found, raw in zip(state(average.generator), state(generator)))
 
 
+@pytest.mark.slow
 def test_without_moving_average_and_with_tensorboard(script, pictures, tmp_path):
     run = tmp_path / 'run'
     assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 3,
@@ -126,6 +129,7 @@ def read_events(path):
         at += length + 16
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):
     run, whole = tmp_path / 'run', tmp_path / 'whole'
     arguments = ['--data', pictures, '--iterations', 100000] + SMALL
@@ -143,6 +147,7 @@ def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):
     assert_same_run(run, whole)
 
 
+@pytest.mark.slow
 def test_overwrite_only_when_told(script, pictures, tmp_path):
     run = tmp_path / 'run'
     arguments = ['--data', pictures, '--out', run, '--iterations', 2] + SMALL
@@ -157,6 +162,7 @@ def test_overwrite_only_when_told(script, pictures, tmp_path):
     assert (run / 'notes.txt').read_text() == 'mine'
 
 
+@pytest.mark.slow
 def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     run = tmp_path / 'run'
     assert 'holds no run' in script('wgan_training.py', '--resume', '--out', run).sentence
@@ -222,6 +228,7 @@ def test_gpu_asked_for_and_none_there(script, pictures):
                                     *SMALL).sentence
 
 
+@pytest.mark.slow
 def test_losses_that_are_no_numbers_stop_the_run(script, pictures, tmp_path):
     run = tmp_path / 'run'
     sentence = script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 50,

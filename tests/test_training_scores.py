@@ -30,6 +30,7 @@ def scored(train, pictures, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_scores_of_a_run(scored, script, tmp_path):
     run = tmp_path / 'run'
     # Average and sample grid as in any run; steps large enough for the scores to move.
@@ -67,6 +68,7 @@ def test_scores_of_a_run(scored, script, tmp_path):
                   's.png').code == 0
 
 
+@pytest.mark.slow
 def test_resumed_scores_are_the_same(scored, tmp_path):
     scored(tmp_path / 'once', '--iterations', 6, *EVERY)
     run = tmp_path / 'parts'
@@ -79,6 +81,7 @@ def test_resumed_scores_are_the_same(scored, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_scores_can_begin_later(scored, script, tmp_path):
     run = tmp_path / 'run'
     scored(run, '--iterations', 2)
