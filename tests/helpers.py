@@ -1,7 +1,6 @@
 """What several tests use. Fixtures are in conftest.py."""
 
 import contextlib
-import gc
 import importlib
 import io
 import os
@@ -14,6 +13,7 @@ import time
 from wgan.command_line import run
 from wgan.cntk import C
 from wgan.options import parser, set_defaults
+from wgan.run_folder import RunFolder
 import wgan_training
 
 import cv2
@@ -55,14 +55,29 @@ def call_program(name, *arguments):
     before, handler = (sys.argv, sys.stdin), signal.getsignal(signal.SIGINT)
     sys.argv = [name] + [str(a) for a in arguments]
     try:
-        with open(os.devnull) as sys.stdin:
-            code = _exit_code(module.main)
+        with open(os.devnull) as sys.stdin, run_folders_unlocked():
+            return _exit_code(module.main)
     finally:
         sys.argv, sys.stdin = before
         signal.signal(signal.SIGINT, handler)
-    if hasattr(module, 'RunFolder'):
-        gc.collect()                            # lets go of the lock of the run
-    return code
+
+
+@contextlib.contextmanager
+def run_folders_unlocked():
+    """Let go of what is locked meanwhile, as the system does when a process ends."""
+    lock, folders = RunFolder.lock, []
+
+    def noted_lock(self, make):
+        lock(self, make)
+        folders.append(self)
+    RunFolder.lock = noted_lock
+    try:
+        yield
+    finally:
+        RunFolder.lock = lock
+        for folder in folders:
+            if folder.lock_file:
+                folder.lock_file.close()
 
 
 def _exit_code(main):

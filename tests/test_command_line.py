@@ -170,6 +170,7 @@ def project_files(*patterns):
             if not path.endswith('_root.py')]
 
 
+@pytest.mark.slow
 def test_the_environment_is_set_whatever_is_imported_first():
     """OpenCV and MKL read theirs when they are loaded: after something of wgan, which sets it.
 
@@ -194,6 +195,7 @@ def test_the_environment_is_set_whatever_is_imported_first():
                             ).out == '67108864 SILENT\n'
 
 
+@pytest.mark.slow
 def test_help_in_ascii():
     """Each script says what it takes where the terminal has no 'λ' or '±'."""
     files = [path for path in project_files('*.py', 'data/*.py', 'bench/*.py', 'experiments/*.py')
@@ -206,6 +208,7 @@ def test_help_in_ascii():
     assert '\\u03bb' in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('command, code, said', [
     ('PLOT --help | true', 141, b''),
     ('PYTHONUNBUFFERED= PLOT --help > /dev/full', 2, b'error: standard output: No space left'),
@@ -225,6 +228,7 @@ def test_streams(tmp_path, command, code, said):
     assert not os.listdir(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_imports():
     result = run_test_program('interrupted_import.py')
     assert (result.code, result.out, result.err) == (130, '', '')

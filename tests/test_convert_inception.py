@@ -71,6 +71,7 @@ def test_before_the_conversion(convert, tmp_path, arguments, said):
     assert (tmp_path / 'there.onnx').read_bytes() == b'mine'
 
 
+@pytest.mark.slow
 def test_without_pytorch(command):
     """In the Python of the suite it says what it needs."""
     assert 'pip install torch onnx onnxruntime' in command(

@@ -7,6 +7,7 @@ from wgan.cntk import C
 from wgan.learners import adam
 from wgan.objectives import wgan_gp
 
+pytestmark = pytest.mark.slow
 BATCH, STEPS, WEIGHT = 128, 500, 10.0
 
 

@@ -194,6 +194,7 @@ def test_plot_does_not_overwrite_and_knows_its_suffixes(script, run, tmp_path):
     assert (tmp_path / 'x.png').read_bytes() == b'mine'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('answer, code', [('y', 0), ('n', 2), ('', 2)])
 def test_at_a_terminal_it_asks(run, tmp_path, answer, code):
     pty = pytest.importorskip('pty')

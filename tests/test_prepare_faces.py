@@ -35,6 +35,7 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_faces_out_of_photographs(command, photos, tmp_path):
     result = command('data/prepare_faces.py', photos, '--out', 'faces', '--size', 48)
     assert result.code == 0, result.err
@@ -113,6 +114,7 @@ def test_bad_input(script, command, photos, tmp_path, arguments, said):
     assert (tmp_path / 'taken' / 'x.png').exists()
 
 
+@pytest.mark.slow
 def test_what_may_lie_among_photographs(command, photos, tmp_path):
     """Names of any length and bytes, links, FIFOs, dark and tiny pictures; foreign folders."""
     long, latin = 'n' * 250 + '.png', os.fsdecode(b'\xe9.png')

@@ -53,6 +53,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script, whole,
         assert_same_run(whole, run)
 
 
+@pytest.mark.slow
 def test_no_whole_checkpoint(script, half):
     for checkpoint in (half / 'checkpoints').iterdir():
         (checkpoint / 'critic').unlink()
@@ -166,6 +167,7 @@ def test_what_is_no_number_is_not_saved(train, pictures, tmp_path, monkeypatch, 
             assert np.isfinite(p.value).all()
 
 
+@pytest.mark.slow
 def test_manifest_tells_what_the_run_was_made_with(half):
     manifest = json.loads((half / 'checkpoints' / 'step_00000004' / 'manifest.json').read_text())
     assert manifest['step'] == 4 and manifest['settings']['image_size'] == 32

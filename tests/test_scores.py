@@ -144,6 +144,7 @@ def test_the_file_says_how_pictures_are_prepared(tmp_path):
     assert (network.resize, network.scale) == ('tensorflow1', 'inception')
 
 
+@pytest.mark.slow
 def test_scores_of_folders(command, colours, tmp_path):
     """As a user calls it."""
     for folder, expected in (('alike', 1), ('three', 3)):

@@ -161,6 +161,7 @@ def test_every_package_is_pinned():
         assert lines and all(line.count('==') == 1 for line in lines)
 
 
+@pytest.mark.slow
 def test_mkl_takes_avx2_on_amd():
     """Where the processor is AMD's and has it; and what the user says wins."""
     with open('/proc/cpuinfo') as file:
