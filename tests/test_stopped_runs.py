@@ -1,0 +1,68 @@
+"""Runs that are stopped: by kills, signals, full disks; and two at once."""
+
+import signal
+
+import pytest
+
+from helpers import (
+    SMALL, assert_same_run, finished, full_disk, losses, rows, start_training, wait_for)
+
+import kill_and_resume
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(pictures, tmp_path, monkeypatch):
+    """The short form of experiments/kill_and_resume.py."""
+    monkeypatch.setattr(kill_and_resume, 'ITERATIONS', 20)
+    equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
+    assert equal == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('limit, where', [
+    (700, 'half/config.json: File'), (30000, 'samples'), (900000, '.partial'), (None, '')])
+def test_files_that_can_not_be_written(script, whole, half, limit, where):
+    """A limit for files meets settings, a grid, a checkpoint, the losses; then it is lifted."""
+    if limit is None:                           # in the middle of a row of losses
+        limit = (half / 'config.json').stat().st_size + 10
+        with open(str(half / 'wgan.csv'), 'a') as file:         # half rows, as a kill leaves them
+            file.write('5,0.1,0.2,0.3')
+    before = {p: p.read_bytes() for p in (half / 'checkpoints').glob('*/*')}
+    with full_disk(limit):
+        result = script('wgan_training.py', '--out', half, '--iterations', 8, '--resume',
+                        '--sample-every', 2)
+    assert result.code == 2 and 'File too large' in result.sentence and where in result.sentence
+    assert 'step_00000004 is complete' in result.sentence
+    assert before == {p: p.read_bytes() for p in (half / 'checkpoints').glob('step_0000000?/*')}
+    assert script('wgan_training.py', '--out', half, '--iterations', 8, '--resume').code == 0
+    assert_same_run(whole, half)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_ends(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+                             *SMALL)
+    wait_for(lambda: rows(run) > 2, process)
+    process.send_signal(signal.SIGTERM)
+    result = finished(process)
+    assert result.code == 128 + signal.SIGTERM and 'stopped after iteration' in result.out
+    done = len(losses(run))
+    assert (run / 'checkpoints' / ('step_%08d' % done)).exists()
+    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
+
+
+@pytest.mark.slow
+def test_one_run_one_process(script, pictures, tmp_path):
+    run = tmp_path / 'run'
+    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+                             '--checkpoint-every', 2, *SMALL)
+    wait_for(lambda: rows(run) > 4, process)
+    for how in ('--resume', '--overwrite'):
+        assert 'another process is training in' in script(
+            'wgan_training.py', '--data', pictures, '--out', run, how, *SMALL,
+            '--iterations', 20000).sentence
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert script('wgan_training.py', '--data', pictures, '--out', run, '--overwrite',
+                  '--iterations', 2, *SMALL).code == 0
