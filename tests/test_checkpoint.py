@@ -153,8 +153,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script, whole,
 def test_no_whole_checkpoint(script, half):
     for path in (half / 'checkpoints').iterdir():
         (path / 'critic').unlink()
-    assert 'no whole checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
-                                           '--resume').sentence
+    assert 'no complete checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
+                                              '--resume').sentence
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ import kill_and_resume
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(pictures, tmp_path, monkeypatch):
+def test_killed_and_resumed(images, tmp_path, monkeypatch):
     """The short form of experiments/kill_and_resume.py."""
     monkeypatch.setattr(kill_and_resume, 'ITERATIONS', 20)
-    equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
+    equal, _ = kill_and_resume.disturb(2, 1, str(images), str(tmp_path))
     assert equal == 2
 
 
@@ -39,9 +39,9 @@ def test_files_that_can_not_be_written(script, whole, half, limit, where):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_ends(script, pictures, tmp_path):
+def test_sigterm_saves_and_ends(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                              *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     process.send_signal(signal.SIGTERM)
@@ -53,16 +53,16 @@ def test_sigterm_saves_and_ends(script, pictures, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_run_one_process(script, pictures, tmp_path):
+def test_one_run_one_process(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                              '--checkpoint-every', 2, *SMALL)
     wait_for(lambda: rows(run) > 4, process)
     for how in ('--resume', '--overwrite'):
         assert 'another process is training in' in script(
-            'wgan_training.py', '--data', pictures, '--out', run, how, *SMALL,
+            'wgan_training.py', '--data', images, '--out', run, how, *SMALL,
             '--iterations', 20000).sentence
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--overwrite',
+    assert script('wgan_training.py', '--data', images, '--out', run, '--overwrite',
                   '--iterations', 2, *SMALL).code == 0
