@@ -1,4 +1,4 @@
-"""wgan_generate.py: options without effect, latents, damaged models, sizes known before the work."""
+"""wgan_generate.py: options without effect, latents, damaged models, checks before the work."""
 
 import io
 import json
