@@ -228,6 +228,9 @@ def _times_left(op, dy, y, left, right):
     """left (R…, K…) · right (K…, O…) sums over K…, of which and of O… there may be several."""
     _refuse_wrong_product(left, right)
     inner_rank = len(right.shape) - op.attributes['outputRank']
+    if inner_rank == 0:                                 # an outer product
+        out = _size(right.shape)
+        return C.reshape(C.times(_as_matrix(dy, out), C.reshape(right, (out, 1))), left.shape)
     axes = list(range(len(right.shape)))
     turned = C.transpose(right, axes[inner_rank:] + axes[:inner_rank])          # (O…, K…)
     return _times(dy, turned, inner_rank)
