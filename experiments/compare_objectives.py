@@ -139,8 +139,8 @@ def main():
     for folder, arguments in runs:
         train(folder, arguments, options.iterations)
 
-    real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
-            if network else None)
+    pictures = TrainingPictures(faces, options.count, 'the real pictures')
+    real = measure(pictures, network, SPLITS, 0, 32) if network else None
     shown, table = [], []
     for objective in OBJECTIVES:
         folder = os.path.join(options.out, objective)

@@ -1,6 +1,6 @@
 """What goes wrong when the gradient penalty is fed in as a number: the same training, both ways.
 
-    .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/fed_penalty.png
+    .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/images/fed_penalty.png
 
 Two runs of the same networks, seed, pictures and settings. In one the penalty is a graph of the
 critic's weights, as wgan_training.py has it. In the other its value is computed first and then

@@ -67,9 +67,9 @@ def main():
     def measured(pictures):
         return measure(pictures, network, SPLITS, seed=0, batch_size=32)
 
-    real = measured(TrainingPictures(faces, options.count))
+    real = measured(TrainingPictures(faces, options.count, 'the real pictures'))
     rows = [('real, one half against the other', *(
-        measured(TrainingPictures(half, len(half))) for half in halves))]
+        measured(TrainingPictures(half, len(half), 'one half')) for half in halves))]
     for name, pictures in (
             ('trained', Generated(path, load_generator(path), options.count, 0)),
             ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),

@@ -14,9 +14,9 @@ SPLITS = 10
 class TrainingPictures:
     """Up to `count` of the training pictures, evenly spread, cut as training cuts them."""
 
-    def __init__(self, faces, count):
-        self.name = 'the training pictures (%s)' % faces.source
-        self.faces, self.count = faces, min(count, len(faces))
+    def __init__(self, faces, count, name):
+        """faces: a sequence of images, RGB, uint8. name: what to call them."""
+        self.faces, self.count, self.name = faces, min(count, len(faces)), name
 
     def batches(self, size):
         chosen = [i * len(self.faces) // self.count for i in range(self.count)]
@@ -27,7 +27,8 @@ class TrainingPictures:
 def training_pictures(data, image_size, count):
     """TrainingPictures of a set. Raises UserError if there are too few for a score."""
     # Only those needed are read; training has said already what the set is.
-    pictures = TrainingPictures(Faces(data, image_size, memory_limit=0, report=False), count)
+    faces = Faces(data, image_size, memory_limit=0, report=False)
+    pictures = TrainingPictures(faces, count, 'the training pictures (%s)' % faces.source)
     check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
     return pictures
 
