@@ -2,7 +2,7 @@
 
     speed_cntk.py training|generation|layers SIZE BATCH DEVICE FILE
 
-FILE: the pictures to train on; for generation, where to export the generator as ONNX.
+FILE: the images to train on; for generation, where to export the generator as ONNX.
 """
 
 import sys
@@ -15,9 +15,9 @@ import numpy as np
 import models
 from wgan import layers
 from wgan.evaluation import generate
-from wgan.images import Batches, Faces
+from wgan.images import Batches, ImageSet
 from wgan.options import objective_settings, parser, set_defaults
-from bench.turns import PICTURES, serve
+from bench.turns import IMAGES, serve
 from bench.untrained import untrained
 from wgan.updates import Updates
 
@@ -27,7 +27,7 @@ def training(size, batch, data):
     options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches = Batches(Faces(data, size), batch, rng)
+    batches = Batches(ImageSet(data, size), batch, rng)
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
     updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
                       options.ema)
@@ -46,10 +46,10 @@ def training(size, batch, data):
 
 
 def generation(size, batch, onnx):
-    """As wgan_generate.py makes pictures; and the ONNX file of the same generator."""
+    """As wgan_generate.py makes images; and the ONNX file of the same generator."""
     from wgan.onnx_generator import export               # its packages would count as memory above
     generator = untrained(size, latent_size=100, width=32, seed=1)
-    latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
+    latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
     export(generator, onnx, {})
     return {'generation': lambda: generate(generator, latents, batch)}
 
@@ -73,19 +73,19 @@ def single_layers(size, batch, _):
     def kernel(*shape):
         return C.parameter(shape, init=C.initializer.normal(0.02, seed=1))
 
-    found, maps, at = {}, 32, size // 2
+    found, channels, at = {}, 32, size // 2
     while at > 4:
-        large, small = variable(maps, at, at), variable(2 * maps, at // 2, at // 2)
-        found.update(parts('convolution %d → %d, %d pixels' % (maps, 2 * maps, at),
-                           layers.convolution(kernel(2 * maps, maps, 3, 3), large), large))
-        found.update(parts('transposed %d → %d, %d pixels' % (2 * maps, maps, at // 2),
-                           layers.convolution_transpose(kernel(2 * maps, maps, 5, 5), small),
-                           small))
-        maps, at = 2 * maps, at // 2
+        large, small = variable(channels, at, at), variable(2 * channels, at // 2, at // 2)
+        found.update(parts('convolution %d → %d, %d pixels' % (channels, 2 * channels, at),
+                           layers.convolution(kernel(2 * channels, channels, 3, 3), large), large))
+        found.update(parts('transposed %d → %d, %d pixels' % (2 * channels, channels, at // 2),
+                           layers.convolution_transpose(
+                               kernel(2 * channels, channels, 5, 5), small), small))
+        channels, at = 2 * channels, at // 2
     x = variable(64, size // 4, size // 4)
     for name, graph in (('layer norm', layers.layer_normalization(x)),
                         ('leaky ReLU', layers.leaky_relu(x)), ('ReLU', C.relu(x))):
-        found.update(parts('%s, 64 maps, %d pixels' % (name, size // 4), graph, x))
+        found.update(parts('%s, 64 channels, %d pixels' % (name, size // 4), graph, x))
     return found
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from wgan import command_line
-from helpers import ROOT, TINY, Result, write_pictures
+from helpers import ROOT, TINY, Result, write_images
 import wgan_training
 
 import cv2
@@ -27,15 +27,15 @@ def script(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """A folder of ten small pictures, colours and shapes at random."""
-    folder = tmp_path / 'pictures'
+def images(tmp_path):
+    """A folder of ten small images, colours and shapes at random."""
+    folder = tmp_path / 'images'
     folder.mkdir()
     rng = np.random.RandomState(0)
     for i in range(10):
-        picture = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
-        cv2.circle(picture, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
-        cv2.imwrite(str(folder / ('%d.png' % i)), picture)
+        image = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
+        cv2.circle(image, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
+        cv2.imwrite(str(folder / ('%d.png' % i)), image)
     return folder
 
 
@@ -60,9 +60,9 @@ def train(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture(scope='session')
 def a_run(tmp_path_factory):
-    """A folder with pictures and a run of three iterations on them, to be copied."""
+    """A folder with images and a run of three iterations on them, to be copied."""
     folder = tmp_path_factory.mktemp('a_run')
-    write_pictures(folder / 'pics')
+    write_images(folder / 'pics')
     argv, cwd = sys.argv, os.getcwd()
     sys.argv = ['wgan_training.py'] + [str(a) for a in [
         '--data', 'pics', '--out', 'run', '--iterations', 3] + TINY]
@@ -78,7 +78,7 @@ def a_run(tmp_path_factory):
 
 @pytest.fixture
 def run(a_run, tmp_path):
-    """A copy of the run, beside its pictures."""
+    """A copy of the run, beside its images."""
     for name in ('pics', 'run'):
         shutil.copytree(str(a_run / name), str(tmp_path / name))
     path = tmp_path / 'run' / 'config.json'

@@ -12,7 +12,7 @@ TINY = ['--image-size', 32, '--width', 2, '--latent-size', 3, '--batch-size', 4,
         '--sample-every', 1, '--checkpoint-every', 1]
 
 
-def write_pictures(folder, count=8, seed=0):
+def write_images(folder, count=8, seed=0):
     folder.mkdir()
     rng = np.random.RandomState(seed)
     for i in range(count):

@@ -99,14 +99,14 @@ def test_latents_are_saved_whatever_else_is_made(generate, tmp_path, capsys):
     (['--out', 'x.mp4', '--interpolate', 2, '--scale', 256], '.mp4 allows 8191'),
     (['--out', 'x.gif', '--interpolate', 2, '--steps', 2147483647], 'more than 2 GiB'),
     (['--out', 'x', '--count', 2, '--scale', 40000], '.png allows'),
-    (['--out', 'x.pgm'], 'x.pgm: pictures are written as'),
+    (['--out', 'x.pgm'], 'x.pgm: images are written as'),
     (['--out', 'x.jp2'], 'x.jp2'),
     (['--out', 'x'], 'not as ""'),
     (['--out', 'n' * 300 + '.png'], 'can not be written: File name too long'),
     (['--out', 'run/wgan.csv', '--count', 2], 'is not a folder'),
     (['--out', 'x.png', '--save-latents', 'x.png'], 'written twice'),
     (['--out', 'no/x.png'], 'no/x.png can not be written: the folder'),
-    (['--out', 'x.png', '--latents', 'seven', '--truncation', 1e300], 'latents that are no number'),
+    (['--out', 'x.png', '--latents', 'seven', '--truncation', 1e300], 'latents that are NaN'),
     (['--out', 'x', '--latents', 'seven', '--count', 6], '--count is 6, but seven holds 7 latents'),
     (['--out', 'x.gif', '--latents', 'seven', '--interpolate', 2], '--interpolate is 2, but seven'),
 ])
@@ -214,7 +214,7 @@ def test_a_generator_of_nan(generate, run, tmp_path):                   # noqa: 
     generator.parameters[0].value = np.full(generator.parameters[0].shape, np.nan, np.float32)
     generator.save(str(run / 'wgan_generator.model'))
     for arguments in (GRID, SINGLE, ['--out', 'x.gif', '--interpolate', 2]):
-        with pytest.raises(UserError, match='the generator in run makes pictures of something'):
+        with pytest.raises(UserError, match='the generator in run makes images of something'):
             generate('run', *arguments)
     assert [name for name in there(tmp_path) if name != 'x'] == []
 

@@ -51,26 +51,26 @@ def rows(run):
 
 
 @pytest.fixture
-def whole(script, pictures, tmp_path):
+def whole(script, images, tmp_path):
     """An undisturbed run of eight iterations with a checkpoint every second one."""
     run = tmp_path / 'whole'
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 8,
+    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 8,
                   '--checkpoint-every', 2, *SMALL).code == 0
     return run
 
 
 @pytest.fixture
-def half(whole, script, pictures, tmp_path):
+def half(whole, script, images, tmp_path):
     """The same run, stopped after four."""
     run = tmp_path / 'half'
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 4,
+    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 4,
                   '--checkpoint-every', 2, *SMALL).code == 0
     return run
 
 
-def test_killed_and_resumed(pictures, tmp_path):
+def test_killed_and_resumed(images, tmp_path):
     """The short form of experiments/kill_and_resume.py."""
-    equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
+    equal, _ = kill_and_resume.disturb(2, 1, str(images), str(tmp_path))
     assert equal == 2
 
 
@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script, whole,
 def test_no_whole_checkpoint(script, half):
     for checkpoint in (half / 'checkpoints').iterdir():
         (checkpoint / 'critic').unlink()
-    assert 'no whole checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
+    assert 'no complete checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
                                            '--resume').sentence
 
 
@@ -125,9 +125,9 @@ def test_files_that_can_not_be_written(script, whole, half, tmp_path, limit, whe
     assert_same_run(whole, half)
 
 
-def test_sigterm_saves_and_ends(script, pictures, tmp_path):
+def test_sigterm_saves_and_ends(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000, *SMALL)
+    process = started(tmp_path, '--data', images, '--out', run, '--iterations', 10000, *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     process.send_signal(signal.SIGTERM)
     result = ended(process)
@@ -137,18 +137,18 @@ def test_sigterm_saves_and_ends(script, pictures, tmp_path):
     assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
 
 
-def test_one_run_one_process(script, pictures, tmp_path):
+def test_one_run_one_process(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+    process = started(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                       '--checkpoint-every', 2, *SMALL)
     wait_for(lambda: rows(run) > 4, process)
     for how in ('--resume', '--overwrite'):
         assert 'another process is training in' in script(
-            'wgan_training.py', '--data', pictures, '--out', run, how, *SMALL,
+            'wgan_training.py', '--data', images, '--out', run, how, *SMALL,
             '--iterations', 20000).sentence
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--overwrite',
+    assert script('wgan_training.py', '--data', images, '--out', run, '--overwrite',
                   '--iterations', 2, *SMALL).code == 0
 
 
@@ -165,7 +165,7 @@ calls = [0]
 w.run(w.main)
 '''
 
-PICTURE = '''
+IMAGE = '''
 real_next = Batches.next
 def broken(self):
     calls[0] += 1
@@ -201,13 +201,13 @@ w.processes.mean = mean
 
 
 @pytest.mark.parametrize('code, iteration, said, good', [
-    (PICTURE, 3, 'C_loss nan', 2),
+    (IMAGE, 3, 'C_loss nan', 2),
     (PARAMETER, 4, 'a weight of the critic (', 2),
     (LOSS, 3, 'C_loss nan', 2),
 ])
-def test_what_is_no_number_is_not_saved(pictures, tmp_path, code, iteration, said, good):
+def test_what_is_no_number_is_not_saved(images, tmp_path, code, iteration, said, good):
     process = subprocess.Popen(
-        [sys.executable, '-c', BROKEN % (ROOT, code), '--data', str(pictures), '--out', 'run',
+        [sys.executable, '-c', BROKEN % (ROOT, code), '--data', str(images), '--out', 'run',
          '--iterations', '8', '--checkpoint-every', '2'] + [str(a) for a in SMALL],
         cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     sentence = ended(process).sentence

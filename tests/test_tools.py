@@ -16,7 +16,7 @@ from wgan.animation import animate_samples
 from wgan.command_line import UserError
 from helpers import ROOT
 from wgan.cntk import C
-from wgan import images
+from wgan import images as module
 from wgan.evaluation import evaluate_in_training, generate
 import models
 from wgan_generate import walk
@@ -38,18 +38,18 @@ def run(tmp_path):
     for step in (5, 10, 15, 20):
         sheet = np.full((1000, 1000, 3), 10 * step, np.uint8)
         sheet[:, :, 0] = 255                                    # a red hue, as RGB
-        images.write_picture(str(folder / 'samples' / ('step_%06d.png' % step)), sheet)
+        module.write_image(str(folder / 'samples' / ('step_%06d.png' % step)), sheet)
     return folder
 
 
 def read(path):
-    """A picture file as RGB."""
+    """An image file as RGB."""
     return cv2.imread(str(path))[:, :, ::-1]
 
 
-def expected_pictures(run, latents):
+def expected_images(run, latents):
     generator = C.Function.load(str(run / 'wgan_generator.model'))
-    return images.to_pictures(generate(generator, latents, len(latents)))
+    return module.to_images(generate(generator, latents, len(latents)))
 
 
 def latents_of(seed, count):
@@ -61,7 +61,7 @@ def test_grid(script, run, tmp_path):
                     '--seed', 4)
     assert result.code == 0 and 'Selected CPU' not in result.err
     plain = read(tmp_path / 'grid.png')
-    assert (plain == images.grid(expected_pictures(run, latents_of(4, 21)), 7)).all()
+    assert (plain == module.grid(expected_images(run, latents_of(4, 21)), 7)).all()
 
     script('wgan_generate.py', run, '--out', 'large.png', '--rows', 3, '--columns', 7, '--seed', 4,
            '--border', 2, '--scale', 3)
@@ -75,9 +75,9 @@ def test_grid(script, run, tmp_path):
     assert (read(tmp_path / 'other.png') != plain).any()
 
 
-def test_single_pictures_do_not_depend_on_the_batch(script, run, tmp_path):
+def test_single_images_do_not_depend_on_the_batch(script, run, tmp_path):
     """From batches of 1, 7 and 64, from saved latents, and from the ONNX file: the same files."""
-    expected = expected_pictures(run, latents_of(9, 20))
+    expected = expected_images(run, latents_of(9, 20))
     common = ['--count', 20, '--seed', 9]
     script('wgan_generate.py', run, '--export-onnx', 'g.onnx')
     for out, arguments in (('a', [run, '--batch-size', 1]), ('b', [run, '--batch-size', 7]),
@@ -87,8 +87,8 @@ def test_single_pictures_do_not_depend_on_the_batch(script, run, tmp_path):
                                             + arguments[1:])).code == 0
         found = sorted((tmp_path / out).iterdir())
         assert [f.name for f in found] == ['%06d.png' % i for i in range(20)]
-        for path, picture in zip(found, expected):
-            assert (read(path) == picture).all(), path
+        for path, image in zip(found, expected):
+            assert (read(path) == image).all(), path
     assert (np.load(str(tmp_path / 'z.npy')) == latents_of(9, 20)).all()
 
 
@@ -98,14 +98,14 @@ def test_the_averaged_generator_comes_first(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'average.png', '--rows', 1)
     script('wgan_generate.py', run / 'wgan_generator.model', '--out', 'raw.png', '--rows', 1)
     assert (read(tmp_path / 'raw.png')
-            == images.grid(expected_pictures(run, latents_of(0, 8)), 8)).all()
+            == module.grid(expected_images(run, latents_of(0, 8)), 8)).all()
     assert (read(tmp_path / 'raw.png') != read(tmp_path / 'average.png')).any()
 
 
 def test_truncation(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'g.png', '--rows', 1, '--truncation', 0.5)
     assert (read(tmp_path / 'g.png')
-            == images.grid(expected_pictures(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
+            == module.grid(expected_images(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
 
 
 def test_walk():
@@ -130,7 +130,7 @@ def test_walk():
 def test_interpolation_strip_and_loop(script, run, tmp_path):
     common = ['--interpolate', 3, '--steps', 4, '--seed', 2]
     assert script('wgan_generate.py', run, '--out', 'strip.png', *common).code == 0
-    strip, ends = read(tmp_path / 'strip.png'), expected_pictures(run, latents_of(2, 3))
+    strip, ends = read(tmp_path / 'strip.png'), expected_images(run, latents_of(2, 3))
     assert strip.shape == (2 * 32, 4 * 32, 3)
     assert np.abs(strip[:32, :32].astype(int) - ends[0]).max() <= 1
     assert np.abs(strip[:32, -32:].astype(int) - ends[1]).max() <= 1
@@ -246,7 +246,7 @@ def test_a_long_run_still_makes_a_small_animation(script, run, tmp_path):
     rng = np.random.RandomState(0)
     for step in range(25, 1000, 5):
         noise = rng.randint(0, 256, (530, 530, 3)).astype(np.uint8)
-        images.write_picture(str(run / 'samples' / ('step_%06d.png' % step)), noise)
+        module.write_image(str(run / 'samples' / ('step_%06d.png' % step)), noise)
     assert script('wgan_animate.py', run, '--out', 't.gif').code == 0
     assert (tmp_path / 't.gif').stat().st_size < 25e6
     assert Image.open(str(tmp_path / 't.gif')).n_frames == 60
@@ -393,7 +393,7 @@ def test_faces_are_added_to_those_that_are_there(draw, tmp_path):
 @pytest.mark.parametrize('what', ['photograph', 'text', 'empty', 'cut off', 'link', 'folder',
                                   'fifo', 'other seed', 'other size'])
 def test_faces_do_not_overwrite(draw, tmp_path, what):
-    """A picture of the user's own that has the name of a face; drawn faces that are others."""
+    """An image of the user's own that has the name of a face; drawn faces that are others."""
     (tmp_path / 'f').mkdir()
     path = tmp_path / 'f' / 'face_000002.png'
     if what in ('other seed', 'other size'):

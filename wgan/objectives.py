@@ -31,7 +31,7 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
 
     penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is taken for each
     sample, over all its pixels and colours. The penalty is a graph of the critic's weights
-    (symbolic_gradient.py), which is what trains them to keep the slope at 1; fed in as a number
+    (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
     it would train nothing.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
@@ -49,7 +49,7 @@ def wgan(generator, critic, latent, real, fake):
     critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
     generator loss  −E[C(G(z))]                                          (line 10)
 
-    The clipping, which bounds the critic's slope, is the learner's: learners.RmsProp. The
+    The clipping, which bounds the critic's gradient, is the learner's: learners.RmsProp. The
     difference of the scores is the distance times that unknown bound.
     """
     wasserstein = critic(real) - critic(fake)
@@ -78,8 +78,8 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
     critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
     generator loss   that of `gan`
 
-    The penalty acts around the real pictures: δ is drawn evenly from 0 to half of the minibatch's
-    standard deviation, for each number of a picture, and ε evenly from [0, 1] for each sample, as
+    The penalty acts around the real images: δ is drawn evenly from 0 to half of the minibatch's
+    standard deviation, for each number of an image, and ε evenly from [0, 1] for each sample, as
     in the authors' code. penalty_weight: λ.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
@@ -95,7 +95,7 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
 def score_difference(critic, real, fake):
     """C(x) − C(x̃) of each sample, (1,): both in one pass, which is quicker than two.
 
-    Each sample becomes a sequence of two pictures. For critics that see each picture on its own:
+    Each sample becomes a sequence of two images. For critics that see each image on its own:
     batch normalisation would mix the real with the fake ones.
     """
     both = C.splice(*[C.reshape(x, (1,) + x.shape) for x in (real, fake)], axis=0)
@@ -105,8 +105,8 @@ def score_difference(critic, real, fake):
 
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
-    slope = gradient(critic(image), image)
-    squares = C.reduce_sum(C.square(slope), axis=(0, 1, 2))
+    grad = gradient(critic(image), image)
+    squares = C.reduce_sum(C.square(grad), axis=(0, 1, 2))
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
     return C.sqrt(C.reshape(squares, (1,)) + 1e-12)
 
