@@ -15,7 +15,7 @@ drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
 .PHONY: demo test train compare setup clean
 
 demo: runs/demo/faces.png
-	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train anew."
+	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train again."
 
 # For a few minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
 # critic updates, no variation of colours.

@@ -1,9 +1,9 @@
-"""Score generated pictures: Inception Score, and distances to real ones (FID, KID).
+"""Score generated images: Inception Score, and distances to real ones (FID, KID).
 
     python inception_score.py runs/faces --inception inception.onnx --reference photographs
     python inception_score.py folder --inception inception.onnx
 
-Scores can be compared if network, resize, scale, number of pictures and splits are the same; all
+Scores can be compared if network, resize, scale, number of images and splits are the same; all
 of them are printed.
 """
 
@@ -23,22 +23,22 @@ import onnxruntime
 
 
 def parse():
-    p = Parser(description='Inception Score, and distances to real pictures (FID, KID).',
+    p = Parser(description='Inception Score, and distances to real images (FID, KID).',
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
-    p.add_argument('what', metavar='WHAT', help='folder of pictures, map file, run folder, or '
-                   'generator file; what is transparent in pictures becomes white')
-    p.add_argument('--reference', help='real pictures: the same, or a file of --save-statistics')
+    p.add_argument('what', metavar='WHAT', help='folder of images, map file, run folder, or '
+                   'generator file; what is transparent in images becomes white')
+    p.add_argument('--reference', help='real images: the same, or a file of --save-statistics')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
                    'file, to be a --reference')
     p.add_argument('--force', action='store_true', help='overwrite without asking')
 
     g = p.add_argument_group('how many')
-    g.add_argument('--count', type=count, default=50000, help='pictures to generate')
+    g.add_argument('--count', type=count, default=50000, help='images to generate')
     g.add_argument('--splits', type=count, default=10, help='parts for the Inception Score')
     g.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0, help='of the latents')
-    g.add_argument('--batch-size', type=count, default=32, help='pictures at once')
+    g.add_argument('--batch-size', type=count, default=32, help='images at once')
     g.add_argument('--skip-unreadable', action='store_true', help='leave out what can not be read')
 
     add_network_options(p)
@@ -51,14 +51,14 @@ def main():
     options = parse()
     check_outputs(options.json, options.save_statistics, force=options.force)
     network = open_network(options, select_device(options.device))
-    reference, pictures = open_sources(options, network)
+    reference, images = open_sources(options, network)
 
-    def measured(pictures):
-        return measure(pictures, network, options.splits, options.seed, options.batch_size)
+    def measured(images):
+        return measure(images, network, options.splits, options.seed, options.batch_size)
 
     if reference is not None and not isinstance(reference, dict):
         reference = measured(reference)
-    found = measured(pictures)
+    found = measured(images)
     results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
                    inception_score_mean=found['inception_score_mean'],
@@ -78,7 +78,7 @@ def main():
 
 
 def open_sources(options, network):
-    """(reference, pictures): what is to be measured; a reference that is saved already is a dict,
+    """(reference, images): what is to be measured; a reference that is saved already is a dict,
     and None if there is none. Raises UserError for what can't be scored, before any is.
     """
     how = options.skip_unreadable, options.count, options.seed
@@ -86,16 +86,16 @@ def open_sources(options, network):
     if reference is not None:
         reference = (load_statistics(reference, network) if holds_statistics(reference)
                      else source(reference, '--reference', *how))
-    pictures = source(options.what, 'WHAT', *how)
-    for one in (reference, pictures):
+    images = source(options.what, 'WHAT', *how)
+    for one in (reference, images):
         if one is None or isinstance(one, dict):
             continue
         check_count(one, options.splits, '--splits %d' % options.splits)
         if options.reference is not None:
             check_count(one, 2, 'a distance (FID, KID)')
     if options.save_statistics is not None:
-        check_count(pictures, 2, '--save-statistics')
-    return reference, pictures
+        check_count(images, 2, '--save-statistics')
+    return reference, images
 
 
 def write(options, statistics, results):

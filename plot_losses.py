@@ -14,7 +14,7 @@ def main():
     parser = Parser(description='Plot the losses or scores that wgan_training.py wrote.')
     parser.add_argument('csv', nargs='+', metavar='CSV', help='wgan.csv or scores.csv of a run; '
                         'several are drawn over one another')
-    parser.add_argument('--out', required=True, metavar='PNG', help='picture to write')
+    parser.add_argument('--out', required=True, metavar='PNG', help='image to write')
     parser.add_argument('--smooth', type=number(float, 0, 1, below=True), default=0.0,
                         help='weight of the past in a moving average; 0.98 shows the trend')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')

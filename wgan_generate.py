@@ -1,7 +1,7 @@
 """Look at a trained generator, or take it elsewhere.
 
     python wgan_generate.py runs/faces --out faces.png                      a grid
-    python wgan_generate.py runs/faces --out faces --count 1000             single pictures
+    python wgan_generate.py runs/faces --out faces --count 1000             single images
     python wgan_generate.py runs/faces --out walk.png --interpolate 4       a walk, as a strip
     python wgan_generate.py runs/faces --out walk.gif --interpolate 6       ... as a loop
     python wgan_generate.py runs/faces --export-onnx faces.onnx             for other programs
@@ -20,7 +20,7 @@ from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
 from wgan.disk import remove_left_behind
 from wgan.evaluation import generate
-from wgan.images import check_picture, grid, one_line, to_pictures, write_picture
+from wgan.images import check_image, grid, one_line, to_images, write_image
 from wgan.generators import find_generator, load_generator
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 
@@ -34,7 +34,7 @@ def default_of(name):
 
 
 def parser():
-    p = Parser(description='Make pictures with a trained generator.', usage='%(prog)s '
+    p = Parser(description='Make images with a trained generator.', usage='%(prog)s '
                'RUN-OR-MODEL --out FILE [options]')
     count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its best generator, if '
@@ -44,32 +44,32 @@ def parser():
                    help='auto takes a GPU if CNTK finds one')
 
     g = p.add_argument_group('what to make')
-    g.add_argument('--out', help='picture of the grid or strip; .gif or .mp4 of a loop; with '
+    g.add_argument('--out', help='image of the grid or strip; .gif or .mp4 of a loop; with '
                    '--count a folder')
     g.add_argument('--rows', type=count, help='rows of the grid' + default_of('rows'))
     g.add_argument('--columns', type=count, help='columns of the grid' + default_of('columns'))
-    g.add_argument('--border', type=number(int, 0), help='pixels between the pictures of a grid '
+    g.add_argument('--border', type=number(int, 0), help='pixels between the images of a grid '
                    'or strip' + default_of('border'))
     g.add_argument('--scale', type=count, help='enlarge each pixel to a square of this width'
                    + default_of('scale'))
-    g.add_argument('--count', type=count, help='write this many single pictures')
+    g.add_argument('--count', type=count, help='write this many single images')
     g.add_argument('--interpolate', type=number(int, 2), metavar='K', help='walk through K '
                    'latents: a strip with a row for each leg, or a loop')
-    g.add_argument('--steps', type=number(int, 2), help='pictures on each leg of a walk'
+    g.add_argument('--steps', type=number(int, 2), help='images on each leg of a walk'
                    + default_of('steps'))
     g.add_argument('--linear', action='store_true', default=None, help='walk straight, not on '
                    'the sphere')
     g.add_argument('--export-onnx', metavar='FILE', help='write the generator as an ONNX file')
 
     g = p.add_argument_group('from which latents')
-    g.add_argument('--seed', type=seed, default=0, help='another seed, other pictures')
+    g.add_argument('--seed', type=seed, default=0, help='another seed, other images')
     g.add_argument('--truncation', type=number(float, 0), help='multiplies the latents: '
-                   'below 1 more ordinary pictures and fewer kinds' + default_of('truncation'))
+                   'below 1 more ordinary images and fewer kinds' + default_of('truncation'))
     g.add_argument('--latents', metavar='FILE.npy', help='take these, (N, latent size), instead '
-                   'of drawing some; they decide how many pictures there are')
+                   'of drawing some; they decide how many images there are')
     g.add_argument('--save-latents', metavar='FILE.npy', help='write the latents down, in '
                    'the .npy format')
-    g.add_argument('--batch-size', type=count, default=64, help='pictures computed at once; they '
+    g.add_argument('--batch-size', type=count, default=64, help='images computed at once; they '
                    'are the same for any')
     return p
 
@@ -89,14 +89,14 @@ def read_options():
     for without_effect, names, why in (
             (not (options.out or options.save_latents),
              ('count', 'interpolate', 'latents', 'rows', 'columns', 'truncation'),
-             'it is for pictures and latents, and neither --out nor --save-latents is given'),
+             'it is for images and latents, and neither --out nor --save-latents is given'),
             (not options.out, ('border', 'scale', 'steps', 'linear'),
-             'it is for pictures, and --out is not given'),
-            (options.count, ('rows', 'columns', 'border'), '--count asks for single pictures'),
+             'it is for images, and --out is not given'),
+            (options.count, ('rows', 'columns', 'border'), '--count asks for single images'),
             (options.interpolate, ('rows', 'columns'), 'a walk has a row for each of its legs'),
             (not options.interpolate, ('steps', 'linear'), 'it is for a walk: --interpolate'),
             (options.latents, ('rows',), 'there are as many rows as --latents needs'),
-            (options.moving, ('border',), 'in an animation no pictures lie side by side')):
+            (options.moving, ('border',), 'in an animation no images lie side by side')):
         for name in names:
             if without_effect and getattr(options, name) is not None:
                 p.error('--%s would have no effect: %s' % (name, why))
@@ -110,7 +110,7 @@ def check_before_the_work(options):
     """Raises UserError if an output can't be written, or is not to be overwritten."""
     single = options.count is not None
     if options.out and not single:
-        (check_animation if options.moving else check_picture)(options.out)
+        (check_animation if options.moving else check_image)(options.out)
     check_outputs(options.export_onnx, options.save_latents, None if single else options.out,
                   force=options.force)
     if options.out and single:
@@ -120,7 +120,7 @@ def check_before_the_work(options):
 def find_latents(options, generator):
     """Read or draw the latents that the options ask for: float32 (N, latent size).
 
-    Raises UserError if there are none to be had, or --out could not hold the pictures of them.
+    Raises UserError if there are none to be had, or --out could not hold the images of them.
     """
     size, asked = generator.arguments[0].shape[0], options.count or options.interpolate
     latents = read_latents(options.latents, size) if options.latents else None
@@ -135,74 +135,74 @@ def find_latents(options, generator):
     with np.errstate(over='ignore'):
         latents = latents * np.float32(options.truncation)
     if not np.isfinite(latents).all():
-        raise UserError('--truncation %g makes latents that are no numbers' % options.truncation)
+        raise UserError('--truncation %g makes latents that are NaN or infinite' % options.truncation)
     return latents
 
 
 def check_size(options, count, size):
-    """Raises UserError if the format of --out allows no picture as large.
+    """Raises UserError if the format of --out allows no image as large.
 
-    count: of latents. size: width and height of a picture that the generator makes.
+    count: of latents. size: width and height of an image that the generator makes.
     """
     if options.count:
-        check_picture(os.path.join(options.out, '000000.png'), size * options.scale,
-                      size * options.scale)
+        check_image(os.path.join(options.out, '000000.png'), size * options.scale,
+                    size * options.scale)
     elif options.moving:
         check_animation(options.out, size * options.scale, size * options.scale,
                         count * options.steps)
     else:
         rows, columns = ((count - 1, options.steps) if options.interpolate else
                          (-(-count // options.columns), options.columns))
-        check_picture(options.out, *(
+        check_image(options.out, *(
             (n * (size + options.border) - options.border) * options.scale
             for n in (rows, columns)))
 
 
 def generated(generator, latents, batch_size, path):
-    """Pictures for latents, RGB, uint8, (N, S, S, 3), a minibatch at a time.
+    """Images for latents, RGB, uint8, (N, S, S, 3), a minibatch at a time.
 
     Raises UserError, naming `path`, if the generator makes NaN or infinite values.
     """
     for first in range(0, len(latents), batch_size):
         images = generate(generator, latents[first:first + batch_size], batch_size)
         if not np.isfinite(images).all():
-            raise UserError('the generator in %s makes pictures of something else than numbers: '
+            raise UserError('the generator in %s makes images of something else than numbers: '
                             'its weights, or the latents, are not usable' % path)
-        yield to_pictures(images)
+        yield to_images(images)
 
 
-def enlarge(picture, scale):
+def enlarge(image, scale):
     """Each pixel as a square of scale × scale: no blur."""
-    return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def write_single_pictures(generator, latents, options):
+def write_single_images(generator, latents, options):
     os.makedirs(options.out, exist_ok=True)
     remove_left_behind(options.out)
     progress, done = Progress('generating', len(latents)), 0
-    for pictures in generated(generator, latents, options.batch_size, options.model):
-        for picture in pictures:
-            write_picture(os.path.join(options.out, '%06d.png' % done),
-                          enlarge(picture, options.scale))
+    for images in generated(generator, latents, options.batch_size, options.model):
+        for image in images:
+            write_image(os.path.join(options.out, '%06d.png' % done),
+                        enlarge(image, options.scale))
             done += 1
         progress.show(done)
-    progress.end('%d pictures in %s' % (len(latents), options.out))
+    progress.end('%d images in %s' % (len(latents), options.out))
 
 
 def write_one_file(generator, latents, options):
-    """A grid, or with --interpolate a strip (picture file) or a loop (.gif, .mp4)."""
+    """A grid, or with --interpolate a strip (image file) or a loop (.gif, .mp4)."""
     columns = options.columns
     if options.interpolate:
         legs = walk(latents, options.steps, options.linear, closed=options.moving)
         latents, columns = legs.reshape(-1, legs.shape[2]), options.steps
-    pictures = np.concatenate(list(
+    images = np.concatenate(list(
         generated(generator, latents, options.batch_size, options.model)))
     if options.moving:
-        frames = [enlarge(picture, options.scale) for picture in pictures]
+        frames = [enlarge(image, options.scale) for image in images]
         write_animation(options.out, frames, seconds=1 / 15)
     else:
-        write_picture(options.out, enlarge(grid(pictures, columns, options.border),
-                                           options.scale))
+        write_image(options.out, enlarge(grid(images, columns, options.border),
+                                         options.scale))
     print('wrote ' + options.out)
 
 
@@ -241,7 +241,7 @@ def main():
         save_latents(options.save_latents, latents)
         print('wrote ' + options.save_latents)
     if options.out and options.count:
-        write_single_pictures(generator, latents, options)
+        write_single_images(generator, latents, options)
     elif options.out:
         write_one_file(generator, latents, options)
 

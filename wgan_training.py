@@ -13,15 +13,15 @@ from wgan.cntk import select_device
 from wgan.command_line import UserError, run
 from wgan.image_files import one_line
 from wgan.image_network import open_network
-from wgan.images import Batches, Faces, grid, to_pictures
+from wgan.images import Batches, ImageSet, grid, to_images
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, read_options
 from wgan.recorder import GRID, Recorder, save_sheet
 from wgan.resuming import about_run, restore
 from wgan.run_folder import RunFolder
-from wgan.run_place import check_pictures_apart
+from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
-from wgan.training_scores import TrainingScores, training_pictures
+from wgan.training_scores import TrainingScores, training_images
 from wgan.updates import Updates
 
 import numpy as np
@@ -49,10 +49,10 @@ def train(options, config, changes):
     batches = make_batches(options, rng)
     scores = make_scores(options, device, out) if options.score_every and is_main else None
     updates = make_updates(options, rng)
-    digest = processes.digest_of_all(batches.faces.digest)
+    digest = processes.digest_of_all(batches.images.digest)
     if options.resume:
         changes += restore(path, updates, batches, rng, digest, config, options)
-    about = about_run(options, device, batches.faces, digest, config, changes, first)
+    about = about_run(options, device, batches.images, digest, config, changes, first)
     prepare_folder(out, updates, batches, options, about, scores, first)
 
     recorder = Recorder(
@@ -79,8 +79,8 @@ def train(options, config, changes):
 
 def make_batches(options, rng):
     """The minibatches of this process. Raises UserError if there are too few images."""
-    images = Faces(options.data, options.image_size, part=(processes.RANK, processes.COUNT))
-    check_pictures_apart(options.out, images.paths, options.data)
+    images = ImageSet(options.data, options.image_size, part=(processes.RANK, processes.COUNT))
+    check_images_apart(options.out, images.paths, options.data)
     share = options.batch_size // processes.COUNT
     if processes.COUNT > 1:                     # for one, Batches does it
         check_share(images, share, options.batch_size)
@@ -93,8 +93,8 @@ def check_share(images, share, batch_size):
     total = round(processes.mean([len(images)])[0] * processes.COUNT)
     if share > len(images):
         raise UserError(
-            '--batch-size %d is shared by %d processes, %d pictures each; but of the %d readable '
-            'pictures in %s, which are shared too, one has only %d' % (
+            '--batch-size %d is shared by %d processes, %d images each; but of the %d readable '
+            'images in %s, which are shared too, one has only %d' % (
                 batch_size, processes.COUNT, share, total, one_line(images.source), len(images)))
 
 
@@ -110,8 +110,8 @@ def make_updates(options, rng):
 
 
 def make_scores(options, device, out):
-    pictures = training_pictures(options.data, options.image_size, options.score_count)
-    return TrainingScores(pictures, open_network(options, device), options.score_count,
+    images = training_images(options.data, options.image_size, options.score_count)
+    return TrainingScores(images, open_network(options, device), options.score_count,
                           options.seed, options.batch_size, out.path('scores.csv'))
 
 
@@ -129,7 +129,7 @@ def prepare_folder(out, updates, batches, options, about, scores, step):
         continue_tables(out, columns, step)
     elif processes.RANK == 0:
         out.create(columns, options.overwrite)
-        save_sheet(out, 'samples/real.png', grid(to_pictures(batches.next()), columns=GRID))
+        save_sheet(out, 'samples/real.png', grid(to_images(batches.next()), columns=GRID))
     if processes.RANK == 0:
         out.write_config(dict(about, scores=scores.described() if scores else None))
     processes.wait_for_all()

@@ -1,8 +1,8 @@
-"""What a larger set of pictures costs: time to start, memory, and time for a minibatch.
+"""What a larger set of images costs: time to start, memory, and time for a minibatch.
 
     .venv/bin/python bench/data_set_size.py --data data/drawn --image-size 64
 
-Makes sets of 10,000, 100,000 and 1,000,000 files by linking the pictures of --data many times, and
+Makes sets of 10,000, 100,000 and 1,000,000 files by linking the images of --data many times, and
 reads each in a process of its own. The machine may have the files in memory: what a slow disk adds
 comes on top.
 """
@@ -18,17 +18,17 @@ from wgan.command_line import Parser, number, run
 
 import numpy as np
 
-from wgan.images import Batches, Faces, find_pictures
+from wgan.images import Batches, ImageSet, find_images
 
 A_FOLDER = 10000                                            # files in each folder of a set
 
 
-def link(pictures, count, folder):
+def link(images, count, folder):
     for i in range(count):
         if i % A_FOLDER == 0:
             part = os.path.join(folder, '%04d' % (i // A_FOLDER))
             os.mkdir(part)
-        source = pictures[i % len(pictures)]
+        source = images[i % len(images)]
         os.link(source, os.path.join(part, '%07d%s' % (i, os.path.splitext(source)[1])))
 
 
@@ -36,7 +36,7 @@ def read(folder, size):
     """Measure one set, in a process of its own; prints a line of the table."""
     import resource
     start = time.time()
-    faces = Faces(folder, size)
+    faces = ImageSet(folder, size)
     batches = Batches(faces, 16, np.random.RandomState(0))
     batches.next()
     started = time.time() - start
@@ -46,13 +46,13 @@ def read(folder, size):
         batches.next()
         times.append(time.perf_counter() - start)
     print('| %d | %s | %.1f | %.0f | %.2f |' % (
-        len(faces), 'at the start' if faces.pictures is not None else 'when asked for', started,
+        len(faces), 'at the start' if faces.images is not None else 'when asked for', started,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1e3 * np.median(times)))
 
 
 def main():
-    parser = Parser(description='Time the reading of sets of many pictures.')
-    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser = Parser(description='Time the reading of sets of many images.')
+    parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--image-size', type=number(int, 1), default=64)
     parser.add_argument('--counts', type=number(int, 16), nargs='+',
                         default=[10000, 100000, 1000000])
@@ -60,14 +60,14 @@ def main():
     options = parser.parse_args()
     if options.read:
         return read(options.read, options.image_size)
-    pictures = find_pictures(options.data)
-    print('| pictures | decoded | start, s | peak memory, MB | a minibatch of 16, ms |')
+    images = find_images(options.data)
+    print('| images | decoded | start, s | peak memory, MB | a minibatch of 16, ms |')
     print('| --- | --- | --- | --- | --- |', flush=True)
     for count in options.counts:
-        # Beside the pictures: links do not reach across disks.
+        # Beside the images: links do not reach across disks.
         beside = os.path.dirname(os.path.abspath(options.data))
         with tempfile.TemporaryDirectory(dir=beside) as folder:
-            link(pictures, count, folder)
+            link(images, count, folder)
             subprocess.check_call([sys.executable, os.path.abspath(__file__), '--read', folder,
                                    '--image-size', str(options.image_size)],
                                   stderr=subprocess.DEVNULL)

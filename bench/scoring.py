@@ -1,9 +1,9 @@
-"""Seconds a picture: a folder scored, against a bare loop of ONNX Runtime with the same network.
+"""Seconds an image: a folder scored, against a bare loop of ONNX Runtime with the same network.
 
     .venv/bin/python bench/scoring.py photographs --inception inception.onnx
 
-In turn, several rounds of each in one process. Scoring reads and resizes pictures and adds up
-statistics; the bare loop computes the network on pictures that lie ready in memory.
+In turn, several rounds of each in one process. Scoring reads and resizes images and adds up
+statistics; the bare loop computes the network on images that lie ready in memory.
 """
 
 import resource
@@ -22,15 +22,15 @@ from wgan.scoring import Folder, measure
 
 def main():
     parser = Parser(description='Time scoring against a bare loop of ONNX Runtime.')
-    parser.add_argument('folder', help='pictures')
+    parser.add_argument('folder', help='images')
     parser.add_argument('--rounds', type=number(int, 1), default=5, help='of each')
-    parser.add_argument('--count', type=number(int, 32), default=64, help='pictures in a round')
+    parser.add_argument('--count', type=number(int, 32), default=64, help='images in a round')
     add_network_options(parser)
     options = parser.parse_args()
     network = open_network(options, select_device('cpu'))
-    pictures = Folder(options.folder, skip_unreadable=True)
-    pictures.paths = pictures.paths[:options.count]
-    pictures.count = len(pictures.paths)
+    images = Folder(options.folder, skip_unreadable=True)
+    images.paths = images.paths[:options.count]
+    images.count = len(images.paths)
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
@@ -44,15 +44,15 @@ def main():
     ours, bare = [], []
     for _ in range(options.rounds):
         start = time.time()
-        measure(pictures, network, 1, 0, 32)
+        measure(images, network, 1, 0, 32)
         middle = time.time()
-        for _ in range(0, pictures.count, step):
+        for _ in range(0, images.count, step):
             session.run(wanted, ready)
         ours.append(middle - start)
         bare.append(time.time() - middle)
     for name, seconds in (('scored', ours), ('bare loop', bare)):
-        print('%-10s median %.4f s a picture (%.4f to %.4f)' % (
-            name, *(f(seconds) / pictures.count for f in (np.median, min, max))))
+        print('%-10s median %.4f s an image (%.4f to %.4f)' % (
+            name, *(f(seconds) / images.count for f in (np.median, min, max))))
     ratios = np.array(ours) / np.array(bare)
     print('ratio      median %.3f (%.3f to %.3f)' % (np.median(ratios), ratios.min(), ratios.max()))
     print('peak memory %.2f GB' % (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))

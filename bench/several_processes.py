@@ -35,7 +35,7 @@ def seconds(count, options):
 
 def main():
     parser = Parser(description='Time training with one process and with several.')
-    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--image-size', type=number(int, 1), default=64)
     parser.add_argument('--batch-size', type=number(int, 1), default=16)
     parser.add_argument('--processes', type=number(int, 1), nargs='+', default=[1, 2])

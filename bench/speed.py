@@ -5,7 +5,7 @@
 OTHER is an environment of its own with torch in it (`python3 -m venv OTHER && OTHER/bin/pip install
 torch`); without --pytorch, only this project is timed. Prints a table, and writes it with what it
 was measured on to bench/results/DATE.md. Generation is also held against ONNX Runtime on the
-exported generator. The pictures are held in memory, which counts as ours: for the memory that the
+exported generator. The images are held in memory, which counts as ours: for the memory that the
 training itself takes, name a folder of few.
 """
 
@@ -28,7 +28,7 @@ import onnxruntime
 from wgan import cntk  # noqa: F401  before CNTK
 from models import IMAGE_SIZES
 from wgan.run_folder import VERSIONS
-from bench.turns import PICTURES, Program, in_turn
+from bench.turns import IMAGES, Program, in_turn
 
 OURS, PEER = 'here', 'PyTorch'
 GENERATED_AT_ONCE = 64                  # as wgan_generate.py does
@@ -37,17 +37,17 @@ HEAD = ('| pixels | batch | part | here | there | ratio |\n'
 
 
 class OnnxRuntime:
-    """Looks like a turns.Program, and generates as many pictures as those do."""
+    """Looks like a turns.Program, and generates as many images as those do."""
 
     parts = ['generation']
 
     def __init__(self, path, batch):
         self.session, self.batch = onnxruntime.InferenceSession(path), batch
-        self.latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
+        self.latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
 
     def ask(self, _):
         start = time.perf_counter()
-        for i in range(0, PICTURES, self.batch):
+        for i in range(0, IMAGES, self.batch):
             self.session.run(['image'], {'latent': self.latents[i:i + self.batch]})
         return time.perf_counter() - start
 
@@ -88,9 +88,9 @@ def time_generation(size, options):
         running = programs('generation', size, GENERATED_AT_ONCE, options, onnx)
         running['ONNX Runtime'] = OnnxRuntime(onnx, GENERATED_AT_ONCE)
         seconds = in_turn(running, options.rounds)
-    a_second = {name: np.divide(PICTURES, values) for (name, _), values in seconds.items()}
+    a_second = {name: np.divide(IMAGES, values) for (name, _), values in seconds.items()}
     for name in list(running)[1:]:
-        yield row(size, GENERATED_AT_ONCE, 'pictures a second; there: ' + name,
+        yield row(size, GENERATED_AT_ONCE, 'images a second; there: ' + name,
                   spread(a_second[OURS]), spread(a_second[name]),
                   ratio(a_second[OURS], a_second[name]))
     for program in running.values():
@@ -141,7 +141,7 @@ def add_to(path, text):
 
 def main():
     parser = Parser(description='Time the parts of a training iteration.')
-    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--pytorch', help='a Python that has torch, to be timed in turn')
     parser.add_argument('--sizes', type=int, nargs='+', choices=IMAGE_SIZES, default=[32, 64, 128])
     parser.add_argument('--batch-size', type=number(int, 1), nargs='+', default=[16])

@@ -2,7 +2,7 @@
 
     speed_cntk.py training|generation|layers SIZE BATCH DEVICE FILE
 
-FILE: the pictures to train on; for generation, where to export the generator as ONNX.
+FILE: the images to train on; for generation, where to export the generator as ONNX.
 """
 
 import sys
@@ -15,9 +15,9 @@ import numpy as np
 import models
 from wgan import layers
 from wgan.evaluation import generate
-from wgan.images import Batches, Faces
+from wgan.images import Batches, ImageSet
 from wgan.options import objective_settings, parser, set_defaults
-from bench.turns import PICTURES, serve
+from bench.turns import IMAGES, serve
 from bench.untrained import untrained
 from wgan.updates import Updates
 
@@ -27,7 +27,7 @@ def training(size, batch, data):
     options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches = Batches(Faces(data, size), batch, rng)
+    batches = Batches(ImageSet(data, size), batch, rng)
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
     updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
                       options.ema)
@@ -46,10 +46,10 @@ def training(size, batch, data):
 
 
 def generation(size, batch, onnx):
-    """As wgan_generate.py makes pictures; and the ONNX file of the same generator."""
+    """As wgan_generate.py makes images; and the ONNX file of the same generator."""
     from wgan.onnx_generator import export               # its packages would count as memory above
     generator = untrained(size, latent_size=100, width=32, seed=1)
-    latents = np.random.RandomState(0).standard_normal((PICTURES, 100)).astype(np.float32)
+    latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
     export(generator, onnx, {})
     return {'generation': lambda: generate(generator, latents, batch)}
 

@@ -3,7 +3,7 @@
     speed_pytorch.py training|generation|layers SIZE BATCH DEVICE THREADS
 
 It shares no code with the project, and needs torch alone. Eager, as most PyTorch code is. Real
-pictures are one fixed minibatch: nothing is read.
+images are one fixed minibatch: nothing is read.
 """
 
 import sys
@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import nn
 
-from bench.turns import PICTURES, serve
+from bench.turns import IMAGES, serve
 
 WEIGHT, STEP, N_CRITIC, WIDTH, LATENT = 10.0, 1e-4, 5, 32, 100
 
@@ -89,7 +89,7 @@ def training(size, batch, device):
 
 
 def generation(size, batch, device):
-    g, latents = generator(size).to(device), torch.randn(PICTURES, LATENT)
+    g, latents = generator(size).to(device), torch.randn(IMAGES, LATENT)
     g.eval()
 
     def generate():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-PICTURES = 256              # in a turn of generation
+IMAGES = 256              # in a turn of generation
 PAUSE = 0.25                # seconds between turns: OpenMP's threads spin for 0.2 after their work
 
 

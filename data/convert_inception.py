@@ -7,7 +7,7 @@
 Runs in any current Python with PyTorch, not in the Python 3.6 of the other scripts. Without
 --weights it downloads the weights (90 to 110 MB) into the folder of --out; with it, it needs no
 network. The file has opset 9 and a free batch axis; inception_score.py knows its outputs and finds
-in its metadata how pictures are prepared.
+in its metadata how images are prepared.
 
 Inception-v3: Szegedy et al. 2015, https://arxiv.org/abs/1512.00567.
 """
@@ -49,7 +49,7 @@ except ImportError as missing:
 
 
 class Inception(torch.nn.Module):
-    """Pictures (N, 3, 299, 299) → pool (N, 2048), logits without and with bias (N, classes).
+    """Images (N, 3, 299, 299) → pool (N, 2048), logits without and with bias (N, classes).
 
     weights: dict of name → tensor, with the names of torchvision. As the 2015 graph (1,008 classes)
         it takes (x − 128) / 128; its average pooling leaves padding out, and its last block takes

@@ -1,13 +1,13 @@
-"""Fetch the pictures of a list of addresses: photographs for data/prepare_faces.py.
+"""Fetch the images of a list of addresses: photographs for data/prepare_faces.py.
 
     python data/download_images.py addresses.txt --out photographs
 
 The list has an http or https address on each line; blank lines and lines that begin with # are
-passed over. Each picture is fetched once, whole, and named after its content, so that the same
-picture from two addresses is one file. Stopped at any moment, it goes on where it was: call it
+passed over. Each image is fetched once, whole, and named after its content, so that the same
+image from two addresses is one file. Stopped at any moment, it continues where it was: call it
 again. Addresses that failed are tried again then; why they failed is in failed.tsv.
 
-Mind the rights of those who made the pictures, and of those who are on them.
+Mind the rights of those who made the images, and of those who are on them.
 """
 
 import errno
@@ -50,7 +50,7 @@ UNREADABLE = (OSError, RuntimeError, ValueError, SyntaxError, TypeError, Overflo
 
 
 class Failed(Exception):
-    """Why an address gave no picture; `again` says whether another try may help."""
+    """Why an address gave no image; `again` says whether another try may help."""
 
     def __init__(self, why, again=False):
         super().__init__(why)
@@ -87,7 +87,7 @@ class Downloader:
         self.stop = threading.Event()
 
     def __call__(self, address):
-        """The name of the picture's file. Raises Failed."""
+        """The name of the image's file. Raises Failed."""
         if self.stop.is_set():
             raise Failed('stopped')
         deadline = time.monotonic() + self.seconds
@@ -132,7 +132,7 @@ class Downloader:
                                              or type(error).__name__), again=True)
 
     def _keep(self, data, suffix):
-        """Write aside, then rename: under its own name there is never half a picture."""
+        """Write aside, then rename: under its own name there is never half an image."""
         name = hashlib.sha256(data).hexdigest()[:24] + suffix
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
@@ -142,14 +142,14 @@ class Downloader:
 
 
 def suffix_of(data):
-    """The suffix for a picture. Raises Failed if the bytes are none that can be decoded whole."""
+    """The suffix for an image. Raises Failed if the bytes are none that can be decoded whole."""
     try:
         # Only these kinds: for others Pillow starts other programs.
-        with Image.open(io.BytesIO(data), formats=list(SUFFIXES)) as picture:
-            picture.load()
-            return SUFFIXES[picture.format]
+        with Image.open(io.BytesIO(data), formats=list(SUFFIXES)) as image:
+            image.load()
+            return SUFFIXES[image.format]
     except UNREADABLE as error:
-        raise Failed('no whole picture of a kind that training reads (%s)'
+        raise Failed('no whole image of a kind that training reads (%s)'
                      % (' '.join(str(error).split()) or type(error).__name__))
 
 
@@ -195,21 +195,21 @@ def read_log(folder):
 
 
 def parse():
-    p = Parser(description='Fetch the pictures of a list of addresses.', usage='%(prog)s LIST '
+    p = Parser(description='Fetch the images of a list of addresses.', usage='%(prog)s LIST '
                '--out DIR [options]')
     p.add_argument('list', metavar='LIST', help='text file with an address on each line')
-    p.add_argument('--out', required=True, metavar='DIR', help='folder for the pictures')
+    p.add_argument('--out', required=True, metavar='DIR', help='folder for the images')
     p.add_argument('--parallel', type=number(int, 1, 64), default=4, help='addresses at a time')
     p.add_argument('--seconds', type=number(float, 0, above=True), default=60, help='at most for '
                    'one address, all tries together')
-    p.add_argument('--max-size', type=number(int, 1), default=20, help='of a picture, in MB')
+    p.add_argument('--max-size', type=number(int, 1), default=20, help='of an image, in MB')
     return p.parse_args()
 
 
 def prepare(options):
     """(addresses, refused lines, address → file of what is there); makes the folder ready."""
     addresses, refused = read_list(options.list)
-    check_output_folder(options.out, force=True)        # it goes on where it was
+    check_output_folder(options.out, force=True)        # it continues where it was
     os.makedirs(options.out, exist_ok=True)
     there = read_log(options.out)
     remove_left_behind(options.out)
@@ -264,11 +264,11 @@ def main():
         Log(os.path.join(options.out, FETCHED), 'ab'), failed)
     names.update(there.values())
     if stopped:
-        progress.end('stopped; %d pictures are in %s; call again to go on' % (len(names),
-                                                                              options.out))
+        progress.end('stopped; %d images are in %s; call again to continue' % (len(names),
+                                                                               options.out))
         return 130                                      # what shells expect after Ctrl-C
     failures += len(refused)
-    progress.end('%d addresses: %d pictures in %s, %d addresses failed%s' % (
+    progress.end('%d addresses: %d images in %s, %d addresses failed%s' % (
         len(addresses) + len(refused), len(names), options.out, failures,
         ' (why: failed.tsv there)' if failures else ''))
 

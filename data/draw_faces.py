@@ -2,8 +2,8 @@
 
     python data/draw_faces.py --out data/drawn --count 2000 --size 64
 
-Every picture is a head with shoulders, hair, eyes, brows, nose and mouth on a background, some
-with glasses or a beard, in colours, proportions, pose and light of its own. Picture number i
+Every image is a head with shoulders, hair, eyes, brows, nose and mouth on a background, some
+with glasses or a beard, in colours, proportions, pose and light of its own. Image number i
 depends on the seed and on i alone: the same command gives the same files, and a larger count only
 adds to them.
 """
@@ -14,14 +14,14 @@ import _root  # noqa: F401
 from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
                                number, run)
 from wgan.disk import remove_left_behind
-from wgan.images import write_picture
+from wgan.images import write_image
 
 import cv2
 import numpy as np
 
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
 
-LARGEST_SIZE = 8192         # whose pictures OpenCV still reads: 2 ** 26 pixels
+LARGEST_SIZE = 8192         # whose images OpenCV still reads: 2 ** 26 pixels
 
 SKINS = [(255, 224, 196), (241, 194, 160), (224, 172, 130), (198, 134, 90), (141, 85, 54),
          (92, 56, 38)]
@@ -38,17 +38,17 @@ def draw_face(size, rng):
     height = width * rng.uniform(1.22, 1.42)
     x, y = 128, 124
 
-    picture = _background(rng)
-    _shoulders(picture, x, y, width, height, skin, rng)
+    image = _background(rng)
+    _shoulders(image, x, y, width, height, skin, rng)
     style = rng.choice(['short', 'long', 'bob', 'bald'], p=[0.42, 0.28, 0.22, 0.08])
     if style in ('long', 'bob'):
-        _hair_behind(picture, x, y, width, height, hair, style, rng)
-    _head(picture, x, y, width, height, skin, rng)
-    _features(picture, x, y, width, height, skin, hair, rng)
+        _hair_behind(image, x, y, width, height, hair, style, rng)
+    _head(image, x, y, width, height, skin, rng)
+    _features(image, x, y, width, height, skin, hair, rng)
     if style != 'bald':
-        _hair_in_front(picture, x, y, width, height, hair, rng)
-    picture = cv2.resize(_pose(picture, rng), (size, size), interpolation=cv2.INTER_AREA)
-    return _light(picture, rng)
+        _hair_in_front(image, x, y, width, height, hair, rng)
+    image = cv2.resize(_pose(image, rng), (size, size), interpolation=cv2.INTER_AREA)
+    return _light(image, rng)
 
 
 def _background(rng):
@@ -58,27 +58,27 @@ def _background(rng):
     return np.clip(colour + rng.uniform(0, 90) * ramp[..., None], 0, 255).astype(np.uint8)
 
 
-def _shoulders(picture, x, y, width, height, skin, rng):
+def _shoulders(image, x, y, width, height, skin, rng):
     cloth = _colour(rng.uniform(20, 235, 3))
     top = y + height * rng.uniform(1.12, 1.25)
-    _ellipse(picture, x, top + 82, width * rng.uniform(1.65, 2.1), 88, cloth)
+    _ellipse(image, x, top + 82, width * rng.uniform(1.65, 2.1), 88, cloth)
     neck = width * rng.uniform(0.42, 0.55)
     shade = _scale(skin, 0.82)
-    _polygon(picture, [(x - neck, y + height * 0.6), (x + neck, y + height * 0.6),
-                       (x + neck * 1.1, top + 8), (x, top + 8 + neck * rng.uniform(0.3, 1.1)),
-                       (x - neck * 1.1, top + 8)], shade)
+    _polygon(image, [(x - neck, y + height * 0.6), (x + neck, y + height * 0.6),
+                     (x + neck * 1.1, top + 8), (x, top + 8 + neck * rng.uniform(0.3, 1.1)),
+                     (x - neck * 1.1, top + 8)], shade)
 
 
-def _head(picture, x, y, width, height, skin, rng):
+def _head(image, x, y, width, height, skin, rng):
     ear = width * rng.uniform(0.13, 0.19)
     for side in (-1, 1):
-        _ellipse(picture, x + side * width * 0.98, y + height * 0.08, ear, ear * 1.7,
+        _ellipse(image, x + side * width * 0.98, y + height * 0.08, ear, ear * 1.7,
                  _scale(skin, 0.9))
-    _ellipse(picture, x, y - height * 0.08, width, height * 0.92, skin)
-    _ellipse(picture, x, y + height * 0.28, width * rng.uniform(0.74, 0.9), height * 0.72, skin)
+    _ellipse(image, x, y - height * 0.08, width, height * 0.92, skin)
+    _ellipse(image, x, y + height * 0.28, width * rng.uniform(0.74, 0.9), height * 0.72, skin)
 
 
-def _features(picture, x, y, width, height, skin, hair, rng):
+def _features(image, x, y, width, height, skin, hair, rng):
     apart, eye_y = width * rng.uniform(0.4, 0.48), y + height * rng.uniform(-0.06, 0.04)
     eye_w, eye_h = width * rng.uniform(0.19, 0.25), width * rng.uniform(0.09, 0.15)
     look = rng.uniform(-0.25, 0.25) * eye_w
@@ -90,51 +90,51 @@ def _features(picture, x, y, width, height, skin, hair, rng):
     smile = rng.uniform(-0.05, 0.3) * mouth_w
 
     if beard:
-        _ellipse(picture, x, y + height * 0.56, width * 0.72, height * 0.42, _scale(hair, 0.95))
-        _ellipse(picture, x, y + height * 0.2, width * 0.66, height * 0.34, skin)
+        _ellipse(image, x, y + height * 0.56, width * 0.72, height * 0.42, _scale(hair, 0.95))
+        _ellipse(image, x, y + height * 0.2, width * 0.66, height * 0.34, skin)
     for side in (-1, 1):
         centre = x + side * apart
-        _ellipse(picture, centre, eye_y, eye_w, eye_h, (245, 243, 240))
-        _ellipse(picture, centre + look, eye_y, eye_h * 1.02, eye_h * 1.02, iris)
-        _ellipse(picture, centre + look, eye_y, eye_h * 0.5, eye_h * 0.5, (12, 10, 10))
-        _arc(picture, centre, eye_y, eye_w, eye_h, 180, 360, _scale(skin, 0.45), 3)
-        _arc(picture, centre, brow_y + eye_h, eye_w * 1.25, eye_h * 1.2, 205, 335, brow,
+        _ellipse(image, centre, eye_y, eye_w, eye_h, (245, 243, 240))
+        _ellipse(image, centre + look, eye_y, eye_h * 1.02, eye_h * 1.02, iris)
+        _ellipse(image, centre + look, eye_y, eye_h * 0.5, eye_h * 0.5, (12, 10, 10))
+        _arc(image, centre, eye_y, eye_w, eye_h, 180, 360, _scale(skin, 0.45), 3)
+        _arc(image, centre, brow_y + eye_h, eye_w * 1.25, eye_h * 1.2, 205, 335, brow,
              rng.randint(4, 8), angle=side * tilt)
         if rng.rand() < 0.5:
-            _ellipse(picture, x + side * width * 0.55, y + height * 0.36, width * 0.17,
+            _ellipse(image, x + side * width * 0.55, y + height * 0.36, width * 0.17,
                      width * 0.11, tuple(0.9 * np.array(skin) + 0.1 * np.array((230, 60, 60))))
     nose = width * rng.uniform(0.11, 0.17)
     nose_y = y + height * rng.uniform(0.26, 0.33)
-    _arc(picture, x, nose_y, nose, nose * 0.7, 0, 180, _scale(skin, 0.68), 4)
-    _polygon(picture, [(x - nose * 0.25, eye_y), (x + nose * 0.3, eye_y),
-                       (x + nose * 0.75, nose_y)], _scale(skin, 0.9))
+    _arc(image, x, nose_y, nose, nose * 0.7, 0, 180, _scale(skin, 0.68), 4)
+    _polygon(image, [(x - nose * 0.25, eye_y), (x + nose * 0.3, eye_y),
+                     (x + nose * 0.75, nose_y)], _scale(skin, 0.9))
 
     lips = _colour(np.array(skin) * 0.55 + np.array((200, 70, 80)) * rng.uniform(0.25, 0.45))
     if rng.rand() < 0.35:                               # open, teeth showing
-        _ellipse(picture, x, mouth_y, mouth_w, 5 + abs(smile), lips)
-        _ellipse(picture, x, mouth_y, mouth_w * 0.82, 2 + abs(smile) * 0.7, (246, 242, 236))
+        _ellipse(image, x, mouth_y, mouth_w, 5 + abs(smile), lips)
+        _ellipse(image, x, mouth_y, mouth_w * 0.82, 2 + abs(smile) * 0.7, (246, 242, 236))
     else:
-        _arc(picture, x, mouth_y - smile, mouth_w, 3 + abs(smile), 15, 165, lips,
+        _arc(image, x, mouth_y - smile, mouth_w, 3 + abs(smile), 15, 165, lips,
              rng.randint(5, 10))
     if rng.rand() < 0.2:                                # glasses
         frame = _colour(rng.uniform(10, 90, 3))
         radius = width * rng.uniform(0.28, 0.34)
         for side in (-1, 1):
-            _arc(picture, x + side * apart, eye_y, radius, radius * 0.85, 0, 360, frame, 4)
-        _line(picture, (x - apart + radius, eye_y), (x + apart - radius, eye_y), frame, 4)
+            _arc(image, x + side * apart, eye_y, radius, radius * 0.85, 0, 360, frame, 4)
+        _line(image, (x - apart + radius, eye_y), (x + apart - radius, eye_y), frame, 4)
 
 
-def _hair_behind(picture, x, y, width, height, hair, style, rng):
+def _hair_behind(image, x, y, width, height, hair, style, rng):
     spread = width * rng.uniform(1.2, 1.4)
     end = y + height * (rng.uniform(1.1, 1.6) if style == 'long' else rng.uniform(0.5, 0.9))
     dark = _scale(hair, 0.85)
-    _ellipse(picture, x, y - height * 0.22, spread, height * 0.95, dark)
-    _polygon(picture, [(x - spread, y - height * 0.2), (x + spread, y - height * 0.2),
-                       (x + spread * rng.uniform(0.85, 1.1), end),
-                       (x - spread * rng.uniform(0.85, 1.1), end)], dark)
+    _ellipse(image, x, y - height * 0.22, spread, height * 0.95, dark)
+    _polygon(image, [(x - spread, y - height * 0.2), (x + spread, y - height * 0.2),
+                     (x + spread * rng.uniform(0.85, 1.1), end),
+                     (x - spread * rng.uniform(0.85, 1.1), end)], dark)
 
 
-def _hair_in_front(picture, x, y, width, height, hair, rng):
+def _hair_in_front(image, x, y, width, height, hair, rng):
     """A cap of hair whose lower edge is the hairline, with a parting somewhere."""
     parting = x + width * rng.uniform(-0.7, 0.7)
     line = y - height * rng.uniform(0.42, 0.62)
@@ -148,25 +148,25 @@ def _hair_in_front(picture, x, y, width, height, hair, rng):
            (parting, line - height * rng.uniform(0.0, 0.12)),
            ((x - width * 0.5 + parting) / 2, line + height * rng.uniform(-0.02, 0.08)),
            (x - width * 0.84, (line + side) / 2), (x - width * 1.02, side)]
-    _polygon(picture, top + low, hair)
-    _arc(picture, x, y - height * 0.2, width * 0.7, height * 0.66, 215, 300,
+    _polygon(image, top + low, hair)
+    _arc(image, x, y - height * 0.2, width * 0.7, height * 0.66, 215, 300,
          _scale(hair, 1.2, 14), 5)
 
 
-def _pose(picture, rng):
-    """Turn, scale and shift the whole picture a little."""
+def _pose(image, rng):
+    """Turn, scale and shift the whole image a little."""
     matrix = cv2.getRotationMatrix2D((CANVAS / 2, CANVAS / 2), rng.uniform(-9, 9),
                                      rng.uniform(1.15, 1.35))
     matrix[:, 2] += rng.uniform(-9, 9, 2)
-    return cv2.warpAffine(picture, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR,
+    return cv2.warpAffine(image, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_REPLICATE)
 
 
-def _light(picture, rng):
+def _light(image, rng):
     """Light falls from one side: brighter there, darker on the other."""
     strength = rng.uniform(0.0, 0.35)
-    factor = 1 + strength * (2 * _ramp(rng.uniform(0, 2 * np.pi), len(picture)) - 1)
-    return np.clip(picture * factor[..., None], 0, 255).astype(np.uint8)
+    factor = 1 + strength * (2 * _ramp(rng.uniform(0, 2 * np.pi), len(image)) - 1)
+    return np.clip(image * factor[..., None], 0, 255).astype(np.uint8)
 
 
 def _ramp(angle, size):
@@ -184,22 +184,22 @@ def _fixed(*values):
     return tuple(int(round(v * (1 << SHIFT))) for v in values)
 
 
-def _ellipse(picture, x, y, a, b, colour):
-    cv2.ellipse(picture, _fixed(x, y), _fixed(a, b), 0, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
+def _ellipse(image, x, y, a, b, colour):
+    cv2.ellipse(image, _fixed(x, y), _fixed(a, b), 0, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
 
 
-def _arc(picture, x, y, a, b, start, end, colour, thickness, angle=0):
-    cv2.ellipse(picture, _fixed(x, y), _fixed(a, b), angle, start, end, colour, int(thickness),
+def _arc(image, x, y, a, b, start, end, colour, thickness, angle=0):
+    cv2.ellipse(image, _fixed(x, y), _fixed(a, b), angle, start, end, colour, int(thickness),
                 cv2.LINE_AA, SHIFT)
 
 
-def _line(picture, start, end, colour, thickness):
-    cv2.line(picture, _fixed(*start), _fixed(*end), colour, thickness, cv2.LINE_AA, SHIFT)
+def _line(image, start, end, colour, thickness):
+    cv2.line(image, _fixed(*start), _fixed(*end), colour, thickness, cv2.LINE_AA, SHIFT)
 
 
-def _polygon(picture, points, colour):
+def _polygon(image, points, colour):
     points = np.array([_fixed(*p) for p in points], np.int32)
-    cv2.fillPoly(picture, [points], colour, cv2.LINE_AA, SHIFT)
+    cv2.fillPoly(image, [points], colour, cv2.LINE_AA, SHIFT)
 
 
 def _colour(values):
@@ -221,19 +221,19 @@ def _mix(colours, rng):
 
 
 def holds(path, face):
-    """Whether a picture file is this face, pixel for pixel."""
+    """Whether an image file is this face, pixel for pixel."""
     try:
-        picture = cv2.imread(path) if os.path.isfile(path) else None
+        image = cv2.imread(path) if os.path.isfile(path) else None
     except cv2.error:                                   # larger than OpenCV reads
-        picture = None
-    return picture is not None and np.array_equal(picture[:, :, ::-1], face)
+        image = None
+    return image is not None and np.array_equal(image[:, :, ::-1], face)
 
 
 def draw_all(options):
     """Write the faces that are not there yet.
 
     Raises UserError, before it writes any, if a file has the name of a face and holds another
-    picture: the face of another --seed or --size, or one of the user's own.
+    image: the face of another --seed or --size, or one of the user's own.
     """
     paths = [os.path.join(options.out, 'face_%06d.png' % i) for i in range(options.count)]
     remove_left_behind(options.out)
@@ -242,13 +242,13 @@ def draw_all(options):
     for done, i in enumerate(there_first, 1):
         face = draw_face(options.size, np.random.RandomState([options.seed, i]))
         if not os.path.lexists(paths[i]):
-            write_picture(paths[i], face)
+            write_image(paths[i], face)
         elif not holds(paths[i], face):
             if not options.force:
                 raise UserError('%s is there, and is not the face that would be drawn: choose '
                                 'another --out, or the --seed and --size that it was drawn with; '
                                 '--force overwrites it' % paths[i])
-            write_picture(paths[i], face)
+            write_image(paths[i], face)
         progress.show(done)
     progress.end('%d faces in %s' % (options.count, options.out))
 

@@ -4,7 +4,7 @@
 
 Finds faces with OpenCV's Haar cascade (Viola and Jones 2001, 'Rapid Object Detection using a
 Boosted Cascade of Simple Features'), leaves out what is no face and near-duplicates, and writes
-single pictures and map.txt into --out, and contact sheets to look through beside it.
+single images and map.txt into --out, and contact sheets to look through beside it.
 """
 
 import multiprocessing
@@ -19,10 +19,10 @@ from wgan.command_line import Parser, Progress, UserError, number, run
 import cv2
 import numpy as np
 
-from wgan.images import grid, resize_square, write_picture
+from wgan.images import grid, resize_square, write_image
 from wgan.image_decoder import (ImageReader, UnreadableImage, decode,
-                                decode_picture, read_file)
-from wgan.image_files import find_pictures, one_line
+                                decode_image, read_file)
+from wgan.image_files import find_images, one_line
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:
@@ -90,7 +90,7 @@ def cut(photograph, box, margin, size):
 
 
 class Seen:
-    """Perceptual hashes of pictures; says which earlier one a picture nearly equals."""
+    """Perceptual hashes of images; says which earlier one an image nearly equals."""
 
     ONES = np.array([bin(i).count('1') for i in range(256)], np.uint16)
 
@@ -98,7 +98,7 @@ class Seen:
         self.names, self.phashes, self.blocks = [], [], []
 
     def earlier(self, name, hashes):
-        """The name of an earlier picture that is nearly the same, or None; then it is kept."""
+        """The name of an earlier image that is nearly the same, or None; then it is kept."""
         phash, block = hashes
         if self.names:
             near = np.flatnonzero(self._bits(self.phashes, phash) <= PHASH_BITS)
@@ -114,8 +114,8 @@ class Seen:
         return self.ONES[np.bitwise_xor(np.array(many), one)].sum(axis=1)
 
 
-def hashes(picture):
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+def hashes(image):
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return [h.compute(bgr)[0] for h in (cv2.img_hash.PHash_create(),
                                         cv2.img_hash.BlockMeanHash_create(1))]
 
@@ -143,7 +143,7 @@ def prepare(options, folder):
     """Write the faces into the folder; returns the counts, by what became of the photographs, and
     the names of the faces.
     """
-    paths = find_pictures(options.photos, 'PHOTOS')
+    paths = find_images(options.photos, 'PHOTOS')
     with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
             open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
         counts, names = keep_faces(pool.imap(work_on, paths, 4), len(paths), options.format,
@@ -159,7 +159,7 @@ def prepare(options, folder):
 
 
 def keep_faces(results, total, suffix, folder, left_out):
-    """Write the faces that `work_on` found, but for duplicates; returns as `prepare`."""
+    """Write the faces that `work_on` found, except for duplicates; returns as `prepare`."""
     counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
                             'duplicate photographs', 'duplicate faces', 'faces'), 0)
     photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
@@ -192,7 +192,7 @@ def keep_faces(results, total, suffix, folder, left_out):
                 counts['duplicate faces'] += 1
                 leave_out(path, 'face nearly the same as ' + twin)
                 continue
-            write_picture(os.path.join(folder, name), face)
+            write_image(os.path.join(folder, name), face)
             names.append(name)
     counts['faces'] = len(names)
     progress.end('%d faces from %d photographs' % (len(names), counts['read']))
@@ -213,12 +213,12 @@ def write_contact_sheets(faces_folder, names, folder):
     for first in range(0, len(names), page):
         thumbnails = []
         for i, name in enumerate(names[first:first + page], first):
-            face = resize_square(decode_picture(os.path.join(faces_folder, name)), THUMBNAIL)
+            face = resize_square(decode_image(os.path.join(faces_folder, name)), THUMBNAIL)
             cv2.putText(face, str(i), (1, THUMBNAIL - 3), cv2.FONT_HERSHEY_PLAIN, 0.7,
                         (255, 255, 0), 1, cv2.LINE_AA)
             thumbnails.append(face)
-        write_picture(os.path.join(folder, 'sheet_%03d.jpg' % (first // page + 1)),
-                      grid(np.stack(thumbnails), SHEET_COLUMNS, border=1))
+        write_image(os.path.join(folder, 'sheet_%03d.jpg' % (first // page + 1)),
+                    grid(np.stack(thumbnails), SHEET_COLUMNS, border=1))
 
 
 def parse():

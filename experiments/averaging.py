@@ -2,8 +2,8 @@
 
     .venv/bin/python experiments/averaging.py --data photographs --inception inception.onnx
 
-Trains a run and stops at three points; at each, pictures from the raw and from the averaged
-generator are scored against the training pictures, as the critic sees them: cut and shrunk.
+Trains a run and stops at three points; at each, images from the raw and from the averaged
+generator are scored against the training images, as the critic sees them: cut and shrunk.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 
 from _root import ROOT
 from wgan.command_line import Parser, check_output_folder, number, run
-from wgan.images import Faces, write_picture
+from wgan.images import ImageSet, write_image
 from wgan.image_network import SCALES
 
 GENERATORS = ('wgan_generator.model', 'wgan_generator_average.model')
@@ -35,8 +35,8 @@ def measure(options, scratch):
     os.mkdir(cut)
     start = ['--data', options.data, '--image-size', options.image_size]
     start += ['--overwrite'] if options.force else []
-    for i, picture in enumerate(Faces(options.data, options.image_size).pictures):
-        write_picture(os.path.join(cut, '%06d.png' % i), picture)
+    for i, image in enumerate(ImageSet(options.data, options.image_size).images):
+        write_image(os.path.join(cut, '%06d.png' % i), image)
     call('inception_score.py', cut, '--save-statistics', real, *network)
     for step in (options.every, 2 * options.every, 3 * options.every):
         call('wgan_training.py', '--out', options.run, '--iterations', step, *start)
@@ -52,14 +52,14 @@ def measure(options, scratch):
 
 def main():
     parser = Parser(description='Score the raw and the averaged generator, at three points.')
-    parser.add_argument('--data', required=True, help='pictures to train on and compare with')
+    parser.add_argument('--data', required=True, help='images to train on and compare with')
     parser.add_argument('--inception', required=True, help='ONNX file of an image network')
     parser.add_argument('--scale', choices=SCALES, default='inception', help='what it takes')
     parser.add_argument('--run', default='runs/averaging', help='run folder to make')
     parser.add_argument('--image-size', type=int, default=32, help='width and height')
     parser.add_argument('--every', type=number(int, 1), default=300, help='iterations to a point')
-    parser.add_argument('--count', type=number(int, 2), default=2000, help='pictures of each')
-    parser.add_argument('--force', action='store_true', help='train anew if --run is there')
+    parser.add_argument('--count', type=number(int, 2), default=2000, help='images of each')
+    parser.add_argument('--force', action='store_true', help='train again if --run is there')
     options = parser.parse_args()
     check_output_folder(options.run, options.force)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""The four objectives side by side: the same pictures, seed, networks' width and iterations.
+"""The four objectives side by side: the same images, seed, networks' width and iterations.
 
     .venv/bin/python experiments/compare_objectives.py --data data/faces --inception inception.onnx
 
@@ -20,13 +20,13 @@ import pandas as pd
 
 from wgan import checkpoint
 import models
-from wgan.images import Faces, grid, to_network, to_pictures
+from wgan.images import ImageSet, grid, to_network, to_images
 from wgan.image_files import one_line
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
 from wgan.resuming import FREE_TO_CHANGE, option_of, settings_of
 from wgan.run_folder import RunFolder
-from wgan.training_scores import SPLITS, TrainingPictures
+from wgan.training_scores import SPLITS, TrainingImages
 from wgan.evaluation import generate
 from wgan.generators import load_generator
 from wgan.plotting import new_figure, save_figure
@@ -35,11 +35,11 @@ from wgan.options import parser as training_parser, set_defaults
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective
 RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run
-SLOPES = 64                                     # pictures to measure the critic's slope at
+SLOPES = 64                                     # images to measure the critic's slope at
 
 
 def arguments_of(objective, options):
-    """The command line of wgan_training.py for one objective, but for its --out."""
+    """The command line of wgan_training.py for one objective, except for its --out."""
     # Without the moving average: a short run would show more of how it began than of its end.
     return ['--objective', objective, '--data=' + options.data, '--iterations',
             str(options.iterations), '--image-size', str(options.image_size), '--width',
@@ -60,9 +60,9 @@ def check_run(folder, arguments, digest):
     newest = checkpoint.latest(out.path('checkpoints'))
     if newest and newest[1] > wanted['iterations']:
         other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
-    if config.get('pictures_sha256') != digest:
-        other.append('its pictures are not those of --data' if 'pictures_sha256' in config else
-                     'which pictures it had is not known, since an earlier version trained it')
+    if config.get('images_sha256') != digest:
+        other.append('its images are not those of --data' if 'images_sha256' in config else
+                     'which images it had is not known, since an earlier version trained it')
     if config.get('changes'):
         other.append('its settings were changed on the way')
     if other:
@@ -71,7 +71,7 @@ def check_run(folder, arguments, digest):
 
 
 def train(folder, arguments, iterations):
-    """Run wgan_training.py, or go on with it; a run that is complete is left alone."""
+    """Run wgan_training.py, or continue with it; a run that is complete is left alone."""
     found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
     if found and found[1] == iterations and all(
             os.path.exists(os.path.join(folder, name)) for name in RESULTS):
@@ -84,7 +84,7 @@ def train(folder, arguments, iterations):
 
 
 def slope(critic_file, generator, faces):
-    """Mean and deviation of ‖∇C(x̂)‖ between real and generated pictures, one ε each.
+    """Mean and deviation of ‖∇C(x̂)‖ between real and generated images, one ε each.
 
     In CNTK's evaluation mode: batch normalisation takes its running statistics.
     """
@@ -100,7 +100,7 @@ def slope(critic_file, generator, faces):
 
 
 def draw(rows, path):
-    """rows: (objective, picture of faces, losses)."""
+    """rows: (objective, image of faces, losses)."""
     figure = new_figure(14, 2.7 * len(rows))
     axes = figure.subplots(len(rows), 2, gridspec_kw={'width_ratios': [2.4, 1]})
     for (objective, faces, losses), (left, right) in zip(rows, axes):
@@ -119,19 +119,19 @@ def draw(rows, path):
 
 def main():
     parser = Parser(description='Train and compare the four objectives.')
-    parser.add_argument('--data', default='data/drawn', help='folder of pictures, or map file')
+    parser.add_argument('--data', default='data/drawn', help='folder of images, or map file')
     parser.add_argument('--out', default='runs/compare', help='folder for the four runs')
     parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
-                        help='width and height of the pictures')
+                        help='width and height of the images')
     parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')
     parser.add_argument('--iterations', type=number(int, 1), default=1500, help='of each')
-    parser.add_argument('--count', type=number(int, 10), default=2000, help='pictures to score')
+    parser.add_argument('--count', type=number(int, 10), default=2000, help='images to score')
     add_network_options(parser, required=False)
     options = parser.parse_args()
 
     device = select_device('auto')
     network = open_network(options, device) if options.inception else None
-    faces = Faces(options.data, options.image_size)
+    faces = ImageSet(options.data, options.image_size)
     runs = [(os.path.join(options.out, objective), arguments_of(objective, options))
             for objective in OBJECTIVES]
     for folder, arguments in runs:                  # all of them, before one is trained
@@ -139,7 +139,7 @@ def main():
     for folder, arguments in runs:
         train(folder, arguments, options.iterations)
 
-    real = (measure(TrainingPictures(faces, options.count), network, SPLITS, 0, 32)
+    real = (measure(TrainingImages(faces, options.count), network, SPLITS, 0, 32)
             if network else None)
     shown, table = [], []
     for objective in OBJECTIVES:
@@ -157,8 +157,8 @@ def main():
         table.append(row)
         latents = np.random.RandomState(1).standard_normal(
             (COLUMNS * ROWS, generator.arguments[0].shape[0])).astype(np.float32)
-        pictures = to_pictures(generate(generator, latents, 16))
-        shown.append((objective, grid(pictures, COLUMNS, border=1), losses))
+        images = to_images(generate(generator, latents, 16))
+        shown.append((objective, grid(images, COLUMNS, border=1), losses))
     draw(shown, os.path.join(options.out, 'comparison.png'))
     table = pd.DataFrame(table)
     table.to_csv(os.path.join(options.out, 'comparison.csv'), index=False)

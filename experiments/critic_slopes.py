@@ -31,7 +31,7 @@ def swiss_roll(rng):
 
 
 def build_critic():
-    """A function of points (2, 1, 1), as the objectives take pictures; its hidden layers too."""
+    """A function of points (2, 1, 1), as the objectives take images; its hidden layers too."""
     point = C.input_variable((2, 1, 1))
     h, hidden = C.reshape(point, (2,)), []
     for i in range(LAYERS):
@@ -71,7 +71,7 @@ def train(clip, iterations):
 
 def main():
     parser = Parser(description='Gradients in a deep critic, with clipped weights and penalised.')
-    parser.add_argument('--out', default='critic_slopes.png', help='picture to write')
+    parser.add_argument('--out', default='critic_slopes.png', help='image to write')
     parser.add_argument('--iterations', type=number(int, 1), default=600, help='of each critic')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()

@@ -2,7 +2,7 @@
 
     .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/fed_penalty.png
 
-Two runs of the same networks, seed, pictures and settings. In one the penalty is a graph of the
+Two runs of the same networks, seed, images and settings. In one the penalty is a graph of the
 critic's weights, as wgan_training.py has it. In the other its value is computed first and then
 given to the trainer as an input, as CNTK code for WGAN-GP has done: the loss that is printed is
 the same formula, but its gradient has no penalty in it.
@@ -18,7 +18,7 @@ import pandas as pd
 
 from wgan.evaluation import evaluate_in_training, generate
 import models
-from wgan.images import Batches, Faces, grid, to_pictures
+from wgan.images import Batches, ImageSet, grid, to_images
 from wgan.plotting import check_plot, new_figure, save_figure
 from wgan.options import objective_settings, parser as training_parser, set_defaults
 from wgan.updates import Updates, trainer
@@ -61,7 +61,7 @@ class InTheGraph(Updates):
 
 
 def train(how, faces, iterations):
-    """Returns the losses as a DataFrame and a grid of pictures, RGB."""
+    """Returns the losses as a DataFrame and a grid of images, RGB."""
     options = training_parser().parse_args(['--image-size', str(faces.size)])
     set_defaults(options)
     rng = np.random.RandomState(0)
@@ -78,36 +78,36 @@ def train(how, faces, iterations):
         rows.append((step, *updates.row()))
         progress.show(step, 'C_loss %.2f |grad C| %.2f' % rows[-1][1:])
     latents = rng.standard_normal((64, options.latent_size)).astype(np.float32)
-    pictures = generate(updates.generator, latents, options.batch_size)
+    images = generate(updates.generator, latents, options.batch_size)
     progress.end('%s: done' % how)
     return (pd.DataFrame(rows, columns=['step', 'C_loss', 'grad_norm']),
-            grid(to_pictures(pictures), columns=8))
+            grid(to_images(images), columns=8))
 
 
 def main():
     parser = Parser(description='Compare the penalty in the graph with the penalty as a number.')
-    parser.add_argument('--data', default='data/drawn', help='folder of pictures')
+    parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
                         help='width and height')
     parser.add_argument('--iterations', type=number(int, 10), default=300, help='of each run')
-    parser.add_argument('--out', default='fed_penalty.png', help='picture to write')
+    parser.add_argument('--out', default='fed_penalty.png', help='image to write')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     options = parser.parse_args()
     check_plot(options.out)
     check_outputs(options.out, force=options.force)
     select_device('auto')
-    faces = Faces(options.data, options.image_size)
+    faces = ImageSet(options.data, options.image_size)
 
     figure = new_figure(11, 7)
     axes = figure.subplots(2, 2, gridspec_kw={'width_ratios': [2, 1]})
     for row, (how, colour) in enumerate(((GRAPH, 'tab:blue'), (NUMBER, 'tab:red'))):
-        losses, pictures = train(how, faces, options.iterations)
+        losses, images = train(how, faces, options.iterations)
         last = losses.tail(options.iterations // 5)
         print('penalty %s: mean of the last %d iterations: C_loss %.2f, |grad C(x̂)| %.2f'
               % (how, len(last), last['C_loss'].mean(), last['grad_norm'].mean()))
         axes[0, 0].plot(losses['step'], losses['C_loss'], colour, label='penalty ' + how)
         axes[1, 0].plot(losses['step'], losses['grad_norm'], colour)
-        axes[row, 1].imshow(pictures)
+        axes[row, 1].imshow(images)
         axes[row, 1].set_title('penalty ' + how)
         axes[row, 1].axis('off')
     axes[0, 0].set_yscale('symlog', linthresh=10)      # one of them leaves any linear scale

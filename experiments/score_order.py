@@ -1,8 +1,8 @@
-"""Do the scores order as they should? Real pictures, a trained run, an untrained one, noise.
+"""Do the scores order as they should? Real images, a trained run, an untrained one, noise.
 
     .venv/bin/python experiments/score_order.py runs/faces --inception inception.onnx --count 5000
 
-All are compared with the pictures that the run was trained on, cut as for training; the real ones
+All are compared with the images that the run was trained on, cut as for training; the real ones
 in two halves, one against the other.
 """
 
@@ -15,10 +15,10 @@ from wgan.cntk import select_device
 
 import numpy as np
 
-from wgan.images import Faces
+from wgan.images import ImageSet
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
-from wgan.training_scores import SPLITS, TrainingPictures
+from wgan.training_scores import SPLITS, TrainingImages
 from bench.untrained import untrained
 from wgan.generators import find_generator, load_generator
 
@@ -27,17 +27,17 @@ SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the 
 
 
 class Noise:
-    """Pictures of which each number is drawn evenly from 0 … 255."""
+    """Images of which each number is drawn evenly from 0 … 255."""
 
     name = 'noise'
 
     def __init__(self, count, size):
-        self.count, self.picture_size = count, size
+        self.count, self.image_size = count, size
 
     def batches(self, size):
         rng = np.random.RandomState(0)
         for i in range(0, self.count, size):
-            shape = (min(size, self.count - i), self.picture_size, self.picture_size, 3)
+            shape = (min(size, self.count - i), self.image_size, self.image_size, 3)
             yield rng.randint(0, 256, shape).astype(np.uint8)
 
 
@@ -52,29 +52,29 @@ def read_settings(path):
 
 
 def main():
-    parser = Parser(description='Score real pictures, a run, an untrained generator, noise.')
+    parser = Parser(description='Score real images, a run, an untrained generator, noise.')
     parser.add_argument('run', help='run folder')
-    parser.add_argument('--count', type=number(int, 10), default=5000, help='pictures of each')
+    parser.add_argument('--count', type=number(int, 10), default=5000, help='images of each')
     add_network_options(parser)
     options = parser.parse_args()
     settings = read_settings(os.path.join(options.run, 'config.json'))
     shape = {name: settings[name] for name in SHAPE}
     network = open_network(options, select_device('auto'))
-    faces = Faces(settings['data'], settings['image_size'])
+    faces = ImageSet(settings['data'], settings['image_size'])
     halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
     path = find_generator(options.run)
 
-    def measured(pictures):
-        return measure(pictures, network, SPLITS, seed=0, batch_size=32)
+    def measured(images):
+        return measure(images, network, SPLITS, seed=0, batch_size=32)
 
-    real = measured(TrainingPictures(faces, options.count))
+    real = measured(TrainingImages(faces, options.count))
     rows = [('real, one half against the other', *(
-        measured(TrainingPictures(half, len(half))) for half in halves))]
-    for name, pictures in (
+        measured(TrainingImages(half, len(half))) for half in halves))]
+    for name, images in (
             ('trained', Generated(path, load_generator(path), options.count, 0)),
             ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),
             ('noise', Noise(options.count, settings['image_size']))):
-        rows.append((name, measured(pictures), real))
+        rows.append((name, measured(images), real))
     print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))
     for name, found, reference in rows:
         d = distances(found, reference, seed=0)

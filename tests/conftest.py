@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 from helpers import (
-    ROOT, SMALL, TINY, Result, call_program, finished, onnx_network, write_pictures, write_shapes)
+    ROOT, SMALL, TINY, Result, call_program, finished, onnx_network, write_images, write_shapes)
 from wgan.evaluation import evaluate_in_training
-from wgan.images import write_picture
+from wgan.images import write_image
 import models
 
 import cv2
@@ -65,9 +65,9 @@ def command(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """A folder of ten small pictures, colours and shapes at random."""
-    return write_shapes(tmp_path / 'pictures')
+def images(tmp_path):
+    """A folder of ten small images, colours and shapes at random."""
+    return write_shapes(tmp_path / 'images')
 
 
 def made_once(tmp_path_factory, name, make):
@@ -83,9 +83,9 @@ def made_once(tmp_path_factory, name, make):
 
 @pytest.fixture(scope='session')
 def a_run(tmp_path_factory):
-    """A folder with pictures and a run of three iterations on them, to be copied."""
+    """A folder with images and a run of three iterations on them, to be copied."""
     def make(folder):
-        write_pictures(folder / 'pics')
+        write_images(folder / 'pics')
         assert call_program('wgan_training.py', '--data', 'pics', '--out', 'run', '--iterations',
                             3, *TINY) == 0
     return made_once(tmp_path_factory, 'a_run', make)
@@ -93,7 +93,7 @@ def a_run(tmp_path_factory):
 
 @pytest.fixture
 def run(a_run, tmp_path):
-    """A copy of the run, beside its pictures."""
+    """A copy of the run, beside its images."""
     for name in ('pics', 'run'):
         shutil.copytree(str(a_run / name), str(tmp_path / name))
     path = tmp_path / 'run' / 'config.json'
@@ -103,13 +103,13 @@ def run(a_run, tmp_path):
 
 @pytest.fixture(scope='session')
 def eight_iterations(tmp_path_factory):
-    """A folder with the pictures, with `whole`, an undisturbed run of eight iterations that has a
+    """A folder with the images, with `whole`, an undisturbed run of eight iterations that has a
     checkpoint every second one, and with `half`, the same run stopped after four.
     """
     def make(folder):
-        write_shapes(folder / 'pictures')
+        write_shapes(folder / 'images')
         for name, count in (('whole', 8), ('half', 4)):
-            assert call_program('wgan_training.py', '--data', folder / 'pictures', '--out', name,
+            assert call_program('wgan_training.py', '--data', folder / 'images', '--out', name,
                                 '--iterations', count, '--checkpoint-every', 2, *SMALL) == 0
     return made_once(tmp_path_factory, 'eight', make)
 
@@ -142,7 +142,7 @@ def generator_run(tmp_path_factory):
         for step in (5, 10, 15, 20):
             sheet = np.full((1000, 1000, 3), 10 * step, np.uint8)
             sheet[:, :, 0] = 255                                # a red hue, as RGB
-            write_picture(str(run / 'samples' / ('step_%06d.png' % step)), sheet)
+            write_image(str(run / 'samples' / ('step_%06d.png' % step)), sheet)
     return made_once(tmp_path_factory, 'generator_run', make)
 
 
@@ -154,16 +154,16 @@ def untrained(generator_run, tmp_path):
 
 @pytest.fixture(scope='session')
 def colour_sets(tmp_path_factory):
-    """Folders: 30 pictures of one colour; ten each of red, green and blue, in turn; and n.onnx,
+    """Folders: 30 images of one colour; ten each of red, green and blue, in turn; and n.onnx,
     a network that tells them apart.
     """
     def make(folder):
         for name, count in (('alike', 1), ('three', 3)):
             (folder / name).mkdir()
             for i in range(30):
-                picture = np.zeros((12, 12, 3), np.uint8)
-                picture[:, :, 2 - i % count] = 200
-                cv2.imwrite(str(folder / name / ('%02d.png' % i)), picture)
+                image = np.zeros((12, 12, 3), np.uint8)
+                image[:, :, 2 - i % count] = 200
+                cv2.imwrite(str(folder / name / ('%02d.png' % i)), image)
         onnx_network(folder / 'n.onnx')
     return made_once(tmp_path_factory, 'colours', make)
 

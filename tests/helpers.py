@@ -158,7 +158,7 @@ def full_disk(size=8192):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def write_pictures(folder, count=8, seed=0):
+def write_images(folder, count=8, seed=0):
     """Noise of 32 × 32."""
     folder.mkdir()
     rng = np.random.RandomState(seed)
@@ -168,13 +168,13 @@ def write_pictures(folder, count=8, seed=0):
 
 
 def write_shapes(folder):
-    """Ten small pictures, colours and shapes at random."""
+    """Ten small images, colours and shapes at random."""
     folder.mkdir()
     rng = np.random.RandomState(0)
     for i in range(10):
-        picture = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
-        cv2.circle(picture, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
-        cv2.imwrite(str(folder / ('%d.png' % i)), picture)
+        image = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
+        cv2.circle(image, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
+        cv2.imwrite(str(folder / ('%d.png' % i)), image)
     return folder
 
 
@@ -194,12 +194,12 @@ def tree(folder):
     return found
 
 
-def image_file(picture, kind, mode='RGB', orientation=None, **options):
+def image_file(image, kind, mode='RGB', orientation=None, **options):
     """The content of a file that Pillow writes; half of it is transparent if mode has alpha."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(image)
     if mode in ('RGBA', 'LA'):
-        image.putalpha(Image.fromarray(np.uint8([[128]]).repeat(picture.shape[0], 0).repeat(
-            picture.shape[1], 1)))
+        image.putalpha(Image.fromarray(np.uint8([[128]]).repeat(image.shape[0], 0).repeat(
+            image.shape[1], 1)))
     image = image.quantize(16) if mode == 'P' else image.convert(mode)
     if orientation and kind == 'TIFF':
         options['tiffinfo'] = {0x112: orientation}
@@ -220,7 +220,7 @@ def onnx_network(path, batch='batch', opset=9, names=('pool', 'logits'), size=(8
                  **metadata):
     """Mean colour as features; the same, sharpened, as logits of three classes.
 
-    batch: 1 makes a network that takes one picture, and can't take more. opset: from 11 on, with
+    batch: 1 makes a network that takes one image, and can't take more. opset: from 11 on, with
     an operation that CNTK does not know.
     """
     def info(name, *shape):

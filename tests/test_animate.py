@@ -9,7 +9,7 @@ import pytest
 
 from wgan.animation import animate_samples
 from wgan.command_line import UserError
-from wgan import images
+from wgan import images as module
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_long_run_still_makes_a_small_animation(script, run, tmp_path):
     rng = np.random.RandomState(0)
     noise = [tmp_path / ('%d.png' % i) for i in range(3)]
     for path in noise:
-        images.write_picture(str(path), rng.randint(0, 256, (530, 530, 3)).astype(np.uint8))
+        module.write_image(str(path), rng.randint(0, 256, (530, 530, 3)).astype(np.uint8))
     for step in range(25, 400, 5):
         os.link(str(noise[step // 5 % 3]), str(run / 'samples' / ('step_%06d.png' % step)))
     assert script('wgan_animate.py', run, '--out', 't.gif').code == 0

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from wgan.command_line import UserError, run as run_script
-from wgan.images import Faces
+from wgan.images import ImageSet
 from wgan.objectives import OBJECTIVES
 
 import compare_objectives
@@ -33,19 +33,19 @@ def compared(a_run, train, tmp_path):
 
 @pytest.mark.parametrize('name, value, said', [
     ('width', 4, '--width is 2, not 4'), ('image_size', 64, '--image-size is 32, not 64'),
-    ('data', 'other', 'pictures are not those'), (None, None, 'earlier version'),
+    ('data', 'other', 'images are not those'), (None, None, 'earlier version'),
     ('settings', None, 'learning-rate is 0.5'), ('changes', None, 'changed on the way')])
 def test_other_runs_are_not_taken_for_those_to_compare(compared, tmp_path, name, value, said):
     folder, options = compared
     arguments = compare_objectives.arguments_of('gan', options)
-    digest = Faces('pics', 32).digest
+    digest = ImageSet('pics', 32).digest
     compare_objectives.check_run(folder, arguments, digest)             # this one is
     shutil.copytree('pics', 'other')
     os.remove(os.path.join('other', '3.png'))
     path = tmp_path / folder / 'config.json'
     config = json.loads(path.read_text())
     if name is None:
-        del config['pictures_sha256']
+        del config['images_sha256']
     elif name == 'settings':
         config['settings']['learning_rate'] = 0.5
     elif name == 'changes':
@@ -55,7 +55,7 @@ def test_other_runs_are_not_taken_for_those_to_compare(compared, tmp_path, name,
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match='another one than was asked for.*' + said):
         compare_objectives.check_run(folder, compare_objectives.arguments_of('gan', options),
-                                     Faces(options.data, options.image_size).digest)
+                                     ImageSet(options.data, options.image_size).digest)
 
 
 def test_nothing_is_trained_if_one_run_is_another(compared, monkeypatch, capfd):

@@ -38,12 +38,12 @@ def test_conversion(convert, tmp_path, classes, scale, resize):
     """The converter holds its file against PyTorch; here, CNTK and ONNX Runtime read it alike."""
     result = convert(classes, '--out', 'i.onnx', '--unverified')
     assert result.returncode == 0, result.stderr.decode()
-    pictures = np.random.RandomState(0).randint(0, 256, (5, 64, 64, 3)).astype(np.uint8)
+    images = np.random.RandomState(0).randint(0, 256, (5, 64, 64, 3)).astype(np.uint8)
     networks = [ImageNetwork(str(tmp_path / 'i.onnx'), e) for e in ('onnxruntime', 'cntk')]
     for network in networks:
         assert (network.scale, network.resize) == (scale, resize)
         assert (network.features, network.classes) == ('pool', 'logits_unbiased')
-    (features, probabilities), (same_features, same_probabilities) = (n(pictures) for n in networks)
+    (features, probabilities), (same_features, same_probabilities) = (n(images) for n in networks)
     assert features.shape == (5, 12) and probabilities.shape == (5, classes)
     np.testing.assert_allclose(same_features, features, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(same_probabilities, probabilities, rtol=1e-4, atol=1e-7)

@@ -20,8 +20,8 @@ from helpers import ROOT
 
 
 def jpeg(seed, suffix='.jpg'):
-    picture = np.random.RandomState(seed).randint(0, 256, (40, 40, 3)).astype(np.uint8)
-    return cv2.imencode(suffix, picture)[1].tobytes()
+    image = np.random.RandomState(seed).randint(0, 256, (40, 40, 3)).astype(np.uint8)
+    return cv2.imencode(suffix, image)[1].tobytes()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(jpeg(0, '.png'))
             elif name == 'missing':
                 self.answer(b'no', 404)
-            elif name == 'later':                       # 500 at first, then a picture
+            elif name == 'later':                       # 500 at first, then an image
                 first = asked[self.path] == 1
                 self.answer(b'' if first else jpeg(100), 500 if first else 200)
             elif name == 'html':
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             elif name == 'cut':                         # announced whole, sent half
                 data = jpeg(102)
                 self.answer(data[:len(data) // 2], length=len(data))
-            elif name == 'halved':                      # half a picture, and says so
+            elif name == 'halved':                      # half an image, and says so
                 data = jpeg(103)
                 self.answer(data[:len(data) // 2])
             elif name == 'slow':
@@ -100,7 +100,7 @@ def listed(tmp_path, *lines):
     return 'list.txt'
 
 
-def pictures_in(folder):
+def images_in(folder):
     return {name: (folder / name).read_bytes() for name in os.listdir(str(folder))
             if not name.endswith('.tsv')}
 
@@ -119,7 +119,7 @@ def test_what_comes_and_what_fails(script, server, tmp_path):
     assert result.code == 0, result.err
     folder = tmp_path / 'out'
     expected = [jpeg(1), jpeg(2), jpeg(0, '.png'), jpeg(100), jpeg(101)]
-    found = pictures_in(folder)
+    found = images_in(folder)
     assert sorted(found.values()) == sorted(expected)
     for name, data in found.items():
         assert name.startswith(hashlib.sha256(data).hexdigest()[:24])
@@ -127,15 +127,15 @@ def test_what_comes_and_what_fails(script, server, tmp_path):
 
     why = failures(folder)
     assert set(why) == {a + name for name in bad} | {'www.example.com/x.jpg', 'file:///etc/passwd'}
-    for name, words in (('missing', 'answer 404'), ('html', 'no whole picture'),
+    for name, words in (('missing', 'answer 404'), ('html', 'no whole image'),
                         ('loop', 'infinite loop'), ('cut', 'cut off'),
-                        ('halved', 'no whole picture'), ('slow', 'not finished after 4 seconds'),
+                        ('halved', 'no whole image'), ('slow', 'not finished after 4 seconds'),
                         ('endless', 'larger than 1 MB')):
         assert words in why[a + name]
     assert 'no http or https' in why['file:///etc/passwd']
     assert server.asked['/later'] == 2 and server.asked['/missing'] == 1
     assert server.asked['/cut'] > 1
-    assert '15 addresses: 5 pictures' in result.out and '9 addresses failed' in result.out
+    assert '15 addresses: 5 images' in result.out and '9 addresses failed' in result.out
 
     # Once more: nothing that is there is fetched again, what failed is tried again.
     before = dict(server.asked)
@@ -143,11 +143,11 @@ def test_what_comes_and_what_fails(script, server, tmp_path):
                   '--max-size', 1).code == 0
     assert server.asked['/good/1'] == before['/good/1']
     assert server.asked['/missing'] == before['/missing'] + 1
-    assert pictures_in(folder) == found
+    assert images_in(folder) == found
 
 
 def test_killed_twenty_times(server, tmp_path):
-    """SIGKILL at random moments; in the end every good picture is there once, whole."""
+    """SIGKILL at random moments; in the end every good image is there once, whole."""
     server.pause = 0.05
     count, rng, folder = 60, random.Random(0), tmp_path / 'out'
     command = [sys.executable, os.path.join(ROOT, 'data', 'download_images.py'),
@@ -164,10 +164,10 @@ def test_killed_twenty_times(server, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         if process.returncode == 0 and kills < 20:      # done too early: lose some, and go on
-            for name in list(pictures_in(folder))[::2]:
+            for name in list(images_in(folder))[::2]:
                 os.remove(str(folder / name))
     subprocess.check_call(command, cwd=str(tmp_path))
-    assert sorted(pictures_in(folder).values()) == sorted(jpeg(i) for i in range(count))
+    assert sorted(images_in(folder).values()) == sorted(jpeg(i) for i in range(count))
     assert (folder / 'failed.tsv').read_text() == ''
 
 
@@ -181,7 +181,7 @@ def test_ctrl_c(server, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130 and b'Traceback' not in said
-    assert pictures_in(tmp_path / 'out') == {}
+    assert images_in(tmp_path / 'out') == {}
 
 
 @pytest.mark.parametrize('lines, arguments, said', [
@@ -271,8 +271,8 @@ def test_a_log_names_the_full_disk(prepare):
     assert raised.value.filename == '/dev/full'
 
 
-def test_damaged_pictures(prepare):
-    """Bytes changed at random: a picture, or none. Pillow raises many things; none gets through."""
+def test_damaged_images(prepare):
+    """Bytes changed at random: an image, or none. Pillow raises many things; none gets through."""
     import download_images
     whole = [jpeg(0, suffix) for suffix in ('.jpg', '.png', '.webp', '.bmp', '.tif', '.ppm')]
     rng, kept = random.Random(0), 0
@@ -286,5 +286,5 @@ def test_damaged_pictures(prepare):
             pass
     assert 100 < kept < 2900
     eps = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
-    with pytest.raises(download_images.Failed, match='no whole picture of a kind'):
+    with pytest.raises(download_images.Failed, match='no whole image of a kind'):
         download_images.suffix_of(eps)

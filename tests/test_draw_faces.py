@@ -61,7 +61,7 @@ def test_faces_are_added_to_those_that_are_there(draw, tmp_path):
 @pytest.mark.parametrize('what', ['photograph', 'text', 'empty', 'cut off', 'link', 'folder',
                                   'fifo', 'other seed', 'other size'])
 def test_faces_do_not_overwrite(draw, tmp_path, what):
-    """A picture of the user's own that has the name of a face; drawn faces that are others."""
+    """An image of the user's own that has the name of a face; drawn faces that are others."""
     (tmp_path / 'f').mkdir()
     path = tmp_path / 'f' / 'face_000002.png'
     if what in ('other seed', 'other size'):

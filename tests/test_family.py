@@ -76,10 +76,10 @@ def test_dragan_draws_half_a_deviation():
     x, z = C.input_variable((3, 32, 32)), C.input_variable(5)
     made = objectives.dragan(models.generator(32, 5, 2), models.critic(32, 2), z, x, x)
     rng = np.random.RandomState(0)
-    pictures = rng.uniform(-1, 1, (16, 3, 32, 32)).astype(np.float32)
-    drawn = {variable.name: draw(rng, pictures) for variable, draw in made.draws.items()}
-    half = pictures.std() / 2
-    assert drawn['delta'].shape == pictures.shape and drawn['epsilon'].shape == (16, 1, 1, 1)
+    images = rng.uniform(-1, 1, (16, 3, 32, 32)).astype(np.float32)
+    drawn = {variable.name: draw(rng, images) for variable, draw in made.draws.items()}
+    half = images.std() / 2
+    assert drawn['delta'].shape == images.shape and drawn['epsilon'].shape == (16, 1, 1, 1)
     assert 0 <= drawn['delta'].min() and 0.999 * half < drawn['delta'].max() <= half
     assert drawn['delta'].mean() == pytest.approx(half / 2, rel=0.02)
     assert drawn['delta'].dtype == drawn['epsilon'].dtype == np.float32
@@ -91,9 +91,9 @@ def size(*extra):
 
 
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
-def test_run_and_resume(script, pictures, tmp_path, objective):
+def test_run_and_resume(script, images, tmp_path, objective):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    start = ['--data', pictures, '--objective', objective] + size()
+    start = ['--data', images, '--objective', objective] + size()
     for run, iterations in ((whole, 6), (parts, 3)):
         result = script('wgan_training.py', '--out', run, '--iterations', iterations, *start)
         assert result.code == 0, result.err
@@ -112,8 +112,8 @@ def test_run_and_resume(script, pictures, tmp_path, objective):
         assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
 
 
-def test_what_is_set_wins(script, pictures, tmp_path):
-    assert script('wgan_training.py', '--data', pictures, '--out', 'run', '--iterations', 2,
+def test_what_is_set_wins(script, images, tmp_path):
+    assert script('wgan_training.py', '--data', images, '--out', 'run', '--iterations', 2,
                   '--objective', 'gan', '--minimax', '--learning-rate', 0.001, '--n-critic', 2,
                   *size()).code == 0
     settings = json.loads((tmp_path / 'run' / 'config.json').read_text())['settings']
@@ -132,8 +132,8 @@ def test_what_is_set_wins(script, pictures, tmp_path):
     (['--minimax'], ['--minimax', 'wgan-gp']),
     (['--objective', 'gan', '--penalty-weight', 1], ['--penalty-weight', 'gan', '--minimax']),
 ])
-def test_bad_input(script, pictures, tmp_path, arguments, said):
-    sentence = script('wgan_training.py', '--data', pictures, '--out', 'run', *arguments).sentence
+def test_bad_input(script, images, tmp_path, arguments, said):
+    sentence = script('wgan_training.py', '--data', images, '--out', 'run', *arguments).sentence
     for words in said:
         assert words in sentence
     assert not (tmp_path / 'run').exists()

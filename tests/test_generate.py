@@ -109,14 +109,14 @@ def test_latents_are_saved_whatever_else_is_made(generate, tmp_path, capsys):
     (['--out', 'x.mp4', '--interpolate', 2, '--scale', 256], '.mp4 allows 8191'),
     (['--out', 'x.gif', '--interpolate', 2, '--steps', 2147483647], 'more than 2 GiB'),
     (['--out', 'x', '--count', 2, '--scale', 40000], '.png allows'),
-    (['--out', 'x.pgm'], 'x.pgm: pictures are written as'),
+    (['--out', 'x.pgm'], 'x.pgm: images are written as'),
     (['--out', 'x.jp2'], 'x.jp2'),
     (['--out', 'x'], 'not as ""'),
     (['--out', 'n' * 300 + '.png'], 'can not be written: File name too long'),
     (['--out', 'run/wgan.csv', '--count', 2], 'is not a folder'),
     (['--out', 'x.png', '--save-latents', 'x.png'], 'written twice'),
     (['--out', 'no/x.png'], 'no/x.png can not be written: the folder'),
-    (['--out', 'x.png', '--latents', 'seven', '--truncation', 1e300], 'latents that are no number'),
+    (['--out', 'x.png', '--latents', 'seven', '--truncation', 1e300], 'latents that are NaN'),
     (['--out', 'x', '--latents', 'seven', '--count', 6], '--count is 6, but seven holds 7 latents'),
     (['--out', 'x.gif', '--latents', 'seven', '--interpolate', 2], '--interpolate is 2, but seven'),
 ])
@@ -224,7 +224,7 @@ def test_a_generator_of_nan(generate, run, tmp_path):
     generator.parameters[0].value = np.full(generator.parameters[0].shape, np.nan, np.float32)
     generator.save(str(run / 'wgan_generator.model'))
     for arguments in (GRID, SINGLE, ['--out', 'x.gif', '--interpolate', 2]):
-        with pytest.raises(UserError, match='the generator in run makes pictures of something'):
+        with pytest.raises(UserError, match='the generator in run makes images of something'):
             generate('run', *arguments)
     assert [name for name in there(tmp_path) if name != 'x'] == []
 
@@ -261,13 +261,13 @@ def test_a_critic_is_no_generator(run):
 # As a user calls it
 
 def read(path):
-    """A picture file as RGB."""
+    """An image file as RGB."""
     return cv2.imread(str(path))[:, :, ::-1]
 
 
-def expected_pictures(run, latents):
+def expected_images(run, latents):
     generator = C.Function.load(str(run / 'wgan_generator.model'))
-    return images.to_pictures(evaluation.generate(generator, latents, len(latents)))
+    return images.to_images(evaluation.generate(generator, latents, len(latents)))
 
 
 def latents_of(seed, count):
@@ -279,7 +279,7 @@ def test_grid(script, run, tmp_path):
                     '--seed', 4)
     assert result.code == 0 and 'Selected CPU' not in result.err
     plain = read(tmp_path / 'grid.png')
-    assert (plain == images.grid(expected_pictures(run, latents_of(4, 21)), 7)).all()
+    assert (plain == images.grid(expected_images(run, latents_of(4, 21)), 7)).all()
 
     script('wgan_generate.py', run, '--out', 'large.png', '--rows', 3, '--columns', 7, '--seed', 4,
            '--border', 2, '--scale', 3)
@@ -293,9 +293,9 @@ def test_grid(script, run, tmp_path):
     assert (read(tmp_path / 'other.png') != plain).any()
 
 
-def test_single_pictures_do_not_depend_on_the_batch(script, run, tmp_path):
+def test_single_images_do_not_depend_on_the_batch(script, run, tmp_path):
     """From batches of 1, 7 and 64, from saved latents, and from the ONNX file: the same files."""
-    expected = expected_pictures(run, latents_of(9, 20))
+    expected = expected_images(run, latents_of(9, 20))
     common = ['--count', 20, '--seed', 9]
     script('wgan_generate.py', run, '--export-onnx', 'g.onnx')
     for out, arguments in (('a', [run, '--batch-size', 1]), ('b', [run, '--batch-size', 7]),
@@ -305,8 +305,8 @@ def test_single_pictures_do_not_depend_on_the_batch(script, run, tmp_path):
                                             + arguments[1:])).code == 0
         found = sorted((tmp_path / out).iterdir())
         assert [f.name for f in found] == ['%06d.png' % i for i in range(20)]
-        for path, picture in zip(found, expected):
-            assert (read(path) == picture).all(), path
+        for path, image in zip(found, expected):
+            assert (read(path) == image).all(), path
     assert (np.load(str(tmp_path / 'z.npy')) == latents_of(9, 20)).all()
 
 
@@ -316,14 +316,14 @@ def test_the_averaged_generator_comes_first(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'average.png', '--rows', 1)
     script('wgan_generate.py', run / 'wgan_generator.model', '--out', 'raw.png', '--rows', 1)
     assert (read(tmp_path / 'raw.png')
-            == images.grid(expected_pictures(run, latents_of(0, 8)), 8)).all()
+            == images.grid(expected_images(run, latents_of(0, 8)), 8)).all()
     assert (read(tmp_path / 'raw.png') != read(tmp_path / 'average.png')).any()
 
 
 def test_truncation(script, run, tmp_path):
     script('wgan_generate.py', run, '--out', 'g.png', '--rows', 1, '--truncation', 0.5)
     assert (read(tmp_path / 'g.png')
-            == images.grid(expected_pictures(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
+            == images.grid(expected_images(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
 
 
 def test_walk():
@@ -348,7 +348,7 @@ def test_walk():
 def test_interpolation_strip_and_loop(script, run, tmp_path):
     common = ['--interpolate', 3, '--steps', 4, '--seed', 2]
     assert script('wgan_generate.py', run, '--out', 'strip.png', *common).code == 0
-    strip, ends = read(tmp_path / 'strip.png'), expected_pictures(run, latents_of(2, 3))
+    strip, ends = read(tmp_path / 'strip.png'), expected_images(run, latents_of(2, 3))
     assert strip.shape == (2 * 32, 4 * 32, 3)
     assert np.abs(strip[:32, :32].astype(int) - ends[0]).max() <= 1
     assert np.abs(strip[:32, -32:].astype(int) - ends[1]).max() <= 1

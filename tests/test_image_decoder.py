@@ -10,18 +10,18 @@ from PIL import Image
 import pytest
 
 from helpers import image_file, run_test_program
-from wgan.image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_picture
+from wgan.image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_image
 
 RGB = np.zeros((96, 160, 3), np.uint8)
 RGB[:32, :40], RGB[64:], RGB[:, 120:] = (250, 20, 20), (20, 20, 250), (20, 250, 20)
 
 
-def file_of(kind, mode='RGB', orientation=None, picture=RGB, **options):
-    return image_file(picture, kind, mode, orientation, **options)
+def file_of(kind, mode='RGB', orientation=None, image=RGB, **options):
+    return image_file(image, kind, mode, orientation, **options)
 
 
-def encoded(suffix, picture):
-    return cv2.imencode(suffix, picture)[1].tobytes()
+def encoded(suffix, image):
+    return cv2.imencode(suffix, image)[1].tobytes()
 
 
 def near(found, expected, mean=4):
@@ -82,7 +82,7 @@ def test_kinds_of_transparency_in_png(mode):
     assert near(found[10, 10], np.asarray(image.convert('RGB'))[10, 10])
 
 
-def test_2000_spoiled_pictures():
+def test_2000_spoiled_images():
     """Each is read or not; none crashes the process or takes gigabytes, and none is noisy."""
     done = run_test_program('decode_spoiled.py', 2000)
     assert done.code == 0 and not done.err, done.err[-2000:]
@@ -90,7 +90,7 @@ def test_2000_spoiled_pictures():
     assert 200 < read < 1900 and kilobytes < 1 << 20
 
 
-def test_enormous_pictures_are_not_decoded():
+def test_enormous_images_are_not_decoded():
     """Headers of 50,000 × 50,000, and of 8,200 × 8,200, which is a little too large."""
     for side in (50000, 8200):
         head = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
@@ -103,16 +103,16 @@ def test_enormous_pictures_are_not_decoded():
             decode(data)
 
 
-def test_kinds_of_pictures(tmp_path):
+def test_kinds_of_images(tmp_path):
     """CMYK, a palette, a JPEG called PNG, WebP; 16 bits are in test_channels_become_rgb."""
     red = Image.new('RGB', (20, 20), (200, 0, 0))
     red.convert('CMYK').save(str(tmp_path / '1.jpg'))
     red.quantize().save(str(tmp_path / '2.png'))
     red.save(str(tmp_path / '3.png'), 'JPEG')
     red.save(str(tmp_path / '4.webp'), lossless=True)
-    pictures = np.stack([decode_picture(str(path)) for path in tmp_path.iterdir()])
-    assert len(pictures) == 4
-    assert np.abs(pictures.astype(int) - [200, 0, 0]).max() < 12
+    images = np.stack([decode_image(str(path)) for path in tmp_path.iterdir()])
+    assert len(images) == 4
+    assert np.abs(images.astype(int) - [200, 0, 0]).max() < 12
 
 
 def test_first_frame_of_an_animation():
@@ -129,9 +129,9 @@ def test_first_frame_of_an_animation():
     ('TIFF', {'mode': 'RGBA'}), ('BMP', {}), ('GIF', {}), ('PPM', {}), ('JPEG2000', {}),
 ])
 def test_cut_off(kind, options):
-    picture = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (90, 120, 3)).astype(
+    image = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (90, 120, 3)).astype(
         np.uint8), (0, 0), 2)
-    whole = file_of(kind, picture=picture, **options)
+    whole = file_of(kind, image=image, **options)
     assert decode(whole)
     for part in (0.1, 0.25, 0.5, 0.75, 0.9, 0.97):
         with pytest.raises(UnreadableImage, match='cut off'):
@@ -149,30 +149,30 @@ def thumbnailed(data, count=1):
 
 def test_end_of_a_jpeg(capfd):
     """Its own end mark counts, not that of a thumbnail; whatever a phone wrote behind it."""
-    picture = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (400, 400, 3)).astype(
+    image = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (400, 400, 3)).astype(
         np.uint8), (0, 0), 1)
     for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 3]):
-        data = cv2.imencode('.jpg', picture, options)[1].tobytes()
+        data = cv2.imencode('.jpg', image, options)[1].tobytes()
         for whole in (data, thumbnailed(data, 20), data[:-2] + b'\xff\xff\xff\xd9'):
             for behind in (b'', b'\0' * 100, b'phone \xff\xd8\xff', data[:100]):
-                assert near(decode(whole + behind)[0][:, :, ::-1], picture, mean=20)
+                assert near(decode(whole + behind)[0][:, :, ::-1], image, mean=20)
             for part in (whole[:-2], whole[:len(whole) // 2], whole[:len(whole) - 3000]):
                 with pytest.raises(UnreadableImage, match='cut off'):
                     decode(part)
     with pytest.raises(UnreadableImage, match='a JPEG that is cut off'):
-        decode(cv2.imencode('.jpg', picture)[1].tobytes()[:9000] + b'\xff\xd9')
+        decode(cv2.imencode('.jpg', image)[1].tobytes()[:9000] + b'\xff\xd9')
     assert capfd.readouterr().err == ''
 
 
 @pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
 @pytest.mark.parametrize('suffix', ['.png', '.tiff', '.pgm'])
 def test_few_bits_in_16(tmp_path, capfd, bits, suffix):
-    picture = np.linspace(0, (1 << bits) - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
+    image = np.linspace(0, (1 << bits) - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
     reader = ImageReader()
     for name in ('a', 'b', 'c'):
-        (tmp_path / name).write_bytes(encoded(suffix, picture))
+        (tmp_path / name).write_bytes(encoded(suffix, image))
         found = reader.read(str(tmp_path / name))
-        assert found.max() == max(picture.max() >> 8, 0) and found.dtype == np.uint8
+        assert found.max() == max(image.max() >> 8, 0) and found.dtype == np.uint8
     reader.warn()
     reader.warn()
     said = capfd.readouterr().err
@@ -180,7 +180,7 @@ def test_few_bits_in_16(tmp_path, capfd, bits, suffix):
         assert said == ''
     else:
         assert said.count('\n') == 1 and str(tmp_path / 'a') in said and '3 images' in said
-        assert 'up to %d only' % picture.max() in said
+        assert 'up to %d only' % image.max() in said
 
 
 @pytest.mark.parametrize('data, levels', [
@@ -197,7 +197,7 @@ def test_netpbm_says_what_is_white(data, levels):
 
 
 @pytest.mark.parametrize('data, said', [
-    (b'text', 'not a picture'), (b'\0\0\0\x18ftypheic\0\0', 'HEIC is not read here'),
+    (b'text', 'not an image'), (b'\0\0\0\x18ftypheic\0\0', 'HEIC is not read here'),
     (b'\0\0\0\x18ftypavif\0\0', 'AVIF is not read here'),
     (b'\x76\x2f\x31\x01' + bytes(100), 'OpenEXR is not read here'),
     (encoded('.hdr', RGB.astype(np.float32)), 'Radiance HDR is not read here'),

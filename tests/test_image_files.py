@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from wgan.command_line import UserError
-from wgan.image_files import find_pictures
+from wgan.image_files import find_images
 
-PICTURE = np.full((40, 40, 3), (10, 20, 30), np.uint8)
+IMAGE = np.full((40, 40, 3), (10, 20, 30), np.uint8)
 
 
 def write(path, suffix=None, content=None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(suffix or path.suffix, PICTURE)[1].tobytes()
+    path.write_bytes(cv2.imencode(suffix or path.suffix, IMAGE)[1].tobytes()
                      if content is None else content)
     return path
 
 
 def names(folder, **options):
-    return [os.path.relpath(p, str(folder)) for p in find_pictures(str(folder), **options)]
+    return [os.path.relpath(p, str(folder)) for p in find_images(str(folder), **options)]
 
 
 @pytest.mark.parametrize('name, content, found', [
@@ -60,8 +60,8 @@ def test_report(tmp_path, capfd):
     capfd.readouterr()
     for path in (tmp_path / 'a.png', tmp_path / 'sub' / 'b.jpg'):
         path.unlink()
-    with pytest.raises(UserError, match=r'no picture in the folder .*passed over 4 hidden, 3 not'):
-        find_pictures(str(tmp_path))
+    with pytest.raises(UserError, match=r'no image in the folder .*passed over 4 hidden, 3 not'):
+        find_images(str(tmp_path))
 
 
 def test_links_are_followed_without_loops(tmp_path, capfd):
@@ -80,7 +80,7 @@ def test_links_are_followed_without_loops(tmp_path, capfd):
                  % (folder / 'again')):
         assert part in said
     (tmp_path / 'alias').symlink_to(folder)
-    assert len(find_pictures(str(tmp_path / 'alias'))) == 3
+    assert len(find_images(str(tmp_path / 'alias'))) == 3
 
 
 def test_nothing_is_opened_that_could_hang(tmp_path, monkeypatch, capfd):
@@ -95,7 +95,7 @@ def test_nothing_is_opened_that_could_hang(tmp_path, monkeypatch, capfd):
         assert names('.') == ['a.png']
     assert '5 special files (' in capfd.readouterr().err
     with pytest.raises(UserError, match='fifo is neither a folder nor a regular file; --photos'):
-        find_pictures('fifo', option='--photos')
+        find_images('fifo', option='--photos')
 
 
 def test_what_may_not_be_read(tmp_path, monkeypatch, capfd):
@@ -118,21 +118,21 @@ def test_what_may_not_be_read(tmp_path, monkeypatch, capfd):
     assert '1 unreadable file (%s)' % (tmp_path / 'secret.png') in said
     assert '1 unreadable folder (%s)' % (tmp_path / 'locked') in said
     with pytest.raises(PermissionError):
-        find_pictures(str(tmp_path / 'locked'))
+        find_images(str(tmp_path / 'locked'))
     (tmp_path / 'map.txt').write_text('a.png\nsecret.png\n')
     with pytest.raises(UserError, match=r'map\.txt, line 2: .*secret\.png can not be read'):
-        find_pictures(str(tmp_path / 'map.txt'))
+        find_images(str(tmp_path / 'map.txt'))
 
 
 def test_names_in_any_bytes(tmp_path, capfd):
     folder = tmp_path / os.fsdecode(b'caf\xe9 \n "x"')
     path = write(folder / os.fsdecode(b'\xff.png'), suffix='.png')
     write(folder / os.fsdecode(b'x.\xe9'), content=b'')
-    assert find_pictures(str(folder)) == find_pictures(str(tmp_path)) == [str(path)]
+    assert find_images(str(folder)) == find_images(str(tmp_path)) == [str(path)]
     said = capfd.readouterr().err
     assert said.count('\n') == 2 and "\\udce9" in said
     with pytest.raises(UserError, match=r'\\udce9 nowhere'):
-        find_pictures(os.fsdecode(b'\xe9 nowhere'))
+        find_images(os.fsdecode(b'\xe9 nowhere'))
 
 
 @pytest.mark.parametrize('line', [
@@ -148,7 +148,7 @@ def test_lines_of_a_map_file(tmp_path, monkeypatch, line, encoding):
         line = line % tmp_path
     text = '\r\n%s\r\n\n%s' % (line, line)
     (tmp_path / 'data' / 'map.txt').write_bytes(text.encode(encoding))
-    found = find_pictures('data/map.txt')
+    found = find_images('data/map.txt')
     assert [os.path.realpath(p) for p in found] == [str(path)] * 2
 
 
@@ -156,7 +156,7 @@ def test_map_file_with_names_in_any_bytes(tmp_path):
     for name in (b'caf\xe9.png', 'café.png'.encode()):
         path = write(tmp_path / os.fsdecode(name), suffix='.png')
         (tmp_path / 'map.txt').write_bytes(name + b'\t0\n')
-        assert find_pictures(str(tmp_path / 'map.txt')) == [str(path)]
+        assert find_images(str(tmp_path / 'map.txt')) == [str(path)]
 
 
 @pytest.mark.parametrize('line, said', [
@@ -175,14 +175,14 @@ def test_bad_lines_of_a_map_file(tmp_path, line, said):
     source = tmp_path / 'map.txt'
     source.write_text('a.png\t0\n\n%s\n' % line)
     with pytest.raises(UserError) as error:
-        find_pictures(str(source))
+        find_images(str(source))
     sentence = str(error.value)
-    assert sentence.startswith('%s, line 3: the picture ' % source) and said in sentence
+    assert sentence.startswith('%s, line 3: the image ' % source) and said in sentence
     assert len(sentence) < 600
 
 
 @pytest.mark.parametrize('content', [b'', b'\n\n', b'\xef\xbb\xbf', b'\x89PNG\0', b'\xff\xfeodd'])
 def test_no_map_file(tmp_path, content):
     (tmp_path / 'x').write_bytes(content)
-    with pytest.raises(UserError, match='lists no picture|is no map file .*; --reference takes'):
-        find_pictures(str(tmp_path / 'x'), option='--reference')
+    with pytest.raises(UserError, match='lists no image|is no map file .*; --reference takes'):
+        find_images(str(tmp_path / 'x'), option='--reference')

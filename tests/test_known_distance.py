@@ -11,7 +11,7 @@ BATCH, STEPS, WEIGHT = 128, 500, 10.0
 
 
 def estimate(draw_real, draw_fake, seed=0):
-    """E[C(x)] − E[C(x̃)] and the mean slope of a small critic, trained to its optimum; pictures
+    """E[C(x)] − E[C(x̃)] and the mean slope of a small critic, trained to its optimum; images
     of one pixel and one colour.
     """
     rng = np.random.RandomState(seed)

@@ -69,7 +69,7 @@ def test_convolutions_are_cntks(monkeypatch, ours, theirs, kernel_shape, per_siz
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
-def test_only_small_pictures_are_rearranged():
+def test_only_small_images_are_rearranged():
     def operations(size):
         x = C.input_variable((2, size, size))
         graph = layers.convolution(C.parameter((3, 2, 3, 3)), x)

@@ -11,7 +11,7 @@ from helpers import full_disk
 from wgan.animation import check_animation, write_animation
 from wgan.command_line import UserError
 from wgan.disk import remove_left_behind, replacing
-from wgan.images import check_picture, write_picture
+from wgan.images import check_image, write_image
 from wgan.latents import save_latents
 from wgan.evaluation import evaluate_in_training
 import models
@@ -36,8 +36,8 @@ def write_onnx(path):
     onnx_generator.export(generator, path, {})
 
 
-WRITERS = {'x.png': lambda path: write_picture(path, NOISE),
-           'x.bmp': lambda path: write_picture(path, NOISE),
+WRITERS = {'x.png': lambda path: write_image(path, NOISE),
+           'x.bmp': lambda path: write_image(path, NOISE),
            'x.gif': lambda path: write_animation(path, FRAMES, 0.1),
            'x.mp4': lambda path: write_animation(path, FRAMES, 0.1),
            'z': lambda path: save_latents(path, np.zeros((64, 100), np.float32)),
@@ -67,13 +67,13 @@ def test_full_disk(tmp_path, name, there):
 def test_formats_that_can_be_written(tmp_path):
     for suffix in ('.png', '.BMP', '.tif', '.ppm', '.sr', '.jpg', '.webp', '.dib', '.jpe'):
         path = str(tmp_path / ('x' + suffix))
-        write_picture(path, FRAMES[0])
+        write_image(path, FRAMES[0])
         shown = cv2.imread(path)[:, :, ::-1]
         assert np.abs(shown.astype(int) - FRAMES[0]).mean() < (60 if suffix[1] in 'jw' else 1e-9)
 
 
 @pytest.mark.parametrize('name, height, width, said', [
-    ('x.pgm', 1, 1, 'x.pgm: pictures are written as .png'),
+    ('x.pgm', 1, 1, 'x.pgm: images are written as .png'),
     ('x.pbm', 1, 1, 'x.pbm'), ('x.jp2', 1, 1, 'x.jp2'), ('x.exr', 1, 1, 'x.exr'),
     ('x.gif', 1, 1, 'x.gif'), ('x', 1, 1, 'not as ""'),
     ('x.jpg', 65501, 1, '1 × 65501 pixels; .jpg allows 65500'),
@@ -82,9 +82,9 @@ def test_formats_that_can_be_written(tmp_path):
     ('x.tif', (1 << 20) + 1, 1, '.tif allows 1048576'),
     ('x.png', 30000, 30000, 'more than 2 GiB'),
 ])
-def test_pictures_that_a_format_can_not_hold(name, height, width, said):
+def test_images_that_a_format_can_not_hold(name, height, width, said):
     with pytest.raises(UserError) as raised:
-        check_picture(name, height, width)
+        check_image(name, height, width)
     assert said in str(raised.value)
 
 
@@ -93,7 +93,7 @@ def test_pictures_that_a_format_can_not_hold(name, height, width, said):
     ('x.bmp', (1 << 20, 1)), ('x.ppm', (1, 1 << 20)), ('x.sr', (1, 1 << 20))])
 def test_the_limits_are_those_of_the_formats(tmp_path, name, sides):
     path = str(tmp_path / name)
-    write_picture(path, np.zeros(sides + (3,), np.uint8))
+    write_image(path, np.zeros(sides + (3,), np.uint8))
     assert cv2.imread(path).shape == sides + (3,)
 
 

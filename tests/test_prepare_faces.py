@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wgan.images import Faces, write_picture
+from wgan.images import ImageSet, write_image
 
 from draw_faces import draw_face
 import prepare_faces
@@ -23,15 +23,15 @@ def photos(tmp_path):
     folder = tmp_path / 'photos'
     (folder / 'more').mkdir(parents=True)
     for seed in FOUND[:3]:
-        write_picture(str(folder / ('face %d.png' % seed)), drawn(seed))
+        write_image(str(folder / ('face %d.png' % seed)), drawn(seed))
     two = np.full((260, 520, 3), 190, np.uint8)
     two[30:230, 20:220], two[30:230, 280:480] = drawn(FOUND[3]), drawn(FOUND[4])
-    write_picture(str(folder / 'more' / 'two.png'), two)
+    write_image(str(folder / 'more' / 'two.png'), two)
     smaller = cv2.resize(drawn(FOUND[0]), (160, 160), interpolation=cv2.INTER_AREA)
-    write_picture(str(folder / 'more' / 'twin of 2.jpg'), smaller)
+    write_image(str(folder / 'more' / 'twin of 2.jpg'), smaller)
     noise = np.random.RandomState(0).randint(0, 256, (200, 200, 3)).astype(np.uint8)
-    write_picture(str(folder / 'noise.png'), noise)
-    (folder / 'broken.jpg').write_bytes(b'no picture')
+    write_image(str(folder / 'noise.png'), noise)
+    (folder / 'broken.jpg').write_bytes(b'no image')
     return folder
 
 
@@ -48,14 +48,14 @@ def test_faces_out_of_photographs(command, photos, tmp_path):
     left_out = dict(line.split('\t') for line in
                     (folder / 'left_out.tsv').read_text().splitlines())
     assert {os.path.basename(p): why for p, why in left_out.items()} == {
-        'broken.jpg': 'unreadable: not a picture of a kind that is read here',
+        'broken.jpg': 'unreadable: not an image of a kind that is read here',
         'noise.png': 'no face found',
         'twin of 2.jpg': 'nearly the same as %s' % (photos / 'face 2.png')}
 
     # Ready to train on, as a folder and as a map file; the sheet shows all, and is not among them.
     for source in (folder, folder / 'map.txt'):
-        faces = Faces(str(source), 48)
-        assert len(faces) == 5 and faces.pictures.shape == (5, 48, 48, 3)
+        faces = ImageSet(str(source), 48)
+        assert len(faces) == 5 and faces.images.shape == (5, 48, 48, 3)
     assert os.listdir(str(tmp_path / 'faces-sheets')) == ['sheet_001.jpg']
     sheet = cv2.imread(str(tmp_path / 'faces-sheets' / 'sheet_001.jpg'))
     assert sheet.shape == (64, 20 * 65 - 1, 3)
@@ -103,7 +103,7 @@ def test_near_duplicates():
 def test_bad_input(script, command, photos, tmp_path, arguments, said):
     for name in ('taken', 'blank'):
         (tmp_path / name).mkdir()
-        write_picture(str(tmp_path / name / 'x.png'), np.zeros((80, 80, 3), np.uint8))
+        write_image(str(tmp_path / name / 'x.png'), np.zeros((80, 80, 3), np.uint8))
     # It reads images in copies of its process, which has to be one without CNTK's threads.
     call = command if 'blank' in arguments else script
     sentence = call('data/prepare_faces.py', *arguments).sentence
@@ -114,12 +114,12 @@ def test_bad_input(script, command, photos, tmp_path, arguments, said):
 
 
 def test_what_may_lie_among_photographs(command, photos, tmp_path):
-    """Names of any length and bytes, links, FIFOs, dark and tiny pictures; foreign folders."""
+    """Names of any length and bytes, links, FIFOs, dark and tiny images; foreign folders."""
     long, latin = 'n' * 250 + '.png', os.fsdecode(b'\xe9.png')
     for name, seed in ((long, FOUND[4]), (latin, FOUND[5])):
         with open(str(photos / name), 'wb') as file:
             file.write(cv2.imencode('.png', drawn(seed)[:, :, ::-1])[1].tobytes())
-    write_picture(str(photos / 'tiny.png'), np.zeros((1, 900, 3), np.uint8))
+    write_image(str(photos / 'tiny.png'), np.zeros((1, 900, 3), np.uint8))
     cv2.imwrite(str(photos / 'dark.png'), drawn(FOUND[0])[:, :, ::-1].astype(np.uint16) * 16)
     os.mkfifo(str(photos / 'fifo.jpg'))
     (photos / 'more' / 'up').symlink_to(photos)

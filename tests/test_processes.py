@@ -73,11 +73,11 @@ w.run(w.main)
 
 
 @pytest.mark.parametrize('objective', ['wgan-gp', 'wgan'])
-def test_weights_stay_the_same_in_all(pictures, tmp_path, objective):
+def test_weights_stay_the_same_in_all(images, tmp_path, objective):
     """After 100 iterations, to the last bit: Adam and RMSProp."""
     (tmp_path / 'watched.py').write_text(WATCHED)
     iterations = 100 if objective == 'wgan-gp' else 20
-    result = mpiexec(tmp_path, 2, 'watched.py', '--data', pictures, '--out', 'run',
+    result = mpiexec(tmp_path, 2, 'watched.py', '--data', images, '--out', 'run',
                      '--iterations', iterations, '--objective', objective, *SMALL)
     assert result.code == 0, result.err
     a, b = (np.load(str(tmp_path / ('weights %d.npz' % i))) for i in (0, 1))
@@ -88,8 +88,8 @@ def test_weights_stay_the_same_in_all(pictures, tmp_path, objective):
     assert result.out.count('%d iterations in run' % iterations) == 1       # one speaks
 
 
-def test_resume(script, pictures, tmp_path):
-    start = ['--data', pictures, '--checkpoint-every', 4] + SMALL
+def test_resume(script, images, tmp_path):
+    start = ['--data', images, '--checkpoint-every', 4] + SMALL
     for run, iterations in (('whole', 10), ('parts', 6)):
         assert mpiexec(tmp_path, 2, TRAINING, '--out', run, '--iterations', iterations,
                        *start).code == 0
@@ -98,15 +98,15 @@ def test_resume(script, pictures, tmp_path):
     assert mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 10,
                    '--resume').code == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
-    # Each process has a part of the pictures; all must know if they are others.
-    (pictures / '9.png').write_bytes((pictures / '1.png').read_bytes())
+    # Each process has a part of the images; all must know if they are others.
+    (images / '9.png').write_bytes((images / '1.png').read_bytes())
     result = mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 11, '--resume')
     assert result.code == 2 and 'not those that the run was trained on' in result.err
 
 
-def test_all_end_when_one_is_killed(pictures, tmp_path):
+def test_all_end_when_one_is_killed(images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, 2, TRAINING, '--data', pictures, '--out', run, '--iterations',
+    process = started(tmp_path, 2, TRAINING, '--data', images, '--out', run, '--iterations',
                       10000, *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     workers = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()
@@ -119,9 +119,9 @@ def test_all_end_when_one_is_killed(pictures, tmp_path):
         assert time.time() - begin < 10
 
 
-def test_all_save_and_end_on_sigterm(pictures, tmp_path):
+def test_all_save_and_end_on_sigterm(images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, 2, TRAINING, '--data', pictures, '--out', run, '--iterations',
+    process = started(tmp_path, 2, TRAINING, '--data', images, '--out', run, '--iterations',
                       10000, *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     worker = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()[1]
@@ -136,11 +136,11 @@ def test_all_save_and_end_on_sigterm(pictures, tmp_path):
     (['--data', 'nowhere'], ['nowhere does not exist']),
     (['--data', 'seven', '--batch-size', 8], ['--batch-size 8', '7 readable', '2 processes']),
 ])
-def test_bad_input(pictures, tmp_path, arguments, said):
+def test_bad_input(images, tmp_path, arguments, said):
     (tmp_path / 'seven').mkdir()
     for i in range(7):
-        shutil.copy(str(pictures / ('%d.png' % i)), str(tmp_path / 'seven'))
-    result = mpiexec(tmp_path, 2, TRAINING, '--data', pictures, '--out', 'run', *SMALL,
+        shutil.copy(str(images / ('%d.png' % i)), str(tmp_path / 'seven'))
+    result = mpiexec(tmp_path, 2, TRAINING, '--data', images, '--out', 'run', *SMALL,
                      *arguments)
     assert result.code == 2
     lines = [line for line in result.err.splitlines() if line.startswith('error: ')]

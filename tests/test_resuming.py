@@ -1,4 +1,4 @@
-"""Going on with a run: moved, changed, damaged, complete; and what is in its config.json."""
+"""Continuing a run: moved, changed, damaged, complete; and what is in its config.json."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 import helpers
 from helpers import (
-    TINY, assert_same_run, call_program, make_updates, tree, weights, write_pictures)
+    TINY, assert_same_run, call_program, make_updates, tree, weights, write_images)
 from wgan.cntk import C
 from wgan.run_folder import RunFolder
 from wgan.resuming import past_changes, resumed_options
@@ -40,9 +40,9 @@ def go_on(train, *arguments):
     return train('--out', 'run', '--resume', '--iterations', 4, '--sample-every', 99, *arguments)
 
 
-# Pictures
+# Images
 
-def test_pictures_that_were_moved(run, whole, train, tmp_path):
+def test_images_that_were_moved(run, whole, train, tmp_path):
     shutil.move(str(tmp_path / 'pics'), str(tmp_path / 'elsewhere'))
     assert 'pics does not exist' in go_on(train).sentence
     assert go_on(train, '--data', 'elsewhere').code == 0
@@ -54,7 +54,7 @@ def test_resumed_from_another_folder(run, whole, train, tmp_path, monkeypatch):
     """A relative --data is found where it was, or from where the run is resumed."""
     (tmp_path / 'other').mkdir()
     real = os.path.realpath(str(tmp_path / 'other'))
-    write_pictures(tmp_path / 'other' / 'pics', seed=5)         # not these
+    write_images(tmp_path / 'other' / 'pics', seed=5)         # not these
     os.symlink(str(run), str(tmp_path / 'other' / 'run'))
     monkeypatch.chdir(real)
     assert go_on(train).code == 0
@@ -62,20 +62,20 @@ def test_resumed_from_another_folder(run, whole, train, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('count, said', [(8, 'not those that the run was trained on'),
-                                         (9, 'had 8 readable pictures and now has 9')])
-def test_other_pictures(run, whole, train, tmp_path, count, said):
+                                         (9, 'had 8 readable images and now has 9')])
+def test_other_images(run, whole, train, tmp_path, count, said):
     shutil.rmtree(str(tmp_path / 'pics'))
-    write_pictures(tmp_path / 'pics', count, seed=count - 8 or 7)
+    write_images(tmp_path / 'pics', count, seed=count - 8 or 7)
     before = tree(run)
     sentence = go_on(train).sentence
     assert said in sentence and '--allow-change data' in sentence
     assert tree(run) == before
     assert go_on(train, '--allow-change', 'data').code == 0
     change, = config(run)['changes']
-    assert (change['setting'], change['step'], change['pictures']) == ('data', 3, count)
+    assert (change['setting'], change['step'], change['images']) == ('data', 3, count)
     assert losses(run)[:3].equals(losses(whole)[:3])
     assert losses(run)['C_loss'][3] != losses(whole)['C_loss'][3]
-    # From now on these are the pictures of the run.
+    # From now on these are the images of the run.
     assert train('--out', 'run', '--resume', '--iterations', 5).code == 0
     assert len(config(run)['changes']) == 1
     with np.load(str(run / 'checkpoints' / 'step_00000005' / 'state_0.npz')) as state:
@@ -83,9 +83,9 @@ def test_other_pictures(run, whole, train, tmp_path, count, said):
 
 
 def test_a_change_that_was_let_through_but_not_saved(run, train, tmp_path):
-    """Killed before the next checkpoint, the run goes on with the new settings all the same."""
+    """Killed before the next checkpoint, the run continues with the new settings all the same."""
     shutil.rmtree(str(tmp_path / 'pics'))
-    write_pictures(tmp_path / 'pics', 9)
+    write_images(tmp_path / 'pics', 9)
     shutil.copytree(str(run / 'checkpoints'), str(tmp_path / 'before'))
     assert go_on(train, '--allow-change', 'data,learning-rate', '--learning-rate', 1e-3).code == 0
     wanted = losses(run), weights(run / NETWORKS[0])
@@ -173,7 +173,7 @@ def test_switches_are_no_settings(run, train):
 def test_switches_of_an_earlier_version_are_passed_over(run, whole, train):
     before = config(run)
     before['settings'].update(resume=True, overwrite=True, out='nowhere', device='auto')
-    for name in ('paths', 'changes', 'pictures_sha256'):
+    for name in ('paths', 'changes', 'images_sha256'):
         del before[name]
     (run / 'config.json').write_text(json.dumps(before))
     for path in run.glob('checkpoints/*/manifest.json'):
@@ -253,7 +253,7 @@ def test_a_damaged_config_and_no_checkpoint(run, train, how):
     shutil.rmtree(str(run / 'checkpoints'))
     before = tree(run)
     sentence = go_on(train).sentence
-    assert 'config.json' in sentence and 'no whole checkpoint' in sentence
+    assert 'config.json' in sentence and 'no complete checkpoint' in sentence
     assert tree(run) == before
 
 
@@ -280,7 +280,7 @@ def test_settings_of_wrong_types(run, train, name, value):
 def test_damaged_paths_and_changes(run, monkeypatch, paths):
     monkeypatch.setattr(sys, 'argv', ['wgan_training.py'])
     settings = config(run)
-    settings.update(paths=paths, changes=paths, pictures_sha256=None, scores=paths)
+    settings.update(paths=paths, changes=paths, images_sha256=None, scores=paths)
     (run / 'config.json').write_text(json.dumps(settings))
     assert resumed_options(RunFolder(str(run)), parser)[0].batch_size == 4
     assert past_changes(config(run)) in ([], paths)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from wgan import run_files
-from helpers import TINY, tree, write_pictures
+from helpers import TINY, tree, write_images
 from wgan.run_folder import RunFolder
 
 
@@ -101,7 +101,7 @@ def test_nothing_is_written_through_a_link(run, train, tmp_path, how):
 
 def place(tmp_path, arrangement):
     """Makes the folders of an arrangement; returns --data and --out."""
-    pics = write_pictures(tmp_path / 'pics')
+    pics = write_images(tmp_path / 'pics')
     if arrangement == 'data in out, dot':
         return 'pics', '.'
     if arrangement == 'data in out, dots':
@@ -137,7 +137,7 @@ def place(tmp_path, arrangement):
         (tmp_path / 'run').mkdir()
         (tmp_path / 'run' / '.files').write_text('mine')
         return 'pics', 'run'
-    if arrangement == 'pictures of a map':
+    if arrangement == 'images of a map':
         (tmp_path / 'map.txt').write_text('pics/1.png\t0\npics/2.png\t0\n')
         return 'map.txt', 'pics'
     if arrangement == 'a file':
@@ -159,14 +159,14 @@ def place(tmp_path, arrangement):
 
 @pytest.mark.parametrize('how', ['', '--overwrite', '--resume'])
 @pytest.mark.parametrize('arrangement, said', [
-    ('data in out, dot', 'holds the pictures'), ('data in out, dots', 'holds the pictures'),
-    ('out is data', 'holds the pictures'), ('out in data', 'inside of --data'),
+    ('data in out, dot', 'holds the images'), ('data in out, dots', 'holds the images'),
+    ('out is data', 'holds the images'), ('out in data', 'inside of --data'),
     ('out in data through a link', 'inside of --data'),
-    ('a link in data leads to out', 'holds the pictures'),
-    ('a link in data leads to what will be out', 'holds the pictures'),
+    ('a link in data leads to out', 'holds the images'),
+    ('a link in data leads to what will be out', 'holds the images'),
     ('a link in data leads above out', 'inside of --data'),
     ('foreign files', 'thesis.tex'), ('foreign config.json', 'config.json'),
-    ('foreign list', '.files'), ('pictures of a map', '0.png'),
+    ('foreign list', '.files'), ('images of a map', '0.png'),
     ('a file', 'is a file'), ('below a file', 'no folder'), ('a dangling link', 'leads nowhere'),
     ('a link to itself', 'leads nowhere'), ('root', '--out /'), ('home', '--out'),
     ('nothing', 'names no folder'), ('proc', '/proc'), ('long name', 'too long'),
@@ -185,41 +185,41 @@ def test_where_a_run_can_not_be(train, tmp_path, arrangement, said, how):
     ['--data', 'pics/0.png'], ['--inception', 'none.onnx', '--score-every', 1],
     ['--allow-change', 'data'], ['--resume', '--overwrite']])
 def test_what_is_refused_leaves_nothing_behind(train, tmp_path, arguments):
-    write_pictures(tmp_path / 'pics')
+    write_images(tmp_path / 'pics')
     before = tree(tmp_path)
     assert train('--data', 'pics', '--out', 'deep/run', '--iterations', 1, *TINY,
                  *arguments).sentence
     assert tree(tmp_path) == before
 
 
-def test_a_run_with_its_pictures_inside_can_be_moved(run, train, tmp_path):
+def test_a_run_with_its_images_inside_can_be_moved(run, train, tmp_path):
     """Such a run could be made by earlier versions."""
     shutil.move(str(tmp_path / 'pics'), str(run / 'pics'))
     before = tree(tmp_path)
     for how in ('--resume', '--overwrite'):
-        assert 'holds the pictures' in train('--out', 'run', how, '--data', 'run/pics',
-                                             '--iterations', 4, *TINY).sentence
+        assert 'holds the images' in train('--out', 'run', how, '--data', 'run/pics',
+                                           '--iterations', 4, *TINY).sentence
         assert tree(tmp_path) == before
     shutil.move(str(run / 'pics'), str(tmp_path / 'moved'))
     assert train('--out', 'run', '--resume', '--data', 'moved', '--iterations', 4).code == 0
 
 
-def test_pictures_of_a_map_file_in_the_run(run, train, tmp_path):
+def test_images_of_a_map_file_in_the_run(run, train, tmp_path):
     (tmp_path / 'map.txt').write_text(''.join(
         'run/samples/step_00000%d.png\n' % i for i in (1, 2, 3)) + 'run/samples/real.png\n')
-    assert 'holds pictures of --data' in train('--data', 'map.txt', '--out', 'run', '--overwrite',
-                                               '--iterations', 1, *TINY).sentence
+    assert 'holds images of --data' in train('--data', 'map.txt', '--out', 'run', '--overwrite',
+                                             '--iterations', 1, *TINY).sentence
 
 
 def test_a_folder_above_is_no_place_for_a_link(train, tmp_path):
-    """A link in the pictures that leads back is not followed, and so is not in the way."""
-    pics = write_pictures(tmp_path / 'pics')
+    """A link in the images that leads back is not followed, and so is not in the way."""
+    pics = write_images(tmp_path / 'pics')
     (pics / 'up').symlink_to('..')
     assert train('--data', 'pics', '--out', 'run', '--iterations', 1, *TINY).code == 0
 
 
 def test_an_empty_folder_and_a_link_to_one_will_do(train, tmp_path):
-    write_pictures(tmp_path / 'pics')
+    write_images(tmp_path / 'pics')
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'link').symlink_to('empty')
     assert train('--data', 'pics', '--out', 'link', '--iterations', 1, *TINY).code == 0
@@ -255,7 +255,7 @@ ODD = os.fsdecode(b'sp ace\nl\xe9 \xc3\xa9')
 
 
 def test_any_name_under_any_locale(a_run, train, command, tmp_path):
-    """Begun under one locale and gone on with under another; CNTK can't open such names itself."""
+    """Begun under one locale and resumed under another; CNTK can't open such names itself."""
     shutil.copytree(str(a_run / 'pics'), str(tmp_path / ODD))
     begun = train('--data', ODD, '--out', 'run ' + ODD, '--iterations', 2, *TINY)
     assert begun.code == 0, begun.err

@@ -18,9 +18,9 @@ from wgan.recorder import Recorder
 import kill_and_resume
 
 
-def test_killed_and_resumed(pictures, tmp_path):
+def test_killed_and_resumed(images, tmp_path):
     """The short form of experiments/kill_and_resume.py."""
-    equal, _ = kill_and_resume.disturb(2, 1, str(pictures), str(tmp_path))
+    equal, _ = kill_and_resume.disturb(2, 1, str(images), str(tmp_path))
     assert equal == 2
 
 
@@ -53,8 +53,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script, whole,
 def test_no_whole_checkpoint(script, half):
     for checkpoint in (half / 'checkpoints').iterdir():
         (checkpoint / 'critic').unlink()
-    assert 'no whole checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
-                                           '--resume').sentence
+    assert 'no complete checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
+                                              '--resume').sentence
 
 
 @pytest.mark.parametrize('limit, where', [
@@ -76,9 +76,9 @@ def test_files_that_can_not_be_written(script, whole, half, limit, where):
     assert_same_run(whole, half)
 
 
-def test_sigterm_saves_and_ends(script, pictures, tmp_path):
+def test_sigterm_saves_and_ends(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                              *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     process.send_signal(signal.SIGTERM)
@@ -89,18 +89,18 @@ def test_sigterm_saves_and_ends(script, pictures, tmp_path):
     assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
 
 
-def test_one_run_one_process(script, pictures, tmp_path):
+def test_one_run_one_process(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = start_training(tmp_path, '--data', pictures, '--out', run, '--iterations', 10000,
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                              '--checkpoint-every', 2, *SMALL)
     wait_for(lambda: rows(run) > 4, process)
     for how in ('--resume', '--overwrite'):
         assert 'another process is training in' in script(
-            'wgan_training.py', '--data', pictures, '--out', run, how, *SMALL,
+            'wgan_training.py', '--data', images, '--out', run, how, *SMALL,
             '--iterations', 20000).sentence
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--overwrite',
+    assert script('wgan_training.py', '--data', images, '--out', run, '--overwrite',
                   '--iterations', 2, *SMALL).code == 0
 
 
@@ -144,10 +144,10 @@ def break_loss(monkeypatch):
     (break_weight, 4, 'a weight of the critic (', 2),
     (break_loss, 3, 'C_loss nan', 2),
 ])
-def test_what_is_no_number_is_not_saved(train, pictures, tmp_path, monkeypatch, break_it,
+def test_what_is_no_number_is_not_saved(train, images, tmp_path, monkeypatch, break_it,
                                         iteration, said, good):
     break_it(monkeypatch)
-    sentence = train('--data', pictures, '--out', 'run', '--iterations', 8, '--checkpoint-every',
+    sentence = train('--data', images, '--out', 'run', '--iterations', 8, '--checkpoint-every',
                      2, *SMALL).sentence
     assert 'iteration %d: ' % iteration in sentence and said in sentence
     assert 'last good checkpoint is' in sentence and 'step_%08d' % good in sentence

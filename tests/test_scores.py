@@ -13,10 +13,10 @@ import pytest
 from helpers import SHARP, cntk_network, onnx_network
 from wgan.command_line import UserError
 from wgan.cntk import C
-from wgan.image_decoder import decode_picture
+from wgan.image_decoder import decode_image
 import inception_score
 from wgan import scoring
-from wgan.image_network import ImageNetwork, resize_picture, scale_pictures
+from wgan.image_network import ImageNetwork, resize_image, scale_images
 import models
 from wgan.scores import Statistics, frechet_distance, kernel_distance
 
@@ -101,28 +101,28 @@ def test_kernel_distance():
     ([7], 3, [7, 7, 7]),
 ])
 def test_tensorflow1_resize(old, new, expected):
-    picture = np.zeros((len(old), len(old), 3))
-    picture[:, :, 0] = old                              # grows along the width
-    picture[:, :, 1] = np.array(old)[:, None]           # grows along the height
-    resized = resize_picture(picture.astype(np.uint8), new, 'tensorflow1')
+    image = np.zeros((len(old), len(old), 3))
+    image[:, :, 0] = old                              # grows along the width
+    image[:, :, 1] = np.array(old)[:, None]           # grows along the height
+    resized = resize_image(image.astype(np.uint8), new, 'tensorflow1')
     np.testing.assert_allclose(resized[0], np.tile(expected, (new, 1)), atol=1e-4)
     np.testing.assert_allclose(resized[1], np.tile(expected, (new, 1)).T, atol=1e-4)
 
 
 def test_scales():
     x = np.float32([0, 128, 255]).reshape(1, 3, 1, 1)
-    np.testing.assert_allclose(scale_pictures(x, 'inception').ravel(), [-1, 0, 127 / 128])
-    np.testing.assert_allclose(scale_pictures(x, 'raw'), x)
-    np.testing.assert_allclose(scale_pictures(x, 'torchvision').ravel(), [
+    np.testing.assert_allclose(scale_images(x, 'inception').ravel(), [-1, 0, 127 / 128])
+    np.testing.assert_allclose(scale_images(x, 'raw'), x)
+    np.testing.assert_allclose(scale_images(x, 'torchvision').ravel(), [
         -0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225], rtol=1e-6)
 
 
 def test_engines_agree(tmp_path):
     rng = np.random.RandomState(0)
-    pictures = [rng.randint(0, 256, (s, s, 3)).astype(np.uint8) for s in (5, 8, 20)]
+    images = [rng.randint(0, 256, (s, s, 3)).astype(np.uint8) for s in (5, 8, 20)]
     free, fixed = onnx_network(tmp_path / 'n.onnx'), onnx_network(tmp_path / 'one.onnx', batch=1)
     model = cntk_network(tmp_path / 'n.model')
-    results = [ImageNetwork(path, engine, scale='raw')(pictures) for path, engine in (
+    results = [ImageNetwork(path, engine, scale='raw')(images) for path, engine in (
         (free, 'onnxruntime'), (free, 'cntk'), (fixed, 'onnxruntime'), (fixed, 'cntk'),
         (model, 'cntk'))]
     for features, probabilities in results:
@@ -134,7 +134,7 @@ def test_engines_agree(tmp_path):
     assert ImageNetwork(free, device='gpu').engine == ImageNetwork(model).engine == 'cntk'
 
 
-def test_the_file_says_how_pictures_are_prepared(tmp_path):
+def test_the_file_says_how_images_are_prepared(tmp_path):
     path = onnx_network(tmp_path / 'n.onnx', resize='opencv', scale='torchvision')
     for engine in ('onnxruntime', 'cntk'):
         network = ImageNetwork(path, engine)
@@ -176,11 +176,11 @@ def test_saved_statistics(script, colours, tmp_path):
 
 
 def test_scores_of_a_generator(script, colours, untrained, tmp_path):
-    """From the run folder and from its ONNX export: the same pictures, the same scores."""
+    """From the run folder and from its ONNX export: the same images, the same scores."""
     script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')
-    script('wgan_generate.py', 'run', '--count', 50, '--out', 'pictures')
+    script('wgan_generate.py', 'run', '--count', 50, '--out', 'images')
     found = []
-    for what in ('run', 'run/wgan_generator.model', 'g.onnx', 'pictures'):
+    for what in ('run', 'run/wgan_generator.model', 'g.onnx', 'images'):
         result = script('inception_score.py', what, '--inception', colours, '--count', 50,
                         '--splits', 5, '--json', 'r.json', '--scale', 'raw', '--force')
         assert result.code == 0, result.err
@@ -200,12 +200,12 @@ def test_scores_of_a_generator(script, colours, untrained, tmp_path):
     (['alike', '--inception', 'n.model', '--engine', 'onnxruntime'], ['n.model', 'ONNX file']),
     (['alike', '--inception', 'odd.onnx'], ['has x, y', '--features-output']),
     (['alike', '--inception', 'n.onnx', '--classes-output', 'z'], ['no output z', 'pool, logits']),
-    (['alike', '--inception', 'n.onnx', '--splits', 31], ['30 pictures', '--splits 31']),
+    (['alike', '--inception', 'n.onnx', '--splits', 31], ['30 images', '--splits 31']),
     (['alike', '--inception', 'n.onnx', '--splits', 0], ['--splits', 'at least 1']),
-    (['empty', '--inception', 'n.onnx'], ['no picture in the folder empty']),
+    (['empty', '--inception', 'n.onnx'], ['no image in the folder empty']),
     (['nowhere', '--inception', 'n.onnx'], ['nowhere does not exist; WHAT takes']),
-    (['broken', '--inception', 'n.onnx'], ['1 pictures in broken', 'x.png', '--skip-unreadable']),
-    (['alike', '--inception', 'nan.onnx'], ['nan.onnx', 'no number']),
+    (['broken', '--inception', 'n.onnx'], ['1 images in broken', 'x.png', '--skip-unreadable']),
+    (['alike', '--inception', 'nan.onnx'], ['nan.onnx', 'NaN or infinite']),
     (['alike', '--inception', 'n.onnx', '--reference', 'bad.npz'], ['bad.npz', 'no statistics']),
     (['alike', '--inception', 'n.onnx', '--reference', 'gone.npz'], [
         'gone.npz does not exist; --reference takes']),
@@ -213,7 +213,7 @@ def test_scores_of_a_generator(script, colours, untrained, tmp_path):
 def test_bad_input(script, colours, tmp_path, arguments, said):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'broken').mkdir()
-    (tmp_path / 'broken' / 'x.png').write_bytes(b'no picture')
+    (tmp_path / 'broken' / 'x.png').write_bytes(b'no image')
     for name in ('bad.onnx', 'bad.npz'):
         (tmp_path / name).write_bytes(np.random.RandomState(0).bytes(3000))
     cntk_network(tmp_path / 'n.model')
@@ -262,8 +262,8 @@ def odd_network(path, kind):
 
 
 @pytest.mark.parametrize('kind, said', [
-    ('four', 'takes 4 pictures at a time'), ('bytes', r'takes tensor\(uint8\)'),
-    ('two', 'has 2 inputs'), ('labels', 'logits .* is one number a picture'),
+    ('four', 'takes 4 images at a time'), ('bytes', r'takes tensor\(uint8\)'),
+    ('two', 'has 2 inputs'), ('labels', 'logits .* is one number an image'),
     ('fails', 'can not be computed'), ('no batch', 'does not have a row of numbers for each|'
                                                    'has no output pool'),
 ])
@@ -293,7 +293,7 @@ def test_a_folder_is_no_network(tmp_path):
 
 
 def test_skip_unreadable(script, colours, tmp_path):
-    (tmp_path / 'three' / 'x.png').write_bytes(b'no picture')
+    (tmp_path / 'three' / 'x.png').write_bytes(b'no image')
     result = script('inception_score.py', 'three', '--inception', colours, '--scale', 'raw',
                     '--splits', 5, '--skip-unreadable', '--json', 'r.json')
     assert result.code == 0
@@ -316,7 +316,7 @@ def score(colours, tmp_path, monkeypatch, capsys):
         except OSError as error:
             return '%s: %s' % (error.filename, error.strerror)
         return ''.join(line for line in capsys.readouterr().out.splitlines(True)
-                       if ' pictures of ' not in line)          # how long it took
+                       if ' images of ' not in line)          # how long it took
     return call
 
 
@@ -335,16 +335,16 @@ def test_equal_sets_are_at_distance_0(score):
     assert inception_score.plus_minus('%.6f', tiny, 'kid') == '0.000000 ± 0.000000'
 
 
-def test_one_picture(score, tmp_path):
+def test_one_image(score, tmp_path):
     few(tmp_path / 'one', 1)
     few(tmp_path / 'two', 2)
     assert 'Inception Score        1.0000' in score('one')
     for arguments in (['one', '--reference', 'alike'], ['alike', '--reference', 'one']):
-        assert score(*arguments) == ('one: 1 picture, and a distance (FID, KID) needs at least 2')
+        assert score(*arguments) == ('one: 1 image, and a distance (FID, KID) needs at least 2')
     assert score('one', '--save-statistics', 's') == (
-        'one: 1 picture, and --save-statistics needs at least 2')
+        'one: 1 image, and --save-statistics needs at least 2')
     assert 'FID' in score('two', '--reference', 'two', '--batch-size', 1000)
-    assert score('two', '--reference', 'two', '--splits', 3).startswith('two: 2 pictures')
+    assert score('two', '--reference', 'two', '--splits', 3).startswith('two: 2 images')
     assert not os.path.exists('s')
 
 
@@ -357,17 +357,17 @@ def test_statistics_are_written_where_they_were_asked_for(score, tmp_path, name)
     assert 'holds statistics' in score(name)
 
 
-def test_map_files_are_pictures(score, tmp_path):
+def test_map_files_are_images(score, tmp_path):
     (tmp_path / 'map.txt').write_text(''.join('three/%02d.png\t0\n' % i for i in range(30)))
     assert score('alike', '--reference', 'map.txt') == score('alike', '--reference', 'three')
     assert 'count                  30' in score('map.txt')
     (tmp_path / 'map.txt').write_text('three/gone.png\t0\n')
-    assert 'map.txt, line 1: the picture three/gone.png does not exist' in score('map.txt')
+    assert 'map.txt, line 1: the image three/gone.png does not exist' in score('map.txt')
     assert '--reference takes one of those or a folder' in score(
         'alike', '--reference', 'three/00.png')
 
 
-def test_a_run_without_its_generator_is_not_pictures(score, tmp_path):
+def test_a_run_without_its_generator_is_not_images(score, tmp_path):
     run = tmp_path / 'run'
     (run / 'samples').mkdir(parents=True)
     for path in (run / 'samples' / 'step_000001.png', run / 'losses.png'):
@@ -477,7 +477,7 @@ def test_generator_and_counts(score):
     models.generator(32, latent_size=5, width=2, seed=1).save('g.model')
     assert 'count                  1\n' in score('g.model', '--count', 1)
     assert score('g.model', '--count', 1, '--reference', 'alike') == (
-        'g.model: 1 picture, and a distance (FID, KID) needs at least 2')
+        'g.model: 1 image, and a distance (FID, KID) needs at least 2')
 
 
 def test_odd_names(score, tmp_path):
@@ -486,19 +486,19 @@ def test_odd_names(score, tmp_path):
     assert 'count                  30' in score(name, '--reference', 'three')
 
 
-def test_pictures_are_composited_and_cut_off_ones_named(score, tmp_path):
+def test_images_are_composited_and_cut_off_ones_named(score, tmp_path):
     few(tmp_path / 'pics', 3)
     noise = np.random.RandomState(0).randint(0, 256, (64, 64, 4)).astype(np.uint8)
     noise[:, :, 3] = 0
     cv2.imwrite(str(tmp_path / 'pics' / 'clear.png'), noise)
-    assert (decode_picture(str(tmp_path / 'pics' / 'clear.png')) == 255).all()
+    assert (decode_image(str(tmp_path / 'pics' / 'clear.png')) == 255).all()
     data = cv2.imencode('.jpg', noise[:, :, :3])[1].tobytes()
     (tmp_path / 'pics' / 'cut.jpg').write_bytes(data[:len(data) // 2])
-    assert '1 pictures in pics can not be read, the first is pics/cut.jpg' in score('pics')
+    assert '1 images in pics can not be read, the first is pics/cut.jpg' in score('pics')
     assert 'count                  4' in score('pics', '--skip-unreadable')
 
 
-def test_pictures_that_vanish_while_they_are_scored(tmp_path):
+def test_images_that_vanish_while_they_are_scored(tmp_path):
     few(tmp_path / 'pics', 2)
     folder = scoring.Folder(str(tmp_path / 'pics'), False)
     (tmp_path / 'pics' / '1.png').unlink()

@@ -18,10 +18,10 @@ from wgan.moving_average import MovingAverage
 from wgan.options import parser, set_defaults
 
 
-def test_what_a_run_writes(command, pictures, tmp_path):
+def test_what_a_run_writes(command, images, tmp_path):
     """As a user calls it."""
     run = tmp_path / 'run'
-    result = command('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 5,
+    result = command('wgan_training.py', '--data', images, '--out', run, '--iterations', 5,
                      '--sample-every', 2, '--checkpoint-every', 2, *SMALL)
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
@@ -42,13 +42,13 @@ def test_what_a_run_writes(command, pictures, tmp_path):
 
     config = json.loads((run / 'config.json').read_text())
     assert config['settings']['beta2'] == pytest.approx((0.999 ** (1 / 720)) ** 4, rel=1e-12)
-    assert config['settings']['learning_rate'] == 1e-4 and config['pictures'] == 10
+    assert config['settings']['learning_rate'] == 1e-4 and config['images'] == 10
     assert set(config['versions']) == {'python', 'cntk', 'numpy', 'opencv'}
 
 
 def test_defaults_are_the_articles(script):
     text = script('wgan_training.py', '--help').out
-    for setting in ('of the pictures (default: 256)', 'of the generator (default: 50000)'):
+    for setting in ('of the images (default: 256)', 'of the generator (default: 50000)'):
         assert setting in ' '.join(text.split())
     options = parser().parse_args([])
     set_defaults(options)
@@ -57,9 +57,9 @@ def test_defaults_are_the_articles(script):
                 256, 50000, 16, 5, 10.0, 1e-4, 0.0)
 
 
-def test_resumed_is_the_same_as_uninterrupted(script, pictures, tmp_path):
+def test_resumed_is_the_same_as_uninterrupted(script, images, tmp_path):
     """6 of 10 iterations and then the rest, against 10 at a stretch: bit for bit."""
-    start = ['--data', pictures, '--checkpoint-every', 2] + SMALL
+    start = ['--data', images, '--checkpoint-every', 2] + SMALL
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     assert script('wgan_training.py', '--out', whole, '--iterations', 10, *start).code == 0
     assert script('wgan_training.py', '--out', parts, '--iterations', 6, *start).code == 0
@@ -99,9 +99,9 @@ def test_moving_average():
                for found, raw in zip(state(average.generator), state(generator)))
 
 
-def test_without_moving_average_and_with_tensorboard(script, pictures, tmp_path):
+def test_without_moving_average_and_with_tensorboard(script, images, tmp_path):
     run = tmp_path / 'run'
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 3,
+    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 3,
                   '--ema', 0, '--tensorboard', '--sample-every', 2, *SMALL).code == 0
     assert not (run / 'wgan_generator_average.model').exists()
     events = [e for path in (run / 'tensorboard').iterdir() for e in read_events(path)]
@@ -126,9 +126,9 @@ def read_events(path):
         at += length + 16
 
 
-def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):
+def test_ctrl_c_saves_and_ends(script, images, tmp_path):
     run, whole = tmp_path / 'run', tmp_path / 'whole'
-    arguments = ['--data', pictures, '--iterations', 100000] + SMALL
+    arguments = ['--data', images, '--iterations', 100000] + SMALL
     process = start_training(tmp_path, '--out', run, *arguments)
     wait_for(lambda: rows(run) > 4, process)
     process.send_signal(signal.SIGINT)
@@ -143,9 +143,9 @@ def test_ctrl_c_saves_and_ends(script, pictures, tmp_path):
     assert_same_run(run, whole)
 
 
-def test_overwrite_only_when_told(script, pictures, tmp_path):
+def test_overwrite_only_when_told(script, images, tmp_path):
     run = tmp_path / 'run'
-    arguments = ['--data', pictures, '--out', run, '--iterations', 2] + SMALL
+    arguments = ['--data', images, '--out', run, '--iterations', 2] + SMALL
     assert script('wgan_training.py', *arguments).code == 0
     (run / 'notes.txt').write_text('mine')
     before = (run / 'wgan.csv').read_bytes()
@@ -157,10 +157,10 @@ def test_overwrite_only_when_told(script, pictures, tmp_path):
     assert (run / 'notes.txt').read_text() == 'mine'
 
 
-def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
+def test_resume_refuses_what_does_not_fit(script, images, tmp_path):
     run = tmp_path / 'run'
     assert 'holds no run' in script('wgan_training.py', '--resume', '--out', run).sentence
-    assert script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 2,
+    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 2,
                   *SMALL).code == 0
     before = (run / 'config.json').read_bytes()
     sentence = script('wgan_training.py', '--resume', '--out', run, '--iterations', 4,
@@ -176,20 +176,20 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     assert 'was written by another version of this project' in script(
         'wgan_training.py', '--resume', '--out', run, '--iterations', 4).sentence
     (run / 'config.json').write_bytes(before)
-    (pictures / '0.png').unlink()
-    assert 'had 10 readable pictures and now has 9' in script(
+    (images / '0.png').unlink()
+    assert 'had 10 readable images and now has 9' in script(
         'wgan_training.py', '--resume', '--out', run, '--iterations', 4).sentence
     assert (run / 'config.json').read_bytes() == before
     for checkpoint in (run / 'checkpoints').iterdir():
         checkpoint.rename(checkpoint.with_suffix('.away'))
-    assert 'no whole checkpoint' in script('wgan_training.py', '--resume', '--out', run,
-                                           '--iterations', 4).sentence
+    assert 'no complete checkpoint' in script('wgan_training.py', '--resume', '--out', run,
+                                              '--iterations', 4).sentence
 
 
 @pytest.mark.parametrize('arguments, said', [
     (['--data', 'nowhere'], ['nowhere does not exist', '--data']),
-    (['--data', 'empty'], ['no picture in the folder empty']),
-    (['--data', 'unreadable'], ['none of the 1 pictures in unreadable can be read']),
+    (['--data', 'empty'], ['no image in the folder empty']),
+    (['--data', 'unreadable'], ['none of the 1 images in unreadable can be read']),
     (['--data', 'map.txt'], ['map.txt, line 2', 'gone.png']),
     (['--image-size', 100], ['--image-size', '100', '32, 64, 128, 256']),
     (['--batch-size', 0], ['--batch-size', 'at least 1']),
@@ -204,28 +204,28 @@ def test_resume_refuses_what_does_not_fit(script, pictures, tmp_path):
     (['--out', '/proc/run'], ['/proc/run']),
     (['--no-such-option'], ['--no-such-option']),
 ])
-def test_bad_input(script, pictures, tmp_path, arguments, said):
+def test_bad_input(script, images, tmp_path, arguments, said):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'unreadable').mkdir()
-    (tmp_path / 'unreadable' / 'x.png').write_bytes(b'no picture')
-    (tmp_path / 'map.txt').write_text('pictures/0.png\t0\ngone.png\t0\n')
-    sentence = script('wgan_training.py', '--data', pictures, '--image-size', 32, '--width', 2,
+    (tmp_path / 'unreadable' / 'x.png').write_bytes(b'no image')
+    (tmp_path / 'map.txt').write_text('images/0.png\t0\ngone.png\t0\n')
+    sentence = script('wgan_training.py', '--data', images, '--image-size', 32, '--width', 2,
                       '--batch-size', 4, '--iterations', 1, *arguments).sentence
     for words in said:
         assert words in sentence
 
 
-def test_gpu_asked_for_and_none_there(script, pictures):
+def test_gpu_asked_for_and_none_there(script, images):
     if len(C.device.all_devices()) > 1:
         pytest.skip('there is a GPU')
-    assert 'finds no GPU' in script('wgan_training.py', '--data', pictures, '--device', 'gpu',
+    assert 'finds no GPU' in script('wgan_training.py', '--data', images, '--device', 'gpu',
                                     *SMALL).sentence
 
 
-def test_losses_that_are_no_numbers_stop_the_run(script, pictures, tmp_path):
+def test_losses_that_are_no_numbers_stop_the_run(script, images, tmp_path):
     run = tmp_path / 'run'
-    sentence = script('wgan_training.py', '--data', pictures, '--out', run, '--iterations', 50,
+    sentence = script('wgan_training.py', '--data', images, '--out', run, '--iterations', 50,
                       '--checkpoint-every', 1, '--learning-rate', 1e30, *SMALL).sentence
-    assert 'no longer a number' in sentence
+    assert 'NaN or infinite' in sentence
     for row in losses(run).itertuples():
         assert np.isfinite(row).all()

@@ -9,7 +9,7 @@ import pytest
 
 from wgan.command_line import UserError
 from helpers import SMALL, onnx_network, weights
-from wgan.training_scores import training_pictures
+from wgan.training_scores import training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -19,12 +19,12 @@ def scores(run):
 
 
 @pytest.fixture
-def scored(train, pictures, tmp_path):
+def scored(train, images, tmp_path):
     """scored(run, …): a training beside the network n.onnx, which has to end well; its Result."""
     onnx_network(tmp_path / 'n.onnx')
 
     def call(run, *arguments):
-        result = train('--data', pictures, '--out', run, *SMALL, *arguments)
+        result = train('--data', images, '--out', run, *SMALL, *arguments)
         assert result.code == 0, result.err
         return result
     return call
@@ -90,12 +90,12 @@ def test_scores_can_begin_later(scored, script, tmp_path):
         'torchvision').sentence
 
 
-def test_few_training_pictures(pictures):
+def test_few_training_images(images):
     """The option that is named is one that training has."""
     for name in '3456789':
-        (pictures / (name + '.png')).unlink()
-    with pytest.raises(UserError, match='3 pictures, and --score-every .* needs at least 10'):
-        training_pictures(str(pictures), 32, 12)
+        (images / (name + '.png')).unlink()
+    with pytest.raises(UserError, match='3 images, and --score-every .* needs at least 10'):
+        training_images(str(images), 32, 12)
 
 
 @pytest.mark.parametrize('arguments, said', [
@@ -105,9 +105,9 @@ def test_few_training_pictures(pictures):
     (['--score-every', 2, '--inception', 'n.onnx', '--score-count', 5], ['--score-count', '10']),
     (['--score-every', 2, '--inception', 'n.onnx', '--classes-output', 'z'], ['no output z']),
 ])
-def test_bad_input(script, pictures, tmp_path, arguments, said):
+def test_bad_input(script, images, tmp_path, arguments, said):
     onnx_network(tmp_path / 'n.onnx')
-    sentence = script('wgan_training.py', '--data', pictures, '--out', 'run', *SMALL,
+    sentence = script('wgan_training.py', '--data', images, '--out', 'run', *SMALL,
                       *arguments).sentence
     for words in said:
         assert words in sentence

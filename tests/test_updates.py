@@ -28,7 +28,7 @@ def test_each_update_trains_one_network(updates):
     assert not any(changed(before[0], between[0]))
     # All but the score's bias, which a difference of scores does not have.
     assert changed(before[1], between[1]).count(False) == 1
-    assert not np.array_equal(generator.constants[0].value, statistics)     # pictures were made
+    assert not np.array_equal(generator.constants[0].value, statistics)     # images were made
     updates.update_generator(1)
     assert all(changed(between[0], weights(generator)))
     assert not any(changed(between[1], weights(critic)))
@@ -36,7 +36,7 @@ def test_each_update_trains_one_network(updates):
 
 
 def test_critic_update_does_nothing_backwards_in_the_generator(updates, capfd):
-    """CNTK lists the tensors of a network, gradients too. The generator's picture is a tanh."""
+    """CNTK lists the tensors of a network, gradients too. The generator's image is a tanh."""
     def gradients(update, *arguments):
         C.cntk_py.set_computation_network_trace_level(1)
         try:

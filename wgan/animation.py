@@ -39,7 +39,7 @@ def check_animation(path, height=1, width=1, frames=1):
 def write_animation(path, frames, seconds):
     """Write RGB frames, uint8, (H, W, 3), all of one size, to a .gif or .mp4 file.
 
-    seconds: how long each frame is shown. A GIF begins anew at its end.
+    seconds: how long each frame is shown. A GIF starts again at its end.
     Raises UserError as `check_animation` does, and if OpenCV can't write an MP4; OSError if the
     file can't be written. What was there before is left alone then.
     """
@@ -78,15 +78,15 @@ def animate_samples(run_folder, path):
     grids = find_grids(run_folder)
     chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
     grids = [(step, _read(file)) for step, file in (grids[i] for i in chosen if grids)]
-    grids = [(step, picture) for step, picture in grids if picture is not None]
+    grids = [(step, image) for step, image in grids if image is not None]
     if len(grids) < 2:
         raise UserError('%s holds %d sample grids that can be read; an animation takes two or '
                         'more, and training writes one every --sample-every iterations'
                         % (os.path.join(run_folder, 'samples'), len(grids)))
     height, width = grids[-1][1].shape[:2]
-    frames = [_labelled(step, cv2.resize(picture, (width, height),
+    frames = [_labelled(step, cv2.resize(image, (width, height),
                                          interpolation=cv2.INTER_AREA))
-              for step, picture in grids]
+              for step, image in grids]
     write_animation(path, frames + frames[-1:] * 7, seconds=0.25)
 
 
@@ -102,19 +102,19 @@ def find_grids(run_folder):
 def _read(path):
     """A grid, BGR, at most WIDTH pixels wide and high; None if it can't be read."""
     try:
-        picture = cv2.imread(path)
+        image = cv2.imread(path)
     except cv2.error:                                       # larger than OpenCV reads
-        picture = None
-    if picture is None:
+        image = None
+    if image is None:
         note('left out, it can not be read: ' + one_line(path))
         return None
-    shrink = min(1, WIDTH / max(picture.shape))
-    size = [max(1, int(side * shrink)) for side in picture.shape[1::-1]]
-    return cv2.resize(picture, tuple(size), interpolation=cv2.INTER_AREA)
+    shrink = min(1, WIDTH / max(image.shape))
+    size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]
+    return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
 
 
-def _labelled(step, picture):
-    picture = cv2.copyMakeBorder(picture, 0, LABEL, 0, 0, cv2.BORDER_CONSTANT)
-    cv2.putText(picture, 'step %d' % step, (6, picture.shape[0] - 7), cv2.FONT_HERSHEY_SIMPLEX,
+def _labelled(step, image):
+    image = cv2.copyMakeBorder(image, 0, LABEL, 0, 0, cv2.BORDER_CONSTANT)
+    cv2.putText(image, 'step %d' % step, (6, image.shape[0] - 7), cv2.FONT_HERSHEY_SIMPLEX,
                 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,4 +1,4 @@
-"""The whole state of a run, saved so that it can't be lost and a stopped run goes on exactly.
+"""The whole state of a run, saved so that it can't be lost and a stopped run continues exactly.
 
 A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
 statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data,
@@ -141,18 +141,18 @@ def restore(path, trainers):
                 trainer.restore_from_checkpoint(os.path.join(plain, name))
             except (ValueError, RuntimeError) as error:
                 if 'isomorphic' not in str(error):
-                    raise UserError('%s can not be read by CNTK (%s); delete it to go on from the '
+                    raise UserError('%s can not be read by CNTK (%s); delete it to continue from the '
                                     'one before' % (one_line(os.path.join(path, name)),
                                                     str(error).split('\n')[0]))
                 raise UserError('%s was written by another version of this project, and only that '
-                                'can go on with it; begin anew with --overwrite (wgan_generate.py '
-                                'still makes pictures of it)' % one_line(path))
+                                'can continue with it; start again with --overwrite (wgan_generate.py '
+                                'still makes images of it)' % one_line(path))
     name = os.path.join(path, 'state_%d.npz' % processes.RANK)
     try:
         with np.load(name, allow_pickle=False) as saved:
             return dict(saved)
     except (ValueError, zipfile.BadZipFile) as error:
-        raise UserError('%s can not be read (%s); delete %s to go on from the one before'
+        raise UserError('%s can not be read (%s); delete %s to continue from the one before'
                         % (one_line(name), error, one_line(path)))
 
 
@@ -231,6 +231,6 @@ def random_state(rng):
 
 
 def set_random_state(rng, state):
-    """The way back."""
+    """Inverse of `random_state`."""
     rng.set_state(('MT19937', state['rng_keys'], int(state['rng_position']),
                    int(state['rng_has_gauss']), float(state['rng_gauss'])))

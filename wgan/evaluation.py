@@ -4,10 +4,10 @@ import numpy as np
 
 
 def generate(generator, latents, batch_size):
-    """Pictures for latents (N, latent_size): float32 (N, 3, S, S) in [-1, 1].
+    """Images for latents (N, latent_size): float32 (N, 3, S, S) in [-1, 1].
 
     batch_size: how many are computed at once. Batch normalisation uses its running statistics, so
-    a picture depends on its own latent alone.
+    an image depends on its own latent alone.
     """
     return np.concatenate([
         generator.eval({generator.arguments[0]: latents[i:i + batch_size]})

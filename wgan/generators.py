@@ -8,7 +8,7 @@ from wgan.cntk_files import load_model
 from wgan import onnx_generator
 
 # What a run folder calls its generators, best first: the one of the lowest FID, if the run was
-# scored; then averaged weights, which make steadier pictures.
+# scored; then averaged weights, which make steadier images.
 GENERATORS = ('wgan_generator_best.model', 'wgan_generator_average.model', 'wgan_generator.model')
 
 
@@ -37,6 +37,6 @@ def load_generator(path):
     shapes = [x.shape for x in model.arguments], [y.shape for y in model.outputs]
     if not (len(shapes[0]) == len(shapes[1]) == 1 and len(shapes[0][0]) == 1
             and len(shapes[1][0]) == 3 and shapes[1][0][0] == 3):
-        raise UserError('%s is a model, but no generator: it makes %s from %s, not one picture '
+        raise UserError('%s is a model, but no generator: it makes %s from %s, not one image '
                         '(3, S, S) from one latent (N,)' % (path, shapes[1], shapes[0]))
     return model

@@ -44,7 +44,7 @@ class UnreadableImage(UserError):
     """An image file that can't be read, or not rightly; the text says why, but not which."""
 
 
-def decode_picture(path):
+def decode_image(path):
     """An image file as it is: RGB, uint8, (H, W, 3). Raises UnreadableImage."""
     return decode(read_file(path))[0]
 
@@ -62,14 +62,14 @@ def read_file(path):
     if data is None:
         raise UnreadableImage('larger than %d MB' % (MAX_FILE >> 20))
     if not data:
-        raise UnreadableImage('not a picture: the file is empty')
+        raise UnreadableImage('not an image: the file is empty')
     return data
 
 
 def decode(data):
-    """(picture, remark) of the content of an image file.
+    """(image, remark) of the content of an image file.
 
-    picture: RGB, uint8, (H, W, 3). Grey becomes RGB, what is transparent lies on white, 16 bits
+    image: RGB, uint8, (H, W, 3). Grey becomes RGB, what is transparent lies on white, 16 bits
         become 8, the orientation that a camera noted is applied, of an animation the first frame
         is taken.
     remark: what a user should know of it, or None.
@@ -78,13 +78,13 @@ def decode(data):
     """
     kind = kind_of(data)
     if kind is None:
-        raise UnreadableImage('not a picture of a kind that is read here')
+        raise UnreadableImage('not an image of a kind that is read here')
     if kind in NOT_READ:
         raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % kind)
     if kind == 'JPEG' and not _is_complete_jpeg(data):
         raise UnreadableImage('a JPEG that is cut off')
-    picture = _with_pillow(data, kind) if _may_need_pillow(data, kind) else None
-    return (picture, None) if picture is not None else _with_opencv(data, kind)
+    image = _with_pillow(data, kind) if _may_need_pillow(data, kind) else None
+    return (image, None) if image is not None else _with_opencv(data, kind)
 
 
 def _may_need_pillow(data, kind):
@@ -94,7 +94,7 @@ def _may_need_pillow(data, kind):
 
 
 def _with_pillow(data, kind):
-    """The picture, or None if OpenCV reads it as well: without transparency, kinds that it knows.
+    """The image, or None if OpenCV reads it as well: without transparency, kinds that it knows.
 
     Raises UnreadableImage.
     """
@@ -170,17 +170,17 @@ def _with_opencv(data, kind):
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), remark
 
 
-def _scale_netpbm(picture, data):
+def _scale_netpbm(image, data):
     """0 … the maximum that a header of Netpbm gives → 0 … 255, where OpenCV does not do it."""
-    if data[1:2] in b'14' or data[1:2] in b'23' and picture.dtype == np.uint8:
-        return picture
+    if data[1:2] in b'14' or data[1:2] in b'23' and image.dtype == np.uint8:
+        return image
     try:
         maximum = int(re.sub(br'#[^\r\n]*', b'', data[:1 << 16]).split(None, 4)[3])
     except (ValueError, IndexError):
         raise _damaged('Netpbm')
     if maximum in (0, 255, 65535):
-        return picture
-    return np.minimum(picture * np.float32(255 / maximum) + 0.5, 255).astype(np.uint8)
+        return image
+    return np.minimum(image * np.float32(255 / maximum) + 0.5, 255).astype(np.uint8)
 
 
 # The next marker behind compressed data: in them, 0 follows 255, or the number of a restart.
@@ -244,10 +244,10 @@ class ImageReader:
         self.word, self.unreadable, self.remarks, self.warned = word, set(), {}, False
 
     def read(self, path, digest=None):
-        """The picture as `decode` gives it, or None; a hash object is told of what was read."""
+        """The image as `decode` gives it, or None; a hash object is told of what was read."""
         try:
             data = read_file(path)
-            picture, remark = decode(data)
+            image, remark = decode(data)
         except UnreadableImage as error:
             if path not in self.unreadable:
                 self.unreadable.add(path)
@@ -256,7 +256,7 @@ class ImageReader:
         self.remark(path, remark)
         if digest:
             digest.update(data)
-        return picture
+        return image
 
     def remark(self, path, remark):
         """Remember what `decode` remarked of an image, if anything, for `warn`."""

@@ -43,7 +43,7 @@ def one_line(path):
     return path if path.isprintable() else ascii(path)
 
 
-def find_pictures(source, option='--data', report=True):
+def find_images(source, option='--data', report=True):
     """List the paths of all images of `source`.
 
     source: a folder, searched as `Search` does, or a map file, as `read_map_file` reads it.
@@ -57,11 +57,11 @@ def find_pictures(source, option='--data', report=True):
         search = Search(source)
         paths, passed_over = search.paths, search.passed_over()
         if not paths:
-            raise UserError('no picture in the folder %s%s' % (one_line(source), passed_over))
+            raise UserError('no image in the folder %s%s' % (one_line(source), passed_over))
     elif os.path.isfile(source):
         paths = read_map_file(source, option)
     else:
-        raise UserError('%s %s; %s takes a folder of pictures or a map file%s' % (
+        raise UserError('%s %s; %s takes a folder of images or a map file%s' % (
             one_line(source), 'is neither a folder nor a regular file' if os.path.exists(source)
             else 'does not exist', option, ', and data/draw_faces.py draws a set to begin with'
             if option == '--data' else ''))
@@ -193,11 +193,11 @@ def read_map_file(source, option='--data'):
             continue
         path, problem = _find(name, os.path.dirname(source))
         if problem:
-            raise UserError('%s, line %d: the picture %s %s' % (
+            raise UserError('%s, line %d: the image %s %s' % (
                 one_line(source), number, one_line(name[:200]) or "''", problem))
         paths.append(path)
     if not paths:
-        raise UserError('the map file %s lists no picture' % one_line(source))
+        raise UserError('the map file %s lists no image' % one_line(source))
     return paths
 
 
@@ -220,7 +220,7 @@ def _lines(source, option):
 
 
 def _find(name, folder):
-    """(path, None) of the picture that a map file in `folder` calls `name`, or (None, problem)."""
+    """(path, None) of the image that a map file in `folder` calls `name`, or (None, problem)."""
     if re.match(r'\.\.\.[/\\]', name):
         candidates = [os.path.join(folder, name[4:])]
     else:

@@ -1,4 +1,4 @@
-"""An image classifier from a file: pictures in, features and class probabilities out."""
+"""An image classifier from a file: images in, features and class probabilities out."""
 
 import functools
 import os
@@ -33,7 +33,7 @@ def add_network_options(parser, required=True):
     g = parser.add_argument_group('the network that scores are measured with')
     g.add_argument('--inception', required=required, metavar='FILE', help='image classifier, ONNX '
                    'or CNTK; data/convert_inception.py makes the real one')
-    g.add_argument('--resize', choices=RESIZES, help='how pictures are brought to its size '
+    g.add_argument('--resize', choices=RESIZES, help='how images are brought to its size '
                    '(default: what its file says, or tensorflow1)')
     g.add_argument('--scale', choices=SCALES, help='what 0 … 255 becomes (default: what its file '
                    'says, or inception)')
@@ -49,7 +49,7 @@ def open_network(options, device):
 
 
 class ImageNetwork:
-    """`network(pictures)` gives (features, probabilities) of RGB pictures, uint8 (N, H, W, 3).
+    """`network(images)` gives (features, probabilities) of RGB images, uint8 (N, H, W, 3).
 
     path: an ONNX file or a CNTK model.
     engine: 'auto', 'onnxruntime' or 'cntk'. auto takes CNTK on a GPU and for CNTK models, else
@@ -61,7 +61,7 @@ class ImageNetwork:
         say nothing, 'tensorflow1' and 'inception'.
     features, classes: names of outputs; None: found by name.
     Raises UserError if the file can't be read, or an output or the input size can't be made out;
-    a call, if the network can't be computed or gives something else than a row for each picture.
+    a call, if the network can't be computed or gives something else than a row for each image.
     """
 
     def __init__(self, path, engine='auto', device='cpu', resize=None, scale=None, features=None,
@@ -85,29 +85,29 @@ class ImageNetwork:
         self.classes = self._choose(classes, CLASSES, '--classes-output')
         self.sha256 = sha256(path)
 
-    def __call__(self, pictures):
-        x = scale_pictures(np.stack([resize_picture(p, self.size, self.resize) for p in pictures]),
-                           self.scale)
+    def __call__(self, images):
+        x = scale_images(np.stack([resize_image(p, self.size, self.resize) for p in images]),
+                         self.scale)
         step, names = self.runner.at_once, (self.features, self.classes)
         results = [self.runner(x[i:i + step], names) for i in range(0, len(x), step)]
         features, classes = (self._rows(name, values, x)
                              for name, values in zip(names, zip(*results)))
         if not (np.isfinite(features).all() and np.isfinite(classes).all()):
-            raise UserError('the network %s gave a value that is no number; is --scale %s what it '
+            raise UserError('the network %s gave a value that is NaN or infinite; is --scale %s what it '
                             'was trained with?' % (self.path, self.scale))
         return features, self._probabilities(classes)
 
-    def _rows(self, name, values, pictures):
+    def _rows(self, name, values, images):
         """An output, of all that was computed at once, as (N, …)."""
         values = np.concatenate([np.atleast_1d(value) for value in values])
-        if len(values) != len(pictures) or not np.issubdtype(values.dtype, np.number):
+        if len(values) != len(images) or not np.issubdtype(values.dtype, np.number):
             raise UserError('the output %s of the network %s does not have a row of numbers for '
-                            'each picture' % (name, self.path))
+                            'each image' % (name, self.path))
         return values.reshape(len(values), -1)
 
     def _probabilities(self, classes):
         if classes.shape[1] < 2:
-            raise UserError('the output %s of the network %s is one number a picture, not one for '
+            raise UserError('the output %s of the network %s is one number an image, not one for '
                             'each class: choose with --classes-output' % (self.classes, self.path))
         if not classes.min() < 0 and np.allclose(classes.sum(axis=1), 1, atol=1e-3):
             return classes                          # a softmax is in the network already
@@ -129,8 +129,8 @@ class ImageNetwork:
         return candidates[0]
 
 
-# What computes a network. Called with pictures (N, 3, S, S) and names of outputs, it returns those.
-# names: of all outputs. size: of a picture. at_once: how many to give it in one call.
+# What computes a network. Called with images (N, 3, S, S) and names of outputs, it returns those.
+# names: of all outputs. size: of an image. at_once: how many to give it in one call.
 
 def _first_line(error):
     return str(error).split('\n')[0]
@@ -142,15 +142,15 @@ def _not_computable(path, error):
 
 def _only_input(path, inputs):
     if len(inputs) != 1:
-        raise UserError('the network %s has %d inputs; expected one, for pictures'
+        raise UserError('the network %s has %d inputs; expected one, for images'
                         % (path, len(inputs)))
     return inputs[0]
 
 
-def _picture_size(path, shape):
+def _image_size(path, shape):
     if not (len(shape) == 3 and shape[0] == 3 and isinstance(shape[1], int)
             and shape[1] == shape[2] and shape[1] > 0):
-        raise UserError('the network %s takes %s; expected pictures (3, S, S)'
+        raise UserError('the network %s takes %s; expected images (3, S, S)'
                         % (path, tuple(shape)))
     return shape[1]
 
@@ -165,12 +165,12 @@ class _OnnxRuntime:
             raise UserError('%s is no ONNX file that ONNX Runtime can read (%s)'
                             % (path, _first_line(error)))
         argument = _only_input(path, self.session.get_inputs())
-        self.argument, self.size = argument.name, _picture_size(path, argument.shape[1:])
+        self.argument, self.size = argument.name, _image_size(path, argument.shape[1:])
         if argument.type != 'tensor(float)':
-            raise UserError('the network %s takes %s; expected pictures of 32-bit floating-point '
+            raise UserError('the network %s takes %s; expected images of 32-bit floating-point '
                             'numbers, tensor(float)' % (path, argument.type))
         if isinstance(argument.shape[0], int) and argument.shape[0] != 1:
-            raise UserError('the network %s takes %d pictures at a time; expected one, or any '
+            raise UserError('the network %s takes %d images at a time; expected one, or any '
                             'number (a free batch axis)' % (path, argument.shape[0]))
         self.at_once = 1 if argument.shape[0] == 1 else 16
         self.names = [o.name for o in self.session.get_outputs()]
@@ -197,7 +197,7 @@ class _Cntk:
                                 % (path, _first_line(error)))
         self.outputs = {o.name or o.owner.name: o for o in self.model.outputs}
         argument = _only_input(path, self.model.arguments)
-        self.names, self.size = list(self.outputs), _picture_size(path, argument.shape)
+        self.names, self.size = list(self.outputs), _image_size(path, argument.shape)
 
     def __call__(self, x, names):
         wanted = [self.outputs[name] for name in names]
@@ -211,9 +211,9 @@ class _Cntk:
 
 class _CntkFromOnnx(_Cntk):
     """CNTK does not keep the names of an ONNX file's outputs. ONNX Runtime knows them: its outputs
-    of two pictures are held against CNTK's, which also shows that both engines agree.
+    of two images are held against CNTK's, which also shows that both engines agree.
 
-    A batch axis that the file fixes at 1 is set free, since CNTK takes half as long for a picture
+    A batch axis that the file fixes at 1 is set free, since CNTK takes half as long for an image
     among several as for one alone; if the results are then wrong, it is left as it is.
     """
 
@@ -267,21 +267,21 @@ def _load_onnx(path, free_batch):
         return C.Function.load(copy, format=C.ModelFormat.ONNX)
 
 
-def resize_picture(picture, size, how):
+def resize_image(image, size, how):
     """(H, W, 3) → float32 (3, size, size), as networks take it. how: 'tensorflow1' or 'opencv'.
 
     Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out, where
     others, among them OpenCV, take (i + ½) · in / out − ½. The published scores are TensorFlow 1's.
     """
-    picture = picture.astype(np.float32)
+    image = image.astype(np.float32)
     if how == 'opencv':
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(np.moveaxis(picture, 2, 0))
-    rows, columns = (_interpolation(n, size) for n in picture.shape[:2])
-    return rows @ np.moveaxis(picture, 2, 0) @ columns.T
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(np.moveaxis(image, 2, 0))
+    rows, columns = (_interpolation(n, size) for n in image.shape[:2])
+    return rows @ np.moveaxis(image, 2, 0) @ columns.T
 
 
-@functools.lru_cache(maxsize=16)                        # pictures of a set are mostly alike
+@functools.lru_cache(maxsize=16)                        # images of a set are mostly alike
 def _interpolation(old, new):
     """TensorFlow 1's resize of `old` pixels to `new` as a matrix, (new, old)."""
     position = np.arange(new, dtype=np.float32) * np.float32(old / new)
@@ -293,7 +293,7 @@ def _interpolation(old, new):
     return matrix
 
 
-def scale_pictures(x, how):
+def scale_images(x, how):
     """0 … 255 to what a network was trained with; float32 (N, 3, S, S)."""
     if how == 'inception':
         return x / np.float32(128) - 1

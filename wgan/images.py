@@ -1,4 +1,4 @@
-"""Pictures on disk to minibatches, and arrays to picture grids. Knows nothing of CNTK."""
+"""Images on disk to minibatches, and arrays to image grids. Knows nothing of CNTK."""
 
 import hashlib
 import os
@@ -6,56 +6,56 @@ import os
 from wgan.command_line import Progress, UserError
 from wgan.disk import replacing
 from wgan.image_decoder import ImageReader
-from wgan.image_files import find_pictures, one_line
+from wgan.image_files import find_images, one_line
 
 import cv2
 import numpy as np
 
-# What `write_picture` writes, and other formats that OpenCV knows.
+# What `write_image` writes, and other formats that OpenCV knows.
 SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
             '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
 IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
-MEMORY_LIMIT = 2 << 30      # bytes of decoded pictures; a set that needs more is read step by step
+MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step
 
 
-def centre_square(picture, size):
+def centre_square(image, size):
     """(H, W, 3) → (size, size, 3): the largest square in the middle, resized; uint8."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize_square(picture[top:top + side, left:left + side], size)
+    return resize_square(image[top:top + side, left:left + side], size)
 
 
-def resize_square(picture, size):
+def resize_square(image, size):
     """(S, S, 3) → (size, size, 3), uint8."""
-    side = len(picture)
+    side = len(image)
     if side == size:
-        return picture
+        return image
     # Linear, as the article resizes; but linear interpolation looks at four neighbours only, and
     # would skip pixels when it shrinks by more than two.
-    return cv2.resize(picture, (size, size), interpolation=(
+    return cv2.resize(image, (size, size), interpolation=(
         cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR))
 
 
-class Faces:
-    """A set of pictures, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
+class ImageSet:
+    """A set of images, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
 
     They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
-    else each time they are asked for. A picture that can't be read is named once on stderr,
+    else each time they are asked for. An image that can't be read is named once on stderr,
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
-    part: (i, n) takes the i-th of n parts of the set. option, report: see `find_pictures`.
+    part: (i, n) takes the i-th of n parts of the set. option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
         folder stands: of the contents of the readable files, in their order, if they are decoded
         at the start; else of the names and sizes of all files.
-    Raises UserError as `find_pictures` does, and if no picture at all can be read.
+    Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1), option='--data',
                  report=True):
         self.source, self.size, self.reader = source, size, ImageReader()
-        self.paths = find_pictures(source, option, report)[part[0]::part[1]]
-        self.pictures = self._digest = None
+        self.paths = find_images(source, option, report)[part[0]::part[1]]
+        self.images = self._digest = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()
 
@@ -73,38 +73,38 @@ class Faces:
         return len(self.paths)
 
     def __getitem__(self, i):
-        if self.pictures is not None:
-            return self.pictures[i]
+        if self.images is not None:
+            return self.images[i]
         for step in range(len(self.paths)):
-            picture = self.reader.read(self.paths[(i + step) % len(self.paths)])
-            if picture is not None:
+            image = self.reader.read(self.paths[(i + step) % len(self.paths)])
+            if image is not None:
                 self.reader.warn()
-                return centre_square(picture, self.size)
+                return centre_square(image, self.size)
         raise self._none_readable()
 
     def _decode_all(self):
-        pictures = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
+        images = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
         paths, digest = [], hashlib.sha256()
-        progress = Progress('reading pictures', len(self.paths))
+        progress = Progress('reading images', len(self.paths))
         for done, path in enumerate(self.paths, 1):
             contents = hashlib.blake2b()            # takes half the time of SHA-256
-            picture = self.reader.read(path, contents)
-            if picture is not None:
-                pictures[len(paths)] = centre_square(picture, self.size)
+            image = self.reader.read(path, contents)
+            if image is not None:
+                images[len(paths)] = centre_square(image, self.size)
                 digest.update(contents.digest())
                 paths.append(path)
             progress.show(done)
         if not paths:
             raise self._none_readable()
-        self.pictures, self.paths = pictures[:len(paths)], paths
+        self.images, self.paths = images[:len(paths)], paths
         self._digest = digest.hexdigest()
-        progress.end('%d pictures from %s%s' % (
+        progress.end('%d images from %s%s' % (
             len(paths), one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
         self.reader.warn()
 
     def _none_readable(self):
-        return UserError('none of the %d pictures in %s can be read'
+        return UserError('none of the %d images in %s can be read'
                          % (len(self.paths), one_line(self.source)))
 
 
@@ -125,28 +125,28 @@ def _size(path):
 
 
 class Batches:
-    """Minibatches without end: each epoch all pictures once, in a new order.
+    """Minibatches without end: each epoch all images once, in a new order.
 
-    brightness, contrast, saturation: how far each picture is varied at random; 0.2 means by a
-        factor from 0.8 to 1.2 (brightness: a shift by that part of the picture's mean), 0 not at
-        all. mirror: whether half of the pictures are flipped left to right.
+    brightness, contrast, saturation: how far each image is varied at random; 0.2 means by a
+        factor from 0.8 to 1.2 (brightness: a shift by that part of the image's mean), 0 not at
+        all. mirror: whether half of the images are flipped left to right.
     rng: the numpy.random.RandomState that all of it is drawn from.
-    Raises UserError if there are fewer pictures than batch_size.
+    Raises UserError if there are fewer images than batch_size.
     """
 
     def __init__(self, faces, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
                  mirror=True):
         if batch_size > len(faces):
-            raise UserError('--batch-size is %d, but %s has only %d readable pictures'
+            raise UserError('--batch-size is %d, but %s has only %d readable images'
                             % (batch_size, faces.source, len(faces)))
-        self.faces, self.batch_size, self.rng = faces, batch_size, rng
+        self.images, self.batch_size, self.rng = faces, batch_size, rng
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.mirror = mirror
         self.begin_epoch()
 
     def begin_epoch(self):
-        """Have all pictures before it, in a new order."""
-        self.order, self.position = self.rng.permutation(len(self.faces)), 0
+        """Have all images before it, in a new order."""
+        self.order, self.position = self.rng.permutation(len(self.images)), 0
 
     def next(self):
         """The next minibatch: RGB, float32, (batch_size, 3, size, size), in [-1, 1]."""
@@ -162,100 +162,100 @@ class Batches:
         mirrored = self.rng.rand(count) < (0.5 if self.mirror else 0)
         contrasts, shifts, saturations = (
             1 + draw(self.contrast), draw(self.brightness), 1 + draw(self.saturation))
-        pictures = [cv2.flip(self.faces[j], 1) if flip else self.faces[j]
-                    for j, flip in zip(chosen, mirrored)]
-        return varied(pictures, contrasts, shifts, saturations)
+        images = [cv2.flip(self.images[j], 1) if flip else self.images[j]
+                  for j, flip in zip(chosen, mirrored)]
+        return varied(images, contrasts, shifts, saturations)
 
 
 # What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.
 GREY = np.float64([[0.299, 0.587, 0.114]] * 3)
 
 
-def varied(pictures, contrasts, shifts, saturations):
-    """Pictures in other light, as the article's reader varies them, and as the networks have them.
+def varied(images, contrasts, shifts, saturations):
+    """Images in other light, as the article's reader varies them, and as the networks have them.
 
-    pictures: RGB, uint8, each (H, W, 3). The others: N numbers. contrasts: what a picture is
+    images: RGB, uint8, each (H, W, 3). The others: N numbers. contrasts: what an image is
     multiplied with. shifts: what part of its mean is added to it. saturations: what the distance
     of each colour from its grey is multiplied with.
     Returns float32 (N, 3, H, W), cut off at -1 and 1.
     """
     # Together a linear map of red, green, blue and 1, which OpenCV computes at once.
-    maps = np.empty((len(pictures), 3, 4))
+    maps = np.empty((len(images), 3, 4))
     maps[:, :, :3] = contrasts[:, None, None] * (
         GREY + saturations[:, None, None] * (np.eye(3) - GREY))
-    maps[:, :, 3] = (shifts * [sum(cv2.mean(p)) / 3 for p in pictures])[:, None]
+    maps[:, :, 3] = (shifts * [sum(cv2.mean(p)) / 3 for p in images])[:, None]
     maps = maps / 127.5 - [0, 0, 0, 1]
-    x = np.empty((len(pictures), 3) + pictures[0].shape[:2], np.float32)
-    for picture, linear, planes in zip(pictures, maps, x):
-        cv2.split(cv2.transform(picture.astype(np.float32), linear), list(planes))
+    x = np.empty((len(images), 3) + images[0].shape[:2], np.float32)
+    for image, linear, planes in zip(images, maps, x):
+        cv2.split(cv2.transform(image.astype(np.float32), linear), list(planes))
     return np.clip(x, -1, 1, out=x)
 
 
-def to_network(pictures):
-    """Pictures (N, H, W, 3) in 0 … 255 → float32 (N, 3, H, W) in [-1, 1], as the networks have."""
+def to_network(images):
+    """Images (N, H, W, 3) in 0 … 255 → float32 (N, 3, H, W) in [-1, 1], as the networks have."""
     return np.ascontiguousarray(
-        np.moveaxis(pictures, 3, 1).astype(np.float32) / np.float32(127.5) - 1)
+        np.moveaxis(images, 3, 1).astype(np.float32) / np.float32(127.5) - 1)
 
 
-def to_pictures(images):
-    """The way back: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded."""
+def to_images(images):
+    """Inverse of `to_network`: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded."""
     levels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(levels, 1, 3))
 
 
-def grid(pictures, columns, border=0):
-    """Pictures (N, H, W, 3) side by side, row after row.
+def grid(images, columns, border=0):
+    """Images (N, H, W, 3) side by side, row after row.
 
     border: pixels of white between them. An unfinished last row ends in white then, else in black.
     """
-    count, height, width, channels = pictures.shape
+    count, height, width, channels = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + border) - border, columns * (width + border) - border,
-                     channels), 255 if border else 0, pictures.dtype)
-    for i, picture in enumerate(pictures):
+                     channels), 255 if border else 0, images.dtype)
+    for i, image in enumerate(images):
         top, left = i // columns * (height + border), i % columns * (width + border)
-        sheet[top:top + height, left:left + width] = picture
+        sheet[top:top + height, left:left + width] = image
     return sheet
 
 
-# The formats that a picture is written in, and the longest side that each allows; 2 ** 20 is what
+# The formats that an image is written in, and the longest side that each allows; 2 ** 20 is what
 # OpenCV reads.
 LONGEST_SIDES = {'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383,
                  '.bmp': 1 << 20, '.dib': 1 << 20, '.ppm': 1 << 20, '.pnm': 1 << 20,
                  '.tif': 1 << 20, '.tiff': 1 << 20, '.sr': 1 << 20, '.ras': 1 << 20}
-LARGEST_PICTURE = 2 ** 31 - 1024        # bytes: OpenCV counts them in 32 bits
+LARGEST_IMAGE = 2 ** 31 - 1024        # bytes: OpenCV counts them in 32 bits
 
 
-def check_picture(path, height=1, width=1):
-    """Find out before the work whether a picture of this size can be written to the path.
+def check_image(path, height=1, width=1):
+    """Find out before the work whether an image of this size can be written to the path.
 
     Raises UserError if its suffix is of no format that takes colours, or a format that allows no
-    picture as large.
+    image as large.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in LONGEST_SIDES:
-        raise UserError('%s: pictures are written as .png, .jpg, .webp, .bmp, .tif or .ppm, not '
+        raise UserError('%s: images are written as .png, .jpg, .webp, .bmp, .tif or .ppm, not '
                         'as "%s"' % (path, suffix))
     limit = LONGEST_SIDES[suffix]
     if max(height, width) > limit:
         raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
                         % (path, width, height, suffix, limit))
-    if 3 * height * width > LARGEST_PICTURE:
-        raise UserError('%s would be %d × %d pixels; pictures of more than 2 GiB can not be '
+    if 3 * height * width > LARGEST_IMAGE:
+        raise UserError('%s would be %d × %d pixels; images of more than 2 GiB can not be '
                         'written' % (path, width, height))
 
 
-def write_picture(path, picture):
-    """Write an RGB picture, uint8, (H, W, 3); the suffix of the path says in which format.
+def write_image(path, image):
+    """Write an RGB image, uint8, (H, W, 3); the suffix of the path says in which format.
 
-    Raises UserError as `check_picture` does, and if OpenCV can't write it; OSError if the path
+    Raises UserError as `check_image` does, and if OpenCV can't write it; OSError if the path
     can't be written. What was there before is left alone then.
     """
-    check_picture(path, *picture.shape[:2])
+    check_image(path, *image.shape[:2])
     suffix = os.path.splitext(path)[1].lower()
     try:
-        _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
-        raise UserError('%s: OpenCV can not write this picture (%s)' % (path, error.err))
+        raise UserError('%s: OpenCV can not write this image (%s)' % (path, error.err))
     with replacing(path) as aside, open(aside, 'wb') as file:
         file.write(data.tobytes())

@@ -1,4 +1,4 @@
-"""The numbers that a generator makes its pictures from: drawn, read, written, walked through."""
+"""The numbers that a generator makes its images from: drawn, read, written, walked through."""
 
 import os
 import tokenize

@@ -15,7 +15,7 @@ from wgan.cntk import C
 
 import numpy as np
 
-SMALL = 4           # height and width of the smaller picture, up to which `convolution` multiplies
+SMALL = 4           # height and width of the smaller image, up to which `convolution` multiplies
 
 
 def layer_normalization(x, epsilon=1e-5):
@@ -23,7 +23,7 @@ def layer_normalization(x, epsilon=1e-5):
 
     x: (maps, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
     It learns one gain and one bias a map, as the WGAN-GP authors' code does.
-    `C.layers.LayerNormalization` learns them for the last axis alone, which in a picture is one
+    `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
     size = int(np.prod(x.shape))
@@ -76,7 +76,7 @@ def convolution(kernel, x):
 
     On a CPU, CNTK's convolutions are MKL's, which first puts the kernel into another order of
     memory. For transposed convolutions and for gradients by x that takes longer than all else
-    where pictures are small and kernels large. There, a product with a matrix of ones and zeros
+    where images are small and kernels large. There, a product with a matrix of ones and zeros
     lays the pixels that the kernel meets side by side, and a product with the kernel does the rest.
     """
     maps, inputs, width, _ = kernel.shape

@@ -1,4 +1,4 @@
-"""A moving average of a generator's weights: steadier pictures than any single step gives.
+"""A moving average of a generator's weights: steadier images than any single step gives.
 
 Yazıcı et al. 2019, 'The Unusual Effectiveness of Averaging in GAN Training',
 https://arxiv.org/abs/1806.04498, equation 3.
@@ -38,7 +38,7 @@ class MovingAverage:
         return {'average_%d' % i: p.value for i, p in enumerate(_state(self.generator))}
 
     def restore(self, arrays):
-        """The way back."""
+        """Inverse of `arrays`."""
         for i, p in enumerate(_state(self.generator)):
             p.value = arrays['average_%d' % i]
 

@@ -78,8 +78,8 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
     critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
     generator loss   that of `gan`
 
-    The penalty acts around the real pictures: δ is drawn evenly from 0 to half of the minibatch's
-    standard deviation, for each number of a picture, and ε evenly from [0, 1] for each sample, as
+    The penalty acts around the real images: δ is drawn evenly from 0 to half of the minibatch's
+    standard deviation, for each number of an image, and ε evenly from [0, 1] for each sample, as
     in the authors' code. penalty_weight: λ.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
@@ -95,7 +95,7 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
 def score_difference(critic, real, fake):
     """C(x) − C(x̃) of each sample, (1,): both in one pass, which is quicker than two.
 
-    Each sample becomes a sequence of two pictures. For critics that see each picture on its own:
+    Each sample becomes a sequence of two images. For critics that see each image on its own:
     batch normalisation would mix the real with the fake ones.
     """
     both = C.splice(*[C.reshape(x, (1,) + x.shape) for x in (real, fake)], axis=0)

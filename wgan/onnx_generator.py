@@ -21,7 +21,7 @@ import onnx
 from onnx import numpy_helper
 import onnxruntime
 
-TOLERANCE = 1e-5            # how far ONNX Runtime may be from CNTK, pictures being in [-1, 1]
+TOLERANCE = 1e-5            # how far ONNX Runtime may be from CNTK, images being in [-1, 1]
 LARGEST_FILE = 2 ** 31 - (1 << 20)          # bytes of weights: a limit of protocol buffers
 
 
@@ -29,7 +29,7 @@ def export(generator, path, metadata):
     """Write the generator to an ONNX file and hold it against CNTK.
 
     metadata: dict of str → str, kept in the file.
-    Returns the largest deviation of ONNX Runtime's pictures from CNTK's, for 16 latents. Raises
+    Returns the largest deviation of ONNX Runtime's images from CNTK's, for 16 latents. Raises
     UserError if it is larger than TOLERANCE, or the generator can't be an ONNX file; OSError if
     the file can't be written. What was there before is left alone then.
     """
@@ -103,7 +103,7 @@ def _free_the_batch_axis(graph):
             shape = numpy_helper.to_array(tensor).copy()
             shape[0] = -1
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
-    del graph.value_info[:]                         # shapes of inner results, for one picture
+    del graph.value_info[:]                         # shapes of inner results, for one image
 
 
 def _drop_initializers_from_inputs(graph):

@@ -21,25 +21,25 @@ DECAY = number(float, 0, 1, below=True)
 
 
 def parser():
-    p = Parser(description='Train a Wasserstein GAN, or a relative, on pictures of faces. '
+    p = Parser(description='Train a Wasserstein GAN, or a relative, on images of faces. '
                'The defaults are those of the article.', usage='%(prog)s [options]')
     _add_files(p.add_argument_group('what goes in, what comes out'))
     _add_networks(p.add_argument_group('networks'))
     _add_training(p.add_argument_group('training'))
-    _add_variation(p.add_argument_group('variation of the pictures'))
+    _add_variation(p.add_argument_group('variation of the images'))
     _add_watching(p.add_argument_group('watching it'))
     add_network_options(p, required=False)
     return p
 
 
 def _add_files(g):
-    g.add_argument('--data', default='data/drawn', help='folder of pictures, searched through, or '
+    g.add_argument('--data', default='data/drawn', help='folder of images, searched through, or '
                    'a map file with lines of path<TAB>label')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
-    g.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out; '
+    g.add_argument('--resume', action='store_true', help='continue from the last checkpoint in --out; '
                    'settings that are not given are taken from there')
     g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
-                   'start anew; files that it did not write stay')
+                   'start again; files that it did not write stay')
     g.add_argument('--allow-change', type=names_to_change, default=(), metavar='NAMES',
                    help='with --resume: settings that may be others from now on, with commas '
                    'between them: ' + ', '.join(n.replace('_', '-') for n in CHANGEABLE))
@@ -47,17 +47,17 @@ def _add_files(g):
 
 def _add_networks(g):
     g.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=256,
-                   help='width and height of the pictures')
-    g.add_argument('--width', type=COUNT, default=32, help='maps in the widest layers of picture '
+                   help='width and height of the images')
+    g.add_argument('--width', type=COUNT, default=32, help='maps in the widest layers of image '
                    'size; the others have 2, 4, 8 … times as many')
-    g.add_argument('--latent-size', type=COUNT, default=100, help='numbers a picture is made from')
+    g.add_argument('--latent-size', type=COUNT, default=100, help='numbers an image is made from')
 
 
 def _add_training(g):
     g.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
                    help='what is trained for: see wgan/objectives.py')
     g.add_argument('--iterations', type=COUNT, default=50000, help='updates of the generator')
-    g.add_argument('--batch-size', type=COUNT, default=16, help='pictures for one update')
+    g.add_argument('--batch-size', type=COUNT, default=16, help='images for one update')
     g.add_argument('--n-critic', type=COUNT, help='critic updates for one of the generator'
                    + defaults_of('n_critic'))
     g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
@@ -69,7 +69,7 @@ def _add_training(g):
     g.add_argument('--clip', type=RATE, help="bound of the critic's weights"
                    + defaults_of('clip'))
     g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
-                   "make the critic's loss large, not to make its pictures look real"
+                   "make the critic's loss large, not to make its images look real"
                    + defaults_of('minimax'))
     g.add_argument('--ema', type=DECAY, default=0.999, help="decay of the moving average of the "
                    "generator's weights, per update; 0: none")
@@ -84,20 +84,20 @@ def _add_variation(g):
     g.add_argument('--contrast', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
     g.add_argument('--saturation', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
     g.add_argument('--no-mirror', dest='mirror', action='store_false',
-                   help='do not flip half of the pictures left to right')
+                   help='do not flip half of the images left to right')
 
 
 def _add_watching(g):
     g.add_argument('--sample-every', type=COUNT, default=500, help='iterations between two grids '
-                   'of generated pictures')
+                   'of generated images')
     g.add_argument('--checkpoint-every', type=COUNT, default=1000, help='iterations between two '
                    'checkpoints; the networks and the loss plot are saved with them')
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
     g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '
                    'Score, FID, KID) of the generator; the best is kept. Needs --inception')
-    g.add_argument('--score-count', type=number(int, 10), default=5000, help='pictures to generate '
-                   'for a score, and training pictures at most to compare them with')
+    g.add_argument('--score-count', type=number(int, 10), default=5000, help='images to generate '
+                   'for a score, and training images at most to compare them with')
 
 
 def defaults_of(name):
@@ -136,7 +136,7 @@ def objective_settings(options):
 def read_options():
     """(options, config, changes): the settings of this run, checked against what --out holds.
 
-    config, changes: None and [], or, for a run that is gone on with, those of `resumed_options`.
+    config, changes: None and [], or, for a run that is resumed, those of `resumed_options`.
     """
     options, config, changes = parser().parse_args(), None, []
     out = RunFolder(options.out)
@@ -150,7 +150,7 @@ def read_options():
         options, config, changes = resumed_options(out, parser)
     check_place(options.out, options.data, out)
     if not options.resume and not options.overwrite and out.holds_a_run():
-        raise UserError('%s holds a run already; go on with it with --resume, delete it with '
+        raise UserError('%s holds a run already; continue it with --resume, delete it with '
                         '--overwrite, or choose another --out' % out.shown)
     if bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')

@@ -94,7 +94,7 @@ def _numbers(column, path):
 
 
 def plot(paths, out, smooth=0.0):
-    """Draw the loss curves of the CSV files `paths` into the picture file `out`.
+    """Draw the loss curves of the CSV files `paths` into the image file `out`.
 
     smooth: weight of the past in an exponential moving average, 0 … below 1. With it the raw
         curve stands behind, pale. Raises UserError as `read_losses` and `check_plot` do.

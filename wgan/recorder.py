@@ -11,7 +11,7 @@ from wgan.command_line import Progress, UserError
 from wgan.disk import replacing
 from wgan.evaluation import generate
 from wgan.image_files import one_line
-from wgan.images import grid, to_pictures, write_picture
+from wgan.images import grid, to_images, write_image
 from wgan.run_results import BEST, plot_table
 
 import numpy as np
@@ -60,7 +60,7 @@ class Recorder(contextlib.ExitStack):
         # Each process has its own numbers; and all stop if one is to.
         stop_requested, *row = processes.mean([float(self.stop.requested)] + row)
         status = ' '.join('%s %.4g' % pair for pair in zip(self.updates.columns, row))
-        self._check(step, row, 'a loss is no longer a number (%s)' % status)
+        self._check(step, row, 'a loss is NaN or infinite (%s)' % status)
         self._log(step, row)
         self.progress.show(step, status)
 
@@ -100,7 +100,7 @@ class Recorder(contextlib.ExitStack):
     def _save_samples(self, step):
         images = generate(self.updates.sample_generator, self.fixed_latents,
                           self.updates.batch_size)
-        sheet = grid(to_pictures(images), columns=GRID)
+        sheet = grid(to_images(images), columns=GRID)
         save_sheet(self.out, 'samples/step_%06d.png' % step, sheet)
         if self.board:
             self.board.add_image('samples', sheet, step, dataformats='HWC')
@@ -122,11 +122,11 @@ class Recorder(contextlib.ExitStack):
         for name, network in (('generator', self.updates.generator),
                               ('critic', self.updates.critic)):
             for p in list(network.parameters) + list(network.constants):
-                self._check(step, p.value, 'a weight of the %s (%s, %s) is no longer a number' % (
+                self._check(step, p.value, 'a weight of the %s (%s, %s) is NaN or infinite' % (
                     name, p.name, ' × '.join(map(str, p.shape)) or 'one number'))
         for name, values in self.updates.arrays().items():
             self._check(step, values,
-                        'what belongs to the weights (%s) is no longer a number' % name)
+                        'what belongs to the weights (%s) is NaN or infinite' % name)
 
     def _check(self, step, numbers, what):
         """Raise UserError before anything that is NaN or infinite is saved."""
@@ -135,7 +135,7 @@ class Recorder(contextlib.ExitStack):
         found = checkpoint.latest(self.out.path('checkpoints'))
         raise UserError(
             'iteration %d: %s; nothing of it was saved. %s. Start again with a smaller '
-            '--learning-rate, or look into the pictures' % (
+            '--learning-rate, or look into the images' % (
                 step, what, 'The last good checkpoint is %s' % one_line(found[0]) if found else
                 'There was no checkpoint yet'))
 
@@ -143,7 +143,7 @@ class Recorder(contextlib.ExitStack):
 def save_sheet(out, name, sheet):
     """Write a grid of images, RGB, uint8, (H, W, 3), as a file of the run."""
     with replacing(out.own.claim(name)) as aside:
-        write_picture(aside, sheet)
+        write_image(aside, sheet)
 
 
 def tensorboard_writer(out, step):

@@ -1,4 +1,4 @@
-"""Going on with a run: its settings as a command line, what may be other now, what changed."""
+"""Continuing a run: its settings as a command line, what may be other now, what changed."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from wgan.run_folder import VERSIONS
 SWITCHES = ('resume', 'overwrite', 'allow_change', 'out', 'device')
 # What may differ when a run is resumed; all else decides what the weights become.
 FREE_TO_CHANGE = ('iterations', 'sample_every', 'checkpoint_every', 'tensorboard', 'score_every',
-                  'data')                       # whether the pictures are the same is seen later
+                  'data')                       # whether the images are the same is seen later
 # These may be new when a run is resumed, but not other than its earlier scores had them.
 SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
            'engine')
@@ -55,7 +55,7 @@ def paths_of(options):
 
 
 def resumed_options(out, make_parser):
-    """(options, config, changes) of a run that is gone on with.
+    """(options, config, changes) of a run that is resumed.
 
     out: its RunFolder. make_parser: returns the parser of the command line. config: what its
     config.json says. changes: [{'setting', 'from', 'to'}, …] of what --allow-change let through.
@@ -84,7 +84,7 @@ def resumed_options(out, make_parser):
         raise UserError('--resume: the run in %s has other settings: %s%s' % (
             out.shown, '; '.join('%s was %s and is now %s' % (n, before[n], now[n])
                                  for n in refused),
-            '; --allow-change %s goes on with the new ones' % ','.join(
+            '; --allow-change %s continues with the new ones' % ','.join(
                 n.replace('_', '-') for n in allowed) if allowed == refused else ''))
     return options, config, [{'setting': name, 'from': before[name], 'to': now[name]}
                              for name in changed]
@@ -99,8 +99,8 @@ def _saved_options(config, make_parser, where):
     missing = sorted(set(known) - set(settings) - set(SWITCHES))
     if unknown or missing:
         raise UserError('%s %s %s: it is damaged, or of another version of this project, which can '
-                        'go on with the run' % (where, 'has the setting' if unknown else 'lacks',
-                                                one_line(', '.join(unknown or missing))))
+                        'continue with the run' % (where, 'has the setting' if unknown else 'lacks',
+                                                   one_line(', '.join(unknown or missing))))
     try:
         settings = {name: as_path(value) if isinstance(value, str) else value
                     for name, value in settings.items()}
@@ -136,7 +136,7 @@ def _as_arguments(name, value, default):
 
 
 def _find_moved(options, config, given):
-    """Let the paths of the options lead to what they did when the run was last gone on with.
+    """Let the paths of the options lead to what they did when the run was last resumed.
 
     given: the options of the command line alone. A relative path is kept with the place where it
     led to; where nothing is there, it counts from the working directory.
@@ -182,22 +182,22 @@ def restore(path, updates, batches, rng, digest, config, options):
     state, manifest = checkpoint.restore(path, updates.trainers), checkpoint.read_manifest(path)
     checkpoint.set_random_state(rng, state)
     updates.restore(state)
-    then, lengths = manifest.get('pictures_sha256'), (len(state['order']), len(batches.faces))
+    then, lengths = manifest.get('images_sha256'), (len(state['order']), len(batches.images))
     if _same_images(then, digest, lengths):
         batches.order, batches.position = state['order'], int(state['position'])
     else:
         batches.begin_epoch()
     # Others than the checkpoint's, if they were changed before.
-    if _same_images(config.get('pictures_sha256', then), digest, lengths):
+    if _same_images(config.get('images_sha256', then), digest, lengths):
         return []
-    source = one_line(batches.faces.source)
+    source = one_line(batches.images.source)
     if 'data' not in options.allow_change:
-        raise UserError('--resume: %s; --allow-change data goes on with them' % (
-            '%s had %d readable pictures and now has %d' % ((source,) + lengths)
+        raise UserError('--resume: %s; --allow-change data continues with them' % (
+            '%s had %d readable images and now has %d' % ((source,) + lengths)
             if lengths[0] != lengths[1] else
-            'the pictures in %s are not those that the run was trained on' % source))
+            'the images in %s are not those that the run was trained on' % source))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             'pictures': len(batches.faces)}]
+             'images': len(batches.images)}]
 
 
 def _same_images(then, now, lengths):
@@ -211,9 +211,9 @@ def about_run(options, device, images, digest, config, changes, step):
         'settings': settings_of(options),
         'paths': paths_of(options),
         'device': device,
-        'pictures': len(images),
-        'unreadable_pictures': len(images.unreadable),
-        'pictures_sha256': digest,
+        'images': len(images),
+        'unreadable_images': len(images.unreadable),
+        'images_sha256': digest,
         'changes': past_changes(config) + [dict(c, step=step) for c in changes],
         'versions': VERSIONS,
     }

@@ -117,7 +117,7 @@ class RunFolder:
         """(path, step) of the newest whole one; damaged ones are named. Raises UserError."""
         found = checkpoint.latest(self.path('checkpoints'), warn)
         if found is None:
-            raise UserError('--resume: there is no whole checkpoint in %s; begin anew with '
+            raise UserError('--resume: there is no complete checkpoint in %s; start again with '
                             '--overwrite' % one_line(self.path('checkpoints')))
         return found
 
@@ -146,8 +146,8 @@ class RunFolder:
             damage = 'is not what a run wrote'
         found = checkpoint.latest(self.path('checkpoints'))
         if found is None:
-            raise UserError('--resume: %s holds no run: %s %s, and there is no whole checkpoint; '
-                            'put config.json right, or begin anew%s' % (
+            raise UserError('--resume: %s holds no run: %s %s, and there is no complete checkpoint; '
+                            'put config.json right, or start again%s' % (
                                 self.shown, name, damage,
                                 ' with --overwrite' if OwnFiles(self.folder).listed else ''))
         warn('%s %s; the settings are those of %s' % (name, damage, one_line(found[0])))
@@ -176,7 +176,7 @@ class RunFolder:
             try:
                 self._read_config()
             except (OSError, ValueError):
-                warn('%s is written anew; what was there is now %s' % (
+                warn('%s is written again; what was there is now %s' % (
                     one_line(path), one_line(keep_aside(path))))
         with replacing(self.own.claim('config.json')) as aside:
             with open(aside, 'w') as file:

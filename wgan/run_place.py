@@ -8,7 +8,7 @@ from wgan.image_files import one_line
 
 
 def check_place(folder, data, run):
-    """Raise UserError if a run can't be in the folder, or not while its pictures are in `data`.
+    """Raise UserError if a run can't be in the folder, or not while its images are in `data`.
 
     data: a folder or a map file; there need be nothing. run: the RunFolder.
     """
@@ -27,8 +27,8 @@ def check_place(folder, data, run):
     _check_writable(folder, shown)
 
 
-def check_pictures_apart(folder, paths, data):
-    """Raise UserError if one of the pictures is in the folder of the run."""
+def check_images_apart(folder, paths, data):
+    """Raise UserError if one of the images is in the folder of the run."""
     real, folders = os.path.realpath(folder), {}
     for path in paths:
         head, name = os.path.split(path)
@@ -37,7 +37,7 @@ def check_pictures_apart(folder, paths, data):
         place = os.path.realpath(path) if os.path.islink(path) else os.path.join(folders[head],
                                                                                  name)
         if _inside(place, real):
-            raise _not_apart(folder, data, 'holds pictures of --data %s (%s)'
+            raise _not_apart(folder, data, 'holds images of --data %s (%s)'
                              % (one_line(data), one_line(path)))
 
 
@@ -70,7 +70,7 @@ def _check_writable(folder, shown):
 def _check_apart(folder, place, data):
     real = os.path.realpath(folder)
     if _inside(place, real):
-        raise _not_apart(folder, data, 'holds the pictures of --data %s' % one_line(data))
+        raise _not_apart(folder, data, 'holds the images of --data %s' % one_line(data))
     if os.path.isdir(place) or not os.path.exists(place):       # a link may lead there later
         if _inside(real, place):
             raise _not_apart(folder, data, 'is inside of --data %s, and the run would train on its'
@@ -78,7 +78,7 @@ def _check_apart(folder, place, data):
 
 
 def _not_apart(folder, data, why):
-    return UserError('--out %s %s; keep run and pictures in folders apart (a run that is there '
+    return UserError('--out %s %s; keep run and images in folders apart (a run that is there '
                      'already can be moved: --resume finds out)' % (one_line(folder), why))
 
 
@@ -94,10 +94,10 @@ def _places(data):
         known.add(folder)
         try:
             entries = list(os.scandir(folder))
-        except OSError:                                 # what can't be read is no picture
+        except OSError:                                 # what can't be read is no image
             continue
         for entry in entries:
-            if entry.name[0] == '.':                    # passed over as pictures are
+            if entry.name[0] == '.':                    # passed over as images are
                 continue
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)

@@ -30,9 +30,9 @@ def attempt(make, source, path):
 
 def plot_table(out, name):
     """Plot NAME.csv of a run, as NAME.png; that of wgan.csv is losses.png."""
-    picture = {'wgan': 'losses'}.get(name, name) + '.png'
+    image = {'wgan': 'losses'}.get(name, name) + '.png'
     attempt(lambda source, path: plot([source], path), out.path(name + '.csv'),
-            out.own.claim(picture))
+            out.own.claim(image))
 
 
 def animate(out):

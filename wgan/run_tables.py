@@ -1,4 +1,4 @@
-"""The CSV files of a run, brought back to a checkpoint before the run goes on, and repaired.
+"""The CSV files of a run, brought back to a checkpoint before the run continues, and repaired.
 
 Spreadsheets and editors change such files: separators, line ends, lines that are blank or out of
 order. What can be read is kept; where anything had to be put right, the file as it was stays

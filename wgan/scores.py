@@ -1,7 +1,7 @@
 """Inception Score, Frechet Inception Distance and Kernel Inception Distance, from features.
 
 Knows neither files nor networks. All sums are in float64; memory does not grow with the number of
-pictures, but for KEPT features.
+images, except for KEPT features.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ KID_SUBSETS, KID_SIZE = 100, 1000
 
 
 class Statistics:
-    """What the scores need to know of a set of pictures; fill it with `add`, batch by batch.
+    """What the scores need to know of a set of images; fill it with `add`, batch by batch.
 
-    count: how many pictures there will be. splits: into how many contiguous parts they fall for
+    count: how many images there will be. splits: into how many contiguous parts they fall for
         the Inception Score. rng: chooses which features are kept.
     """
 
     def __init__(self, count, splits, rng):
         self.splits, self.seen = splits, 0
-        # Picture i is in split s if s · count // splits <= i < (s + 1) · count // splits.
+        # Image i is in split s if s · count // splits <= i < (s + 1) · count // splits.
         self.bounds = np.arange(splits + 1) * count // splits
         self.keep = np.sort(rng.permutation(count)[:KEPT])
         self.kept = []
@@ -50,7 +50,7 @@ class Statistics:
 
     @property
     def covariance(self):
-        """(F, F), with a divisor of one less than the number of pictures: two at least."""
+        """(F, F), with a divisor of one less than the number of images: two at least."""
         shift = self.sum / self.seen
         return (self.products - self.seen * np.outer(shift, shift)) / (self.seen - 1)
 
@@ -78,7 +78,7 @@ def frechet_distance(mean_a, covariance_a, mean_b, covariance_b):
     equation 6.
 
     (Σa Σb)^½ has the trace of (Σa^½ Σb Σa^½)^½, which is symmetric: its eigenvalues are real and
-    not negative but for rounding, also where a covariance is singular. Nor is the distance: that
+    not negative except for rounding, also where a covariance is singular. Nor is the distance: that
     of two equal sets is 0.
     """
     values, vectors = np.linalg.eigh(covariance_a)
@@ -92,7 +92,7 @@ def kernel_distance(a, b, rng):
     """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, unbiased: mean and
     standard deviation over KID_SUBSETS random subsets of KID_SIZE (or all that there are).
 
-    a, b: features (N, F), of two pictures or more. Bińkowski et al. 2018,
+    a, b: features (N, F), of two images or more. Bińkowski et al. 2018,
     https://arxiv.org/abs/1801.01401, equation 4.
     """
     size = min(KID_SIZE, len(a), len(b))

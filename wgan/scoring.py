@@ -7,28 +7,28 @@ import zlib
 from wgan.command_line import Progress, UserError
 from wgan.evaluation import generate
 from wgan.generators import GENERATORS, find_generator, load_generator
-from wgan.image_decoder import ImageReader, UnreadableImage, decode_picture
-from wgan.image_files import find_pictures, is_image_or_text, one_line
-from wgan.images import to_pictures
+from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
+from wgan.image_files import find_images, is_image_or_text, one_line
+from wgan.images import to_images
 from wgan.scores import Statistics, frechet_distance, kernel_distance
 
 import numpy as np
 
 
 class Folder:
-    """The pictures of a folder or map file, whole and in their own sizes, in their order."""
+    """The images of a folder or map file, whole and in their own sizes, in their order."""
 
     def __init__(self, path, skip_unreadable, option='WHAT'):
-        found = find_pictures(path, option)
+        found = find_images(path, option)
         reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
         self.name, self.paths = path, [p for p in found if reader.read(p) is not None]
         self.count = len(self.paths)
         if reader.unreadable and not skip_unreadable:
-            raise UserError('%d pictures in %s can not be read, the first is %s; leave them out '
+            raise UserError('%d images in %s can not be read, the first is %s; leave them out '
                             'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
                                                         one_line(min(reader.unreadable))))
         if not self.paths:
-            raise UserError('none of the %d pictures in %s can be read'
+            raise UserError('none of the %d images in %s can be read'
                             % (len(found), one_line(path)))
         reader.warn()
 
@@ -38,14 +38,14 @@ class Folder:
 
     def _read(self, path):
         try:
-            return decode_picture(path)
+            return decode_image(path)
         except UnreadableImage as error:
             raise UserError('%s could be read at first, and no longer can: %s'
                             % (one_line(path), error))
 
 
 class Generated:
-    """Pictures of a generator, rounded to 8 bits as if they had been saved."""
+    """Images of a generator, rounded to 8 bits as if they had been saved."""
 
     def __init__(self, name, generator, count, seed):
         self.name, self.generator, self.count, self.seed = name, generator, count, seed
@@ -58,17 +58,17 @@ class Generated:
             if not np.isfinite(images).all():
                 raise UserError('the generator %s makes values that are NaN or infinite'
                                 % one_line(self.name))
-            yield to_pictures(images)
+            yield to_images(images)
 
 
 def source(path, option, skip_unreadable, count, seed):
     """The images that a command-line argument stands for; option: what the user calls it.
 
     skip_unreadable: leave out files that can't be read. count, seed: of what a generator makes.
-    Raises UserError if it is neither pictures nor a generator.
+    Raises UserError if it is neither images nor a generator.
     """
     if not os.path.exists(path):
-        raise UserError('%s does not exist; %s takes a folder of pictures, a map file, a run '
+        raise UserError('%s does not exist; %s takes a folder of images, a map file, a run '
                         'folder or a generator file%s' % (
                             one_line(path), option, '' if option == 'WHAT'
                             else ', or what --save-statistics wrote'))
@@ -76,7 +76,7 @@ def source(path, option, skip_unreadable, count, seed):
     if not any(name in names for name in GENERATORS):
         if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
             raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
-                            'are no pictures to score' % (one_line(path), GENERATORS[-1]))
+                            'are no images to score' % (one_line(path), GENERATORS[-1]))
         if os.path.isdir(path) or is_image_or_text(path):
             return Folder(path, skip_unreadable, option)
         if holds_statistics(path):
@@ -86,41 +86,41 @@ def source(path, option, skip_unreadable, count, seed):
     return Generated(path, load_generator(path), count, seed)
 
 
-def check_count(pictures, least, use):
-    """Raises UserError if there are fewer pictures than the use of them needs."""
-    if pictures.count < least:
-        raise UserError('%s: %d picture%s, and %s needs at least %d' % (
-            one_line(pictures.name), pictures.count, '' if pictures.count == 1 else 's', use,
+def check_count(images, least, use):
+    """Raises UserError if there are fewer images than the use of them needs."""
+    if images.count < least:
+        raise UserError('%s: %d image%s, and %s needs at least %d' % (
+            one_line(images.name), images.count, '' if images.count == 1 else 's', use,
             least))
 
 
-def measure(pictures, network, splits, seed, batch_size):
-    """Statistics of all pictures, with progress.
+def measure(images, network, splits, seed, batch_size):
+    """Statistics of all images, with progress.
 
-    pictures: has name, count, and batches(size), which yields RGB pictures, uint8.
+    images: has name, count, and batches(size), which yields RGB images, uint8.
     Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
-    picture is None. Raises UserError for fewer pictures than splits, and as `network` does.
+    image is None. Raises UserError for fewer images than splits, and as `network` does.
     """
-    check_count(pictures, splits, 'an Inception Score of %d parts' % splits)
-    statistics = Statistics(pictures.count, splits, np.random.RandomState(seed))
-    progress = Progress('scoring ' + one_line(pictures.name), pictures.count)
-    for batch in pictures.batches(batch_size):
+    check_count(images, splits, 'an Inception Score of %d parts' % splits)
+    statistics = Statistics(images.count, splits, np.random.RandomState(seed))
+    progress = Progress('scoring ' + one_line(images.name), images.count)
+    for batch in images.batches(batch_size):
         statistics.add(*network(batch))
         progress.show(statistics.seen)
-    progress.end('%d pictures of %s' % (pictures.count, one_line(pictures.name)))
+    progress.end('%d images of %s' % (images.count, one_line(images.name)))
     mean, deviation = statistics.inception_score()
-    covariance = statistics.covariance if pictures.count > 1 else None
+    covariance = statistics.covariance if images.count > 1 else None
     if covariance is not None and not np.isfinite(covariance).all():
         raise UserError('the features that %s gives for %s are too large for a covariance; is '
                         '--scale %s what it was trained with?'
-                        % (one_line(network.path), one_line(pictures.name), network.scale))
+                        % (one_line(network.path), one_line(images.name), network.scale))
     return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
-                count=pictures.count, splits=splits, inception_score_mean=mean,
+                count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
 
 
 def distances(found, reference, seed):
-    """FID and KID between two results of `measure`, of two pictures or more, as a dict.
+    """FID and KID between two results of `measure`, of two images or more, as a dict.
 
     Raises UserError if their features are not alike, as in statistics that somebody changed.
     """
@@ -133,11 +133,11 @@ def distances(found, reference, seed):
 
 
 def warn_of_few(count, measured):
-    """Say so if `count` pictures are too few for the number of features in a result."""
+    """Say so if `count` images are too few for the number of features in a result."""
     features = len(measured['mean'])
     if count <= features:
-        print('warning: %d pictures are few for %d features: their covariance is singular, and FID '
-              'is too high; compare it only with scores of as many pictures' % (count, features))
+        print('warning: %d images are few for %d features: their covariance is singular, and FID '
+              'is too high; compare it only with scores of as many images' % (count, features))
 
 
 def made_with(network):
@@ -190,4 +190,4 @@ def _check_statistics(mean, covariance, features, count, **scores):
                   and all(value.shape == () for value in [count, *scores.values()]))
     numbers = [mean, covariance, features, count, *scores.values()]
     if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
-        raise ValueError('not the statistics of a set of pictures')
+        raise ValueError('not the statistics of a set of images')

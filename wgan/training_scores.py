@@ -1,57 +1,57 @@
-"""Scores of a generator while it trains, against the pictures that it trains on."""
+"""Scores of a generator while it trains, against the images that it trains on."""
 
 import os
 
 import pandas as pd
 
-from wgan.images import Faces
+from wgan.images import ImageSet
 from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
 
 COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std']
 SPLITS = 10
 
 
-class TrainingPictures:
-    """Up to `count` of the training pictures, evenly spread, cut as training cuts them."""
+class TrainingImages:
+    """Up to `count` of the training images, evenly spread, cut as training cuts them."""
 
     def __init__(self, faces, count):
-        self.name = 'the training pictures (%s)' % faces.source
-        self.faces, self.count = faces, min(count, len(faces))
+        self.name = 'the training images (%s)' % faces.source
+        self.images, self.count = faces, min(count, len(faces))
 
     def batches(self, size):
-        chosen = [i * len(self.faces) // self.count for i in range(self.count)]
+        chosen = [i * len(self.images) // self.count for i in range(self.count)]
         for i in range(0, self.count, size):
-            yield [self.faces[k] for k in chosen[i:i + size]]
+            yield [self.images[k] for k in chosen[i:i + size]]
 
 
-def training_pictures(data, image_size, count):
-    """TrainingPictures of a set. Raises UserError if there are too few for a score."""
+def training_images(data, image_size, count):
+    """TrainingImages of a set. Raises UserError if there are too few for a score."""
     # Only those needed are read; training has said already what the set is.
-    pictures = TrainingPictures(Faces(data, image_size, memory_limit=0, report=False), count)
-    check_count(pictures, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
-    return pictures
+    images = TrainingImages(ImageSet(data, image_size, memory_limit=0, report=False), count)
+    check_count(images, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
+    return images
 
 
 class TrainingScores:
     """Measures generators with the same latents and the same reference each time.
 
-    pictures: the reference. network: an ImageNetwork. count: how many images to generate for a
+    images: the reference. network: an ImageNetwork. count: how many images to generate for a
     score. seed: of the latents. csv: the file that `add` writes rows to; rows that it holds already
     count for what is best.
     Draws no random numbers from the training, which is the same with it and without.
     """
 
-    def __init__(self, pictures, network, count, seed, batch_size, csv):
+    def __init__(self, images, network, count, seed, batch_size, csv):
         self.network, self.count, self.seed, self.batch_size, self.csv = (
             network, count, seed, batch_size, csv)
-        self.reference = self._measure(pictures)
+        self.reference = self._measure(images)
         warn_of_few(min(self.reference['count'], count), self.reference)
 
     def add(self, step, generator):
         """Score the generator after `step`; True if no FID before was as low."""
         found = self._measure(Generated('iteration %d' % step, generator, self.count, self.seed))
         found.update(distances(found, self.reference, self.seed), step=step)
-        print('iteration %d: Inception Score %.3f (training pictures %.3f), FID %.2f' % (
+        print('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
             step, found['inception_score_mean'], self.reference['inception_score_mean'],
             found['fid']), flush=True)
         if not os.path.exists(self.csv):
@@ -77,5 +77,5 @@ class TrainingScores:
                     reference_inception_score_mean=self.reference['inception_score_mean'],
                     reference_inception_score_std=self.reference['inception_score_std'])
 
-    def _measure(self, pictures):
-        return measure(pictures, self.network, SPLITS, self.seed, self.batch_size)
+    def _measure(self, images):
+        return measure(images, self.network, SPLITS, self.seed, self.batch_size)

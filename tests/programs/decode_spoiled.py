@@ -15,8 +15,8 @@ import numpy as np
 
 def originals(rng):
     """Whole files of all kinds."""
-    picture = cv2.GaussianBlur(rng.randint(0, 256, (90, 70, 4)).astype(np.uint8), (0, 0), 3)
-    rgb, alpha = picture[:, :, :3], picture
+    image = cv2.GaussianBlur(rng.randint(0, 256, (90, 70, 4)).astype(np.uint8), (0, 0), 3)
+    rgb, alpha = image[:, :, :3], image
     made = [cv2.imencode(suffix, p)[1].tobytes() for suffix, p in (
         ('.png', rgb), ('.png', alpha), ('.jpg', rgb), ('.webp', rgb), ('.bmp', rgb),
         ('.tiff', rgb), ('.ppm', rgb), ('.png', alpha.astype(np.uint16) * 257),
@@ -30,7 +30,7 @@ def originals(rng):
 
 
 def spoiled(data, rng):
-    """A picture file with some bytes changed, cut off, or spliced with others."""
+    """An image file with some bytes changed, cut off, or spliced with others."""
     data = bytearray(data)
     how = rng.randint(4)
     if how < 2:                                         # anywhere; in the header
