@@ -196,18 +196,18 @@ def tree(folder):
 
 def image_file(image, kind, mode='RGB', orientation=None, **options):
     """The content of a file that Pillow writes; half of it is transparent if mode has alpha."""
-    image = Image.fromarray(image)
+    drawing = Image.fromarray(image)
     if mode in ('RGBA', 'LA'):
-        image.putalpha(Image.fromarray(np.uint8([[128]]).repeat(image.shape[0], 0).repeat(
+        drawing.putalpha(Image.fromarray(np.uint8([[128]]).repeat(image.shape[0], 0).repeat(
             image.shape[1], 1)))
-    image = image.quantize(16) if mode == 'P' else image.convert(mode)
+    drawing = drawing.quantize(16) if mode == 'P' else drawing.convert(mode)
     if orientation and kind == 'TIFF':
         options['tiffinfo'] = {0x112: orientation}
     elif orientation:
         options['exif'] = Image.Exif()
         options['exif'][0x112] = orientation
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    drawing.save(file, kind, **options)
     return file.getvalue()
 
 
