@@ -1,79 +1,94 @@
-"""Fixtures that several tests use: small images, programs as a user calls them, a small run."""
+"""Fixtures: small images, programs as a user calls them, and small runs, made once and copied."""
 
-import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
-from wgan import command_line
-from helpers import ROOT, TINY, Result, write_images
-import wgan_training
+from helpers import (
+    ROOT, SMALL, TINY, Result, call_program, finished, onnx_network, write_images, write_shapes)
+from wgan.evaluation import evaluate_in_training
+from wgan.images import write_image
+import models
 
 import cv2
 import numpy as np
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def nothing_leaks():
+    """Fail a test that changes the process for those that come after it."""
+    def state():
+        environment = {k: v for k, v in os.environ.items() if k != 'PYTEST_CURRENT_TEST'}
+        return os.getcwd(), environment, [
+            signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before = state()
+    yield
+    assert state() == before
+
+
 @pytest.fixture
-def script(tmp_path):
-    """Run a script of the project in an empty folder: script('wgan_training.py', '--data', …)."""
+def script(tmp_path, monkeypatch, capfd):
+    """Call a program in this process, in the folder of the test; returns its Result.
+
+    script('wgan_training.py', '--data', …)
+    """
+    monkeypatch.chdir(str(tmp_path))
+
     def call(name, *arguments):
-        return Result(subprocess.run(
+        capfd.readouterr()
+        code = call_program(name, *arguments)
+        return Result(code, *capfd.readouterr())
+    return call
+
+
+@pytest.fixture
+def train(script):
+    """train('--data', …): the same for wgan_training.py."""
+    def call(*arguments):
+        return script('wgan_training.py', *arguments)
+    return call
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run a program as a user does, in a process of its own: command('plot_losses.py', …)."""
+    def call(name, *arguments, **variables):
+        return finished(subprocess.run(
             [sys.executable, os.path.join(ROOT, name)] + [str(a) for a in arguments],
-            cwd=str(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE))
+            cwd=str(tmp_path), env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     return call
 
 
 @pytest.fixture
 def images(tmp_path):
     """A folder of ten small images, colours and shapes at random."""
-    folder = tmp_path / 'images'
-    folder.mkdir()
-    rng = np.random.RandomState(0)
-    for i in range(10):
-        image = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
-        cv2.circle(image, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
-        cv2.imwrite(str(folder / ('%d.png' % i)), image)
+    return write_shapes(tmp_path / 'images')
+
+
+def made_once(tmp_path_factory, name, make):
+    """The folder that make(folder) was called for; it is the current one meanwhile."""
+    folder, before = tmp_path_factory.mktemp(name), os.getcwd()
+    os.chdir(str(folder))
+    try:
+        make(folder)
+    finally:
+        os.chdir(before)
     return folder
-
-
-@pytest.fixture
-def train(tmp_path, monkeypatch, capfd):
-    """train('--data', …): a training in the folder of the test; its Result."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['wgan_training.py'] + [str(a) for a in arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(wgan_training.main)
-        result = Result.__new__(Result)
-        result.code = ended.value.code or 0
-        result.out, result.err = capfd.readouterr()
-        del ended
-        gc.collect()                            # lets go of the lock
-        return result
-    return call
 
 
 @pytest.fixture(scope='session')
 def a_run(tmp_path_factory):
     """A folder with images and a run of three iterations on them, to be copied."""
-    folder = tmp_path_factory.mktemp('a_run')
-    write_images(folder / 'pics')
-    argv, cwd = sys.argv, os.getcwd()
-    sys.argv = ['wgan_training.py'] + [str(a) for a in [
-        '--data', 'pics', '--out', 'run', '--iterations', 3] + TINY]
-    os.chdir(str(folder))
-    try:
-        wgan_training.main()
-    finally:
-        sys.argv = argv
-        os.chdir(cwd)
-    gc.collect()
-    return folder
+    def make(folder):
+        write_images(folder / 'pics')
+        assert call_program('wgan_training.py', '--data', 'pics', '--out', 'run', '--iterations',
+                            3, *TINY) == 0
+    return made_once(tmp_path_factory, 'a_run', make)
 
 
 @pytest.fixture
@@ -84,3 +99,84 @@ def run(a_run, tmp_path):
     path = tmp_path / 'run' / 'config.json'
     path.write_text(path.read_text().replace(str(a_run), str(tmp_path)))
     return tmp_path / 'run'
+
+
+@pytest.fixture(scope='session')
+def eight_iterations(tmp_path_factory):
+    """A folder with the images, with `whole`, an undisturbed run of eight iterations that has a
+    checkpoint every second one, and with `half`, the same run stopped after four.
+    """
+    def make(folder):
+        write_shapes(folder / 'images')
+        for name, count in (('whole', 8), ('half', 4)):
+            assert call_program('wgan_training.py', '--data', folder / 'images', '--out', name,
+                                '--iterations', count, '--checkpoint-every', 2, *SMALL) == 0
+    return made_once(tmp_path_factory, 'eight', make)
+
+
+@pytest.fixture
+def whole(eight_iterations):
+    """To be compared with, not changed."""
+    return eight_iterations / 'whole'
+
+
+@pytest.fixture
+def half(eight_iterations, tmp_path):
+    return copied(eight_iterations / 'half', tmp_path)
+
+
+@pytest.fixture(scope='session')
+def generator_run(tmp_path_factory):
+    """A folder with `run`: an untrained generator and critic, a CSV, and four sample grids."""
+    def make(folder):
+        run = folder / 'run'
+        (run / 'samples').mkdir(parents=True)
+        generator = models.generator(32, latent_size=5, width=2, seed=1)
+        evaluate_in_training(generator, {
+            generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
+        generator.save(str(run / 'wgan_generator.model'))
+        models.critic(32, width=2).save(str(run / 'wgan_critic.model'))
+        (run / 'wgan.csv').write_text('step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
+                                      '1,0.5,-1,0.01,1.1,1.05,0.2\n2,0.6,-2,0.02,2.2,1.1,0.2\n')
+        (run / 'config.json').write_text('{"settings": {"seed": 3}}')
+        for step in (5, 10, 15, 20):
+            sheet = np.full((1000, 1000, 3), 10 * step, np.uint8)
+            sheet[:, :, 0] = 255                                # a red hue, as RGB
+            write_image(str(run / 'samples' / ('step_%06d.png' % step)), sheet)
+    return made_once(tmp_path_factory, 'generator_run', make)
+
+
+@pytest.fixture
+def untrained(generator_run, tmp_path):
+    """A copy of that run."""
+    return copied(generator_run / 'run', tmp_path)
+
+
+@pytest.fixture(scope='session')
+def colour_sets(tmp_path_factory):
+    """Folders: 30 images of one colour; ten each of red, green and blue, in turn; and n.onnx,
+    a network that tells them apart.
+    """
+    def make(folder):
+        for name, count in (('alike', 1), ('three', 3)):
+            (folder / name).mkdir()
+            for i in range(30):
+                image = np.zeros((12, 12, 3), np.uint8)
+                image[:, :, 2 - i % count] = 200
+                cv2.imwrite(str(folder / name / ('%02d.png' % i)), image)
+        onnx_network(folder / 'n.onnx')
+    return made_once(tmp_path_factory, 'colours', make)
+
+
+@pytest.fixture
+def colours(colour_sets, tmp_path):
+    """The folders, copied; the path of the network."""
+    for name in ('alike', 'three', 'n.onnx'):
+        copied(colour_sets / name, tmp_path)
+    return str(tmp_path / 'n.onnx')
+
+
+def copied(path, folder):
+    copy = shutil.copytree if path.is_dir() else shutil.copy
+    copy(str(path), str(folder / path.name))
+    return folder / path.name

@@ -1,29 +1,43 @@
 """What several tests use. Fixtures are in conftest.py."""
 
+import contextlib
+import gc
+import importlib
+import io
 import os
+import resource
+import signal
+import subprocess
+import sys
+import time
 
-import wgan  # noqa: F401  sets the environment before OpenCV is loaded
+from wgan.command_line import run
+from wgan.cntk import C
+from wgan.options import parser, set_defaults
+import wgan_training
 
 import cv2
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+import pandas as pd
+from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TESTS = os.path.join(ROOT, 'tests')
+TRAINING = os.path.join(ROOT, 'wgan_training.py')
+SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 TINY = ['--image-size', 32, '--width', 2, '--latent-size', 3, '--batch-size', 4, '--n-critic', 1,
         '--sample-every', 1, '--checkpoint-every', 1]
 
 
-def write_images(folder, count=8, seed=0):
-    folder.mkdir()
-    rng = np.random.RandomState(seed)
-    for i in range(count):
-        cv2.imwrite(str(folder / ('%d.png' % i)), rng.randint(0, 256, (32, 32, 3)).astype('u1'))
-    return folder
-
+# Programs
 
 class Result:
-    def __init__(self, process):
-        self.code = process.returncode
-        self.out, self.err = process.stdout.decode(), process.stderr.decode()
+    """How a program ended: `code`, and what it wrote, `out` and `err`."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
 
     @property
     def sentence(self):
@@ -33,6 +47,135 @@ class Result:
         lines = [line for line in self.err.splitlines() if line.startswith('error: ')]
         assert len(lines) == 1 and self.err.endswith(lines[0] + '\n'), self.err
         return lines[0]
+
+
+def call_program(name, *arguments):
+    """The exit code of a program of the project, called in this process; it leaves no trace."""
+    module = importlib.import_module(os.path.splitext(os.path.basename(name))[0])
+    before, handler = (sys.argv, sys.stdin), signal.getsignal(signal.SIGINT)
+    sys.argv = [name] + [str(a) for a in arguments]
+    try:
+        with open(os.devnull) as sys.stdin:
+            code = _exit_code(module.main)
+    finally:
+        sys.argv, sys.stdin = before
+        signal.signal(signal.SIGINT, handler)
+    if hasattr(module, 'RunFolder'):
+        gc.collect()                            # lets go of the lock of the run
+    return code
+
+
+def _exit_code(main):
+    try:
+        run(main)
+    except SystemExit as end:
+        return end.code or 0
+
+
+def run_test_program(name, *arguments, without=(), **variables):
+    """The Result of one of tests/programs in a process of its own.
+
+    without: environment variables that it does not get. variables: some that it does.
+    """
+    environment = {k: v for k, v in os.environ.items() if k not in without}
+    environment.update(variables, PYTHONPATH=os.pathsep.join([ROOT, TESTS]))
+    return finished(subprocess.run(
+        [sys.executable, os.path.join(TESTS, 'programs', name)] + [str(a) for a in arguments],
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE))
+
+
+def finished(process):
+    """The Result of a process that was started with pipes."""
+    if isinstance(process, subprocess.Popen):
+        out, err = process.communicate(timeout=120)
+    else:
+        out, err = process.stdout, process.stderr
+    return Result(process.returncode, out.decode(), err.decode())
+
+
+def start_training(folder, *arguments):
+    """A training under way in a process of its own."""
+    return subprocess.Popen([sys.executable, TRAINING] + [str(a) for a in arguments],
+                            cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(condition, process):
+    """Return when the condition holds; fails if the process ends before, or a minute passes."""
+    begin = time.time()
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.time() - begin < 60
+        time.sleep(0.02)
+
+
+# Runs
+
+def rows(run):
+    """How many rows of losses a run has by now."""
+    try:
+        return max(0, (run / 'wgan.csv').read_text().count('\n') - 1)
+    except FileNotFoundError:
+        return 0
+
+
+def losses(run):
+    return pd.read_csv(str(run / 'wgan.csv'))
+
+
+def weights(path):
+    """All parameters and constants (running statistics too) of a model file, in its order."""
+    model = C.Function.load(str(path))
+    return [p.value for p in list(model.parameters) + list(model.constants)]
+
+
+def assert_same_run(a, b):
+    pd.testing.assert_frame_equal(losses(a).drop(columns='seconds'),
+                                  losses(b).drop(columns='seconds'))
+    for name in ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model'):
+        for x, y in zip(weights(a / name), weights(b / name)):
+            assert x.shape == y.shape and (x == y).all(), name
+
+
+def make_updates(objective, *arguments, batch_size=4):
+    """Updates of small networks, as wgan_training.py makes them of its command line."""
+    options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
+                                   '--batch-size', str(batch_size)] + list(arguments))
+    set_defaults(options)
+    return wgan_training.make_updates(options, np.random.RandomState(0))
+
+
+# Files
+
+@contextlib.contextmanager
+def full_disk(size=8192):
+    """No file may grow beyond so many bytes: the system then refuses, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_images(folder, count=8, seed=0):
+    """Noise of 32 × 32."""
+    folder.mkdir()
+    rng = np.random.RandomState(seed)
+    for i in range(count):
+        cv2.imwrite(str(folder / ('%d.png' % i)), rng.randint(0, 256, (32, 32, 3)).astype('u1'))
+    return folder
+
+
+def write_shapes(folder):
+    """Ten small images, colours and shapes at random."""
+    folder.mkdir()
+    rng = np.random.RandomState(0)
+    for i in range(10):
+        image = np.full((40, 36, 3), rng.randint(0, 256, 3), np.uint8)
+        cv2.circle(image, (18, 20), 12, rng.randint(0, 256, 3).tolist(), -1)
+        cv2.imwrite(str(folder / ('%d.png' % i)), image)
+    return folder
 
 
 def tree(folder):
@@ -51,11 +194,58 @@ def tree(folder):
     return found
 
 
-def make_updates(objective, *arguments, batch_size=4):
-    """Updates of small networks, as wgan_training.py makes them of its command line."""
-    import wgan_training
-    from wgan.options import parser, set_defaults
-    options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
-                                   '--batch-size', str(batch_size)] + list(arguments))
-    set_defaults(options)
-    return wgan_training.make_updates(options, np.random.RandomState(0))
+def image_file(image, kind, mode='RGB', orientation=None, **options):
+    """The content of a file that Pillow writes; half of it is transparent if mode has alpha."""
+    drawing = Image.fromarray(image)
+    if mode in ('RGBA', 'LA'):
+        drawing.putalpha(Image.fromarray(np.uint8([[128]]).repeat(image.shape[0], 0).repeat(
+            image.shape[1], 1)))
+    drawing = drawing.quantize(16) if mode == 'P' else drawing.convert(mode)
+    if orientation and kind == 'TIFF':
+        options['tiffinfo'] = {0x112: orientation}
+    elif orientation:
+        options['exif'] = Image.Exif()
+        options['exif'][0x112] = orientation
+    file = io.BytesIO()
+    drawing.save(file, kind, **options)
+    return file.getvalue()
+
+
+# Networks that score images
+
+SHARP = 0.5 * np.eye(3, dtype=np.float32)               # logits of ±64 apart: one-hot
+
+
+def onnx_network(path, batch='batch', opset=9, names=('pool', 'logits'), size=(8, 8), sharp=SHARP,
+                 **metadata):
+    """Mean colour as features; the same, sharpened, as logits of three classes.
+
+    batch: 1 makes a network that takes one image, and can't take more. opset: from 11 on, with
+    an operation that CNTK does not know.
+    """
+    def info(name, *shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, (batch,) + shape)
+
+    flatten = (helper.make_node('Reshape', ['mean', 'one'], [names[0]]) if batch == 1
+               else helper.make_node('Flatten', ['mean'], [names[0]], axis=1))
+    first = 'Identity' if opset < 11 else 'Round'
+    graph = helper.make_graph(
+        [helper.make_node(first, ['image'], ['same']),
+         helper.make_node('GlobalAveragePool', ['same'], ['mean']), flatten,
+         helper.make_node('MatMul', [names[0], 'W'], [names[1]])], 'network',
+        [info('image', 3, *size)], [info(names[0], 3), info(names[1], 3)],
+        [numpy_helper.from_array(sharp, 'W'), numpy_helper.from_array(np.array([1, 3]), 'one')])
+    model = helper.make_model(graph, opset_imports=[helper.make_operatorsetid('', opset)])
+    model.ir_version = 4
+    helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
+    return str(path)
+
+
+def cntk_network(path):
+    """The same as a CNTK model."""
+    x = C.input_variable((3, 8, 8))
+    pool = C.reduce_mean(x, axis=(1, 2), keepdims=False)
+    C.combine([C.alias(pool, name='pool'), C.alias(C.times(pool, SHARP), name='logits')]).save(
+        str(path))
+    return str(path)

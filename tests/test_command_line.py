@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from wgan.command_line import Progress, UserError, check_output_folder, check_outputs, note, number
-from helpers import ROOT
+from helpers import ROOT, run_test_program
 from wgan import terminal
 
 
@@ -190,23 +190,8 @@ def test_the_environment_is_set_whatever_is_imported_first():
             checked += 1
     assert checked >= 3
     variables = ('OPENCV_IO_MAX_IMAGE_PIXELS', 'OPENCV_LOG_LEVEL')
-    environment = {k: v for k, v in os.environ.items() if k not in variables}
-    assert subprocess.check_output(
-        [sys.executable, '-W', 'ignore', '-c', 'import models, os; '
-         'print(*[os.environ[v] for v in %r])' % (variables,)], cwd=ROOT, env=environment,
-        universal_newlines=True) == '67108864 SILENT\n'
-
-
-HELP_OF_EACH = '''
-import os, runpy, sys
-for path in sys.argv[1:]:
-    sys.path.insert(0, os.path.dirname(path))
-    sys.argv = [path, '--help']
-    try:
-        runpy.run_path(path, run_name='__main__')
-    except SystemExit as end:
-        print('=== %s' % end.code)
-'''
+    assert run_test_program('environment_after.py', 'models', *variables, without=variables
+                            ).out == '67108864 SILENT\n'
 
 
 def test_help_in_ascii():
@@ -214,19 +199,11 @@ def test_help_in_ascii():
     files = [path for path in project_files('*.py', 'data/*.py', 'bench/*.py', 'experiments/*.py')
              if '\n    run(main)' in open(path, encoding='utf-8').read()]
     files = [path for path in files if not path.endswith('convert_inception.py')]
-    said = subprocess.check_output([sys.executable, '-c', HELP_OF_EACH] + files, cwd=ROOT,
-                                   env=dict(os.environ, LC_ALL='C')).decode('ascii')
+    result = run_test_program('help_of_each.py', *files, LC_ALL='C')
+    said = result.out.encode('ascii').decode()
+    assert result.code == 0
     assert said.count('usage:') == said.count('=== 0') == len(files) > 10
     assert '\\u03bb' in said
-
-
-def shell(command, tmp_path, **variables):
-    process = subprocess.run(
-        ['bash', '-c', 'set -o pipefail; ' + command.replace(
-            'PLOT', '%s %s/plot_losses.py' % (sys.executable, ROOT))],
-        cwd=str(tmp_path), env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return process.returncode, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize('command, code, said', [
@@ -249,8 +226,5 @@ def test_streams(tmp_path, command, code, said):
 
 
 def test_ctrl_c_while_it_imports():
-    process = subprocess.run(
-        [sys.executable, '-c', 'from wgan import command_line; import os, signal, time; '
-         'os.kill(os.getpid(), signal.SIGINT); time.sleep(10)'],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.returncode == 130 and process.stdout == b''
+    result = run_test_program('interrupted_import.py')
+    assert (result.code, result.out, result.err) == (130, '', '')

@@ -8,41 +8,14 @@ import subprocess
 import numpy as np
 import pytest
 
+from helpers import ROOT, TESTS
 from wgan.image_network import ImageNetwork
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data')
+DATA = os.path.join(ROOT, 'data')
+MAKE_WEIGHTS = os.path.join(TESTS, 'programs', 'inception_weights.py')
 PYTHON = os.environ.get('PYTORCH_PYTHON')
 with_pytorch = pytest.mark.skipif(not PYTHON, reason='PYTORCH_PYTHON names no Python that has '
                                   'torch, onnx and onnxruntime')
-
-# Weights for a narrow Inception-v3, written as they are asked for: two maps a convolution, 3 × 3.
-MAKE_WEIGHTS = '''
-import sys, torch
-from convert_inception import Inception
-
-class Recorder(Inception):
-    def __init__(self, classes):
-        torch.nn.Module.__init__(self)
-        self.is_2015 = classes == 1008
-        self.made = {'fc.weight': torch.randn(classes, 12), 'fc.bias': torch.randn(classes)}
-
-    def weight(self, name):
-        return self.made[name]
-
-    def conv(self, x, *path):
-        for name in path:
-            self.made.setdefault(name + '.conv.weight', torch.randn(2, x.shape[1], 3, 3) / 4)
-            for part in 'running_mean', 'running_var', 'weight', 'bias':
-                self.made.setdefault('%s.bn.%s' % (name, part), torch.rand(2) + 0.5)
-            x = super().conv(x, name)
-        return x
-
-torch.manual_seed(0)
-recorder = Recorder(int(sys.argv[1]))
-recorder(torch.zeros(1, 3, 299, 299))
-recorder.made['AuxLogits.fc.weight'] = torch.zeros(1000, 768)
-torch.save(recorder.made, 'weights.pth')
-'''
 
 
 @pytest.fixture
@@ -50,7 +23,7 @@ def convert(tmp_path):
     """Run the converter on weights of so many classes, in that Python."""
     def call(classes, *arguments):
         environment = dict(os.environ, PYTHONPATH=DATA)
-        subprocess.run([PYTHON, '-c', MAKE_WEIGHTS, str(classes)], cwd=str(tmp_path), check=True,
+        subprocess.run([PYTHON, MAKE_WEIGHTS, str(classes)], cwd=str(tmp_path), check=True,
                        env=environment)
         return subprocess.run([PYTHON, os.path.join(DATA, 'convert_inception.py'), '--weights',
                                'weights.pth'] + list(arguments), cwd=str(tmp_path),
@@ -98,7 +71,7 @@ def test_before_the_conversion(convert, tmp_path, arguments, said):
     assert (tmp_path / 'there.onnx').read_bytes() == b'mine'
 
 
-def test_without_pytorch(script):
+def test_without_pytorch(command):
     """In the Python of the suite it says what it needs."""
-    assert 'pip install torch onnx onnxruntime' in script(
+    assert 'pip install torch onnx onnxruntime' in command(
         'data/convert_inception.py', '--out', 'x.onnx').sentence

@@ -9,7 +9,7 @@ import pytest
 from wgan.cntk import C
 import models
 from wgan import objectives
-from test_training import SMALL, assert_same_run, losses
+from helpers import SMALL, assert_same_run, losses
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, parser, set_defaults
 from wgan.updates import build_losses, trainer

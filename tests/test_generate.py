@@ -8,19 +8,29 @@ import random
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
+from PIL import Image
 import pytest
 
+from wgan.cntk import C
 from wgan.command_line import UserError
 from wgan.generators import load_generator
+from wgan import evaluation, images
 from wgan.latents import read_latents
-from test_tools import run                                      # noqa: F401  a fixture
 import models
 from wgan import onnx_generator
 import wgan_generate
+from wgan_generate import walk
 
 
 @pytest.fixture
-def generate(monkeypatch, run, tmp_path):                       # noqa: F811
+def run(untrained):
+    """A run with an untrained generator."""
+    return untrained
+
+
+@pytest.fixture
+def generate(monkeypatch, run, tmp_path):
     """Call wgan_generate.py in this process, in the folder that holds `run`."""
     monkeypatch.chdir(str(tmp_path))
 
@@ -192,7 +202,7 @@ def test_latents_of_any_precision(tmp_path, kind):
 @pytest.mark.parametrize('content', [
     b'[1]', b'', b'{"settings"', b'{"seed": 3}', b'\xff\xfe{}', b'null', b'"settings"', b'3',
     b'[' * 100000])
-def test_a_damaged_configuration_beside_a_model(generate, no_work, run, tmp_path,  # noqa: F811
+def test_a_damaged_configuration_beside_a_model(generate, no_work, run, tmp_path,
                                                 content):
     (run / 'config.json').write_bytes(content)
     with pytest.raises(UserError, match='run/config.json is not, or no longer, what training'):
@@ -200,7 +210,7 @@ def test_a_damaged_configuration_beside_a_model(generate, no_work, run, tmp_path
     assert there(tmp_path) == []
 
 
-def test_what_an_onnx_file_is_named_after(generate, run, tmp_path):     # noqa: F811
+def test_what_an_onnx_file_is_named_after(generate, run, tmp_path):
     name = os.fsdecode(b'\xff\xce\xbb.model')
     os.rename(str(run / 'wgan_generator.model'), str(run / name))
     generate(os.path.join('run', name), *ONNX)
@@ -209,7 +219,7 @@ def test_what_an_onnx_file_is_named_after(generate, run, tmp_path):     # noqa: 
     assert json.loads(metadata['training'])['settings']['seed'] == 3
 
 
-def test_a_generator_of_nan(generate, run, tmp_path):                   # noqa: F811
+def test_a_generator_of_nan(generate, run, tmp_path):
     generator = models.generator(32, latent_size=5, width=2)
     generator.parameters[0].value = np.full(generator.parameters[0].shape, np.nan, np.float32)
     generator.save(str(run / 'wgan_generator.model'))
@@ -220,7 +230,7 @@ def test_a_generator_of_nan(generate, run, tmp_path):                   # noqa: 
 
 
 @pytest.mark.parametrize('kind', ['model', 'onnx'])
-def test_damaged_models(run, tmp_path, kind):                           # noqa: F811
+def test_damaged_models(run, tmp_path, kind):
     """Bytes changed at random: it loads, or a sentence says that it can't; CNTK crashes on some."""
     if kind == 'onnx':
         onnx_generator.export(load_generator(str(run / 'wgan_generator.model')),
@@ -243,6 +253,180 @@ def test_damaged_models(run, tmp_path, kind):                           # noqa: 
         assert any('CNTK crashes when it reads it' in sentence for sentence in sentences)
 
 
-def test_a_critic_is_no_generator(run):                                 # noqa: F811
+def test_a_critic_is_no_generator(run):
     with pytest.raises(UserError, match='is a model, but no generator'):
         load_generator(str(run / 'wgan_critic.model'))
+
+
+# As a user calls it
+
+def read(path):
+    """An image file as RGB."""
+    return cv2.imread(str(path))[:, :, ::-1]
+
+
+def expected_images(run, latents):
+    generator = C.Function.load(str(run / 'wgan_generator.model'))
+    return images.to_images(evaluation.generate(generator, latents, len(latents)))
+
+
+def latents_of(seed, count):
+    return np.random.RandomState(seed).standard_normal((count, 5)).astype(np.float32)
+
+
+def test_grid(script, run, tmp_path):
+    result = script('wgan_generate.py', run, '--out', 'grid.png', '--rows', 3, '--columns', 7,
+                    '--seed', 4)
+    assert result.code == 0 and 'Selected CPU' not in result.err
+    plain = read(tmp_path / 'grid.png')
+    assert (plain == images.grid(expected_images(run, latents_of(4, 21)), 7)).all()
+
+    script('wgan_generate.py', run, '--out', 'large.png', '--rows', 3, '--columns', 7, '--seed', 4,
+           '--border', 2, '--scale', 3)
+    large = read(tmp_path / 'large.png')
+    assert large.shape == (3 * (96 + 4), 3 * (224 + 12), 3)
+    assert (large[:96:3, :96:3] == plain[:32, :32]).all()       # each pixel a square, no blur
+    assert (large[1:97:3, 2:98:3] == plain[:32, :32]).all()
+    assert (large[96:102] == 255).all() and (large[:, 96:102] == 255).all()
+
+    script('wgan_generate.py', run, '--out', 'other.png', '--rows', 3, '--columns', 7)
+    assert (read(tmp_path / 'other.png') != plain).any()
+
+
+def test_single_images_do_not_depend_on_the_batch(script, run, tmp_path):
+    """From batches of 1, 7 and 64, from saved latents, and from the ONNX file: the same files."""
+    expected = expected_images(run, latents_of(9, 20))
+    common = ['--count', 20, '--seed', 9]
+    script('wgan_generate.py', run, '--export-onnx', 'g.onnx')
+    for out, arguments in (('a', [run, '--batch-size', 1]), ('b', [run, '--batch-size', 7]),
+                           ('c', [run, '--batch-size', 64, '--save-latents', 'z.npy']),
+                           ('d', ['g.onnx']), ('e', [run, '--latents', 'z.npy', '--seed', 0])):
+        assert script('wgan_generate.py', *(arguments[:1] + ['--out', out] + common
+                                            + arguments[1:])).code == 0
+        found = sorted((tmp_path / out).iterdir())
+        assert [f.name for f in found] == ['%06d.png' % i for i in range(20)]
+        for path, image in zip(found, expected):
+            assert (read(path) == image).all(), path
+    assert (np.load(str(tmp_path / 'z.npy')) == latents_of(9, 20)).all()
+
+
+def test_the_averaged_generator_comes_first(script, run, tmp_path):
+    average = models.generator(32, latent_size=5, width=2, seed=2)
+    average.save(str(run / 'wgan_generator_average.model'))
+    script('wgan_generate.py', run, '--out', 'average.png', '--rows', 1)
+    script('wgan_generate.py', run / 'wgan_generator.model', '--out', 'raw.png', '--rows', 1)
+    assert (read(tmp_path / 'raw.png')
+            == images.grid(expected_images(run, latents_of(0, 8)), 8)).all()
+    assert (read(tmp_path / 'raw.png') != read(tmp_path / 'average.png')).any()
+
+
+def test_truncation(script, run, tmp_path):
+    script('wgan_generate.py', run, '--out', 'g.png', '--rows', 1, '--truncation', 0.5)
+    assert (read(tmp_path / 'g.png')
+            == images.grid(expected_images(run, latents_of(0, 8) * np.float32(0.5)), 8)).all()
+
+
+def test_walk():
+    """Spherical: the angle grows evenly, the length does not dip. Closed: no stop, no repeat."""
+    a, b = np.float32([[3, 0, 0], [0, 3, 0]])
+    leg, = walk(np.stack([a, b]), 5, linear=False, closed=False)
+    np.testing.assert_allclose(np.linalg.norm(leg, axis=1), 3, rtol=1e-6)
+    angles = np.degrees(np.arctan2(leg[:, 1], leg[:, 0]))
+    np.testing.assert_allclose(angles, [0, 22.5, 45, 67.5, 90], atol=1e-4)
+    leg, = walk(np.stack([a, b]), 3, linear=True, closed=False)
+    np.testing.assert_allclose(leg[1], [1.5, 1.5, 0])
+    leg, = walk(np.stack([a, -a]), 3, linear=False, closed=False)    # opposite: no sphere to take
+    assert np.isfinite(leg).all()
+
+    loop = walk(np.random.RandomState(0).randn(4, 100).astype('f'), 6, linear=False, closed=True)
+    assert loop.shape == (4, 6, 100)
+    path = loop.reshape(24, 100)
+    jumps = np.linalg.norm(np.roll(path, -1, axis=0) - path, axis=1).reshape(4, 6)
+    assert (jumps > 0).all() and jumps.max() < 1.5 * jumps.min()
+
+
+def test_interpolation_strip_and_loop(script, run, tmp_path):
+    common = ['--interpolate', 3, '--steps', 4, '--seed', 2]
+    assert script('wgan_generate.py', run, '--out', 'strip.png', *common).code == 0
+    strip, ends = read(tmp_path / 'strip.png'), expected_images(run, latents_of(2, 3))
+    assert strip.shape == (2 * 32, 4 * 32, 3)
+    assert np.abs(strip[:32, :32].astype(int) - ends[0]).max() <= 1
+    assert np.abs(strip[:32, -32:].astype(int) - ends[1]).max() <= 1
+    assert np.abs(strip[32:, -32:].astype(int) - ends[2]).max() <= 1
+
+    assert script('wgan_generate.py', run, '--out', 'loop.gif', '--scale', 2, *common).code == 0
+    loop = Image.open(str(tmp_path / 'loop.gif'))
+    assert loop.size == (64, 64) and loop.info['loop'] == 0 and loop.n_frames == 12
+    first = np.asarray(loop.convert('RGB'))[::2, ::2].astype(int)
+    assert np.abs(first - ends[0]).mean() < 8                   # 256 colours, not all
+
+    assert script('wgan_generate.py', run, '--out', 'loop.mp4', '--scale', 2, *common).code == 0
+    video = cv2.VideoCapture(str(tmp_path / 'loop.mp4'))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12 and video.read()[1].shape == (64, 64, 3)
+
+
+def test_onnx_in_onnx_runtime(script, run, tmp_path):
+    result = script('wgan_generate.py', run, '--export-onnx', 'g.onnx')
+    assert result.code == 0 and 'differs from CNTK by at most' in result.out
+    model = onnx.load(str(tmp_path / 'g.onnx'))
+    assert model.opset_import[0].version == 9
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == 'batch'
+    metadata = {p.key: p.value for p in model.metadata_props}
+    assert metadata['output'] == 'RGB, -1 to 1'
+    assert json.loads(metadata['training'])['settings']['seed'] == 3
+    session = onnxruntime.InferenceSession(str(tmp_path / 'g.onnx'))
+    generator = C.Function.load(str(run / 'wgan_generator.model'))
+    for count in (1, 64):
+        latents = latents_of(0, count)
+        image, = session.run(['image'], {'latent': latents})
+        assert image.shape == (count, 3, 32, 32)
+        assert np.abs(image - evaluation.generate(generator, latents, count)).max() < 1e-5
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['nowhere', '--out', 'x.png'], ['nowhere']),
+    (['.', '--out', 'x.png'], ['wgan_generator.model', 'no model']),
+    (['random.model', '--out', 'x.png'], ['random.model is no CNTK model']),
+    (['random.onnx', '--out', 'x.png'], ['random.onnx is no ONNX model']),
+    (['empty.model', '--out', 'x.png'], ['empty.model is no CNTK model']),
+    (['cut.model', '--out', 'x.png'], ['cut.model is no CNTK model']),
+    (['run/wgan_critic.model', '--out', 'x.png'], ['wgan_critic.model', 'no generator']),
+    (['run', '--out', 'x.xyz'], ['x.xyz', '.png']),
+    (['run', '--out', '/proc/x.png'], ['/proc/x.png']),
+    (['run', '--out', '/proc/x.gif', '--interpolate', '2'], ['/proc/x.gif']),
+    (['run', '--out', '/proc/x.mp4', '--interpolate', '2'], ['/proc/x.mp4']),
+    (['run', '--out', 'cut.model', '--count', '2'], ['cut.model']),
+    (['run', '--out', 'run', '--count', '2'], ['run', 'not empty', '--force']),
+    (['run', '--out', 'x.png', '--rows', '0'], ['--rows', 'at least 1']),
+    (['run', '--out', 'x', '--count', '0'], ['--count', 'at least 1']),
+    (['run', '--out', 'x.png', '--interpolate', '1'], ['--interpolate', 'at least 2']),
+    (['run', '--out', 'x.gif'], ['x.gif', '--interpolate']),
+    (['run', '--out', 'x', '--count', '2', '--interpolate', '2'], ['exclude each other']),
+    (['run', '--out', 'x.png', '--latents', 'wide.npy'], ['wide.npy', '(3, 6)', '(N, 5)']),
+    (['run', '--out', 'x.png', '--latents', 'nan.npy'], ['nan.npy', 'finite']),
+    (['run', '--out', 'x.png', '--latents', 'text.npy'], ['text.npy', 'no .npy']),
+    (['run', '--out', 'x.png', '--latents', 'empty.model'], ['empty.model', 'no .npy']),
+    (['run', '--out', 'x.png', '--latents', 'gone.npy'], ['gone.npy']),
+    (['run', '--out', 'there.png'], ['there.png exists already', '--force']),
+    (['run', '--export-onnx', 'there.png'], ['there.png exists already', '--force']),
+    (['run'], ['--out', '--export-onnx']),
+])
+def test_generate_bad_input(script, run, tmp_path, arguments, said):
+    noise = np.random.RandomState(0).bytes(5000)
+    whole = (run / 'wgan_generator.model').read_bytes()
+    for name, content in (('random.model', noise), ('random.onnx', noise), ('empty.model', b''),
+                          ('cut.model', whole[:len(whole) // 2]), ('there.png', b'mine')):
+        (tmp_path / name).write_bytes(content)
+    np.save(str(tmp_path / 'wide.npy'), np.zeros((3, 6)))
+    np.save(str(tmp_path / 'nan.npy'), np.full((3, 5), np.nan))
+    np.save(str(tmp_path / 'text.npy'), np.array([['a', {}]], dtype=object))
+    sentence = script('wgan_generate.py', *arguments).sentence
+    for words in said:
+        assert words in sentence
+    assert (tmp_path / 'there.png').read_bytes() == b'mine'
+
+
+def test_force(script, run, tmp_path):
+    (tmp_path / 'x.png').write_bytes(b'old')
+    assert script('wgan_generate.py', run, '--out', 'x.png', '--force').code == 0
+    assert read(tmp_path / 'x.png').shape == (256, 256, 3)

@@ -1,14 +1,13 @@
 """Outputs that can't be written: full disks, formats that are too small, files in the way."""
 
-import contextlib
 import os
-import resource
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import full_disk
 from wgan.animation import check_animation, write_animation
 from wgan.command_line import UserError
 from wgan.disk import remove_left_behind, replacing
@@ -23,17 +22,6 @@ rng = np.random.RandomState(0)
 NOISE = rng.randint(0, 256, (200, 200, 3)).astype(np.uint8)
 LATENTS = rng.randn(64, 5).astype(np.float32)
 FRAMES = [rng.randint(0, 256, (64, 64, 3)).astype(np.uint8) for _ in range(20)]
-
-
-@contextlib.contextmanager
-def full_disk(size=8192):
-    """No file may grow beyond so many bytes: the system then refuses, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write_plot(path):

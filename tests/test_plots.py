@@ -1,17 +1,31 @@
 """plot_losses.py: CSV files as they are found, and what is drawn of them."""
 
 import os
+import subprocess
+import sys
 
+import cv2
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
 import pytest
 
+from helpers import ROOT
 from wgan.command_line import UserError
 from wgan import plotting
 from wgan.plotting import read_losses
 
 HEAD = 'step,G_loss,C_loss\n'
+
+
+@pytest.fixture
+def run(untrained):
+    """A run with a wgan.csv."""
+    return untrained
+
+
+def read(path):
+    return cv2.imread(str(path))
 
 
 @pytest.mark.parametrize('content, expected', [
@@ -130,3 +144,66 @@ def test_a_gap_stays_a_gap(monkeypatch, tmp_path):
 def test_kinds_of_plots(tmp_path, name):
     with pytest.raises(UserError, match='plots are written as .png'):
         plotting.plot(['no.csv'], str(tmp_path / name))
+
+
+ALL = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
+
+
+def test_plot(script, run, tmp_path):
+    assert script('plot_losses.py', 'run/wgan.csv', '--out', 'one.png').code == 0
+    assert script('plot_losses.py', 'run/wgan.csv', '--out', 'smooth.png', '--smooth', 0.9
+                  ).code == 0
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'wgan.csv').write_text((run / 'wgan.csv').read_text().replace('-2', '-9'))
+    assert script('plot_losses.py', 'run/wgan.csv', 'other/wgan.csv', '--out', 'two.png').code == 0
+    one, smooth, two = (read(tmp_path / n) for n in ('one.png', 'smooth.png', 'two.png'))
+    assert one.shape == two.shape == smooth.shape and (one != two).any() and (one != smooth).any()
+
+
+def test_plot_of_a_run_in_progress_and_of_the_articles_csv(script, tmp_path):
+    """A half-written last line is left out; a CSV without our columns has fewer panels."""
+    (tmp_path / 'whole.csv').write_text(ALL + '1,1,2,3,4,5,6\n2,2,3,4,5,6,7\n')
+    (tmp_path / 'half.csv').write_text(ALL + '1,1,2,3,4,5,6\n2,2,3,4,5,6,7\n3,7,-1')
+    (tmp_path / 'article.csv').write_text('step,G_loss,C_loss,GP\n0,1,2,0.5\n1,2,3,0.25\n')
+    for name in ('whole', 'half', 'article'):
+        assert script('plot_losses.py', name + '.csv', '--out', name + '.png').code == 0
+    assert (read(tmp_path / 'whole.png') == read(tmp_path / 'half.png')).all()
+    assert read(tmp_path / 'article.png').shape[0] < read(tmp_path / 'whole.png').shape[0]
+
+
+@pytest.mark.parametrize('text, said', [
+    (None, 'does not exist'),
+    ('', 'is no CSV'),
+    ('step,G_loss\n1,2\n', 'lacks the column C_loss'),
+    (ALL, 'has no rows'),
+    (ALL + '1,2,3', 'has no rows'),
+    (ALL + '1,2,often,4,5,6,7\n', 'something else than numbers in the column C_loss'),
+])
+def test_plot_bad_input(script, tmp_path, text, said):
+    if text is not None:
+        (tmp_path / 'x.csv').write_text(text)
+    sentence = script('plot_losses.py', 'x.csv', '--out', 'x.png').sentence
+    assert 'x.csv' in sentence and said in sentence
+
+
+def test_plot_does_not_overwrite_and_knows_its_suffixes(script, run, tmp_path):
+    assert 'x.xyz' in script('plot_losses.py', 'run/wgan.csv', '--out', 'x.xyz').sentence
+    (tmp_path / 'x.png').write_bytes(b'mine')
+    assert '--force' in script('plot_losses.py', 'run/wgan.csv', '--out', 'x.png').sentence
+    assert (tmp_path / 'x.png').read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize('answer, code', [('y', 0), ('n', 2), ('', 2)])
+def test_at_a_terminal_it_asks(run, tmp_path, answer, code):
+    pty = pytest.importorskip('pty')
+    (tmp_path / 'x.png').write_bytes(b'mine')
+    ours, theirs = pty.openpty()
+    os.write(ours, answer.encode() + b'\n')
+    process = subprocess.run(
+        [sys.executable, os.path.join(ROOT, 'plot_losses.py'), 'run/wgan.csv', '--out', 'x.png'],
+        cwd=str(tmp_path), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code and b'Overwrite it? [y/N]' in process.stdout
+    assert ((tmp_path / 'x.png').read_bytes() == b'mine') == (code == 2)

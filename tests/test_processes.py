@@ -10,15 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from helpers import ROOT
-from test_safety import ended, rows, wait_for
-from test_training import SMALL, assert_same_run, losses
+from helpers import (
+    ROOT, SMALL, TESTS, TRAINING, assert_same_run, finished, losses, rows, wait_for)
 
 pytestmark = pytest.mark.skipif(not shutil.which('mpiexec'), reason='mpiexec is not installed '
                                 '(package openmpi-bin)')
-TRAIN = [os.path.join(ROOT, 'wgan_training.py')]
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT='1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM='1',
                    OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', PYTHONPATH=ROOT)
+GRADIENTS = os.path.join(TESTS, 'programs', 'gradients.py')
 
 
 def started(tmp_path, count, *arguments):
@@ -29,7 +28,7 @@ def started(tmp_path, count, *arguments):
 
 
 def mpiexec(tmp_path, count, *arguments):
-    return ended(started(tmp_path, count, *arguments))
+    return finished(started(tmp_path, count, *arguments))
 
 
 def alive(pid):
@@ -41,44 +40,9 @@ def alive(pid):
         return False
 
 
-# Both networks take one step of steepest descent with rate 1: the weights change by the gradient.
-# Each process has its part of the samples.
-GRADIENTS = '''
-import sys
-from wgan.cntk import C
-import numpy as np
-import models
-from wgan import objectives, processes
-rng = np.random.RandomState(0)
-z = rng.standard_normal((16, 5)).astype('f')
-x, y = rng.uniform(-1, 1, (2, 16, 3, 32, 32)).astype('f')
-epsilon = rng.uniform(0, 1, (16, 1, 1, 1)).astype('f')
-z[8:] = z[:8]       # the same minibatch statistics in each half as in the whole
-latent = C.input_variable(5)
-generator, critic = models.generator(32, 5, 4, seed=1), models.critic(32, 4, seed=2)
-real, fake = C.input_variable((3, 32, 32)), C.input_variable((3, 32, 32))
-made = objectives.wgan_gp(generator, critic, generator.arguments[0], real, fake)
-(e, _), = made.draws.items()
-part = slice(processes.RANK * 16 // processes.COUNT, (processes.RANK + 1) * 16 // processes.COUNT)
-found = {}
-for name, network, loss, feed in (
-        ('critic', critic, made.critic_loss, {real: x[part], fake: y[part], e: epsilon[part]}),
-        ('generator', generator, made.generator_loss, {generator.arguments[0]: z[part]})):
-    before = [p.value for p in network.parameters]
-    sgd = C.sgd(network.parameters, lr=1.0, minibatch_size=C.learners.IGNORE)
-    C.Trainer(loss, (loss, None), [processes.shared(sgd)]).train_minibatch(feed)
-    for i, (p, old) in enumerate(zip(network.parameters, before)):
-        found['%s %d' % (name, i)] = old - p.value
-        p.value = old
-np.savez('%d of %d' % (processes.RANK, processes.COUNT), **found)
-processes.end()
-'''
-
-
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):
-    (tmp_path / 'gradients.py').write_text(GRADIENTS)
     for count in (1, 2):
-        result = mpiexec(tmp_path, count, 'gradients.py')
+        result = mpiexec(tmp_path, count, GRADIENTS)
         assert result.code == 0, result.err
     one, *two = (dict(np.load(str(tmp_path / name))) for name in (
         '0 of 1.npz', '0 of 2.npz', '1 of 2.npz'))
@@ -127,28 +91,29 @@ def test_weights_stay_the_same_in_all(images, tmp_path, objective):
 def test_resume(script, images, tmp_path):
     start = ['--data', images, '--checkpoint-every', 4] + SMALL
     for run, iterations in (('whole', 10), ('parts', 6)):
-        assert mpiexec(tmp_path, 2, *TRAIN, '--out', run, '--iterations', iterations,
+        assert mpiexec(tmp_path, 2, TRAINING, '--out', run, '--iterations', iterations,
                        *start).code == 0
     assert 'trained by 2 processes, and now there are 1' in script(
         'wgan_training.py', '--out', 'parts', '--iterations', 10, '--resume').sentence
-    assert mpiexec(tmp_path, 2, *TRAIN, '--out', 'parts', '--iterations', 10, '--resume').code == 0
+    assert mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 10,
+                   '--resume').code == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
     # Each process has a part of the images; all must know if they are others.
     (images / '9.png').write_bytes((images / '1.png').read_bytes())
-    result = mpiexec(tmp_path, 2, *TRAIN, '--out', 'parts', '--iterations', 11, '--resume')
+    result = mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 11, '--resume')
     assert result.code == 2 and 'not those that the run was trained on' in result.err
 
 
 def test_all_end_when_one_is_killed(images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, 2, *TRAIN, '--data', images, '--out', run, '--iterations', 10000,
-                      *SMALL)
+    process = started(tmp_path, 2, TRAINING, '--data', images, '--out', run, '--iterations',
+                      10000, *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     workers = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()
     assert len(workers) == 2
     os.kill(int(workers[1]), signal.SIGKILL)
     begin = time.time()
-    assert ended(process).code != 0
+    assert finished(process).code != 0
     while any(alive(int(worker)) for worker in workers):
         time.sleep(0.05)
         assert time.time() - begin < 10
@@ -156,12 +121,12 @@ def test_all_end_when_one_is_killed(images, tmp_path):
 
 def test_all_save_and_end_on_sigterm(images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, 2, *TRAIN, '--data', images, '--out', run, '--iterations', 10000,
-                      *SMALL)
+    process = started(tmp_path, 2, TRAINING, '--data', images, '--out', run, '--iterations',
+                      10000, *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     worker = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()[1]
     os.kill(int(worker), signal.SIGTERM)                # one process gets it, all end
-    result = ended(process)
+    result = finished(process)
     assert 'stopped after iteration' in result.out
     assert (run / 'checkpoints' / ('step_%08d' % len(losses(run)))).exists()
 
@@ -175,7 +140,8 @@ def test_bad_input(images, tmp_path, arguments, said):
     (tmp_path / 'seven').mkdir()
     for i in range(7):
         shutil.copy(str(images / ('%d.png' % i)), str(tmp_path / 'seven'))
-    result = mpiexec(tmp_path, 2, *TRAIN, '--data', images, '--out', 'run', *SMALL, *arguments)
+    result = mpiexec(tmp_path, 2, TRAINING, '--data', images, '--out', 'run', *SMALL,
+                     *arguments)
     assert result.code == 2
     lines = [line for line in result.err.splitlines() if line.startswith('error: ')]
     assert not (tmp_path / 'run').exists()

@@ -6,13 +6,13 @@ import shutil
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from helpers import TINY, make_updates, tree, write_images
+import helpers
+from helpers import (
+    TINY, assert_same_run, call_program, make_updates, tree, weights, write_images)
 from wgan.cntk import C
 from wgan.run_folder import RunFolder
-from test_training import weights
 from wgan.resuming import past_changes, resumed_options
 from wgan.options import parser
 
@@ -24,28 +24,16 @@ def config(run):
 
 
 def losses(run):
-    return pd.read_csv(str(run / 'wgan.csv')).drop(columns='seconds')
+    return helpers.losses(run).drop(columns='seconds')
 
 
 @pytest.fixture(scope='module')
 def whole(a_run, tmp_path_factory):
     """The same run of four iterations without a break."""
-    import wgan_training
-    folder, argv = tmp_path_factory.mktemp('whole'), sys.argv
-    sys.argv = ['wgan_training.py'] + [str(a) for a in [
-        '--data', a_run / 'pics', '--out', folder / 'run', '--iterations', 4] + TINY]
-    try:
-        wgan_training.main()
-    finally:
-        sys.argv = argv
+    folder = tmp_path_factory.mktemp('whole')
+    assert call_program('wgan_training.py', '--data', a_run / 'pics', '--out', folder / 'run',
+                        '--iterations', 4, *TINY) == 0
     return folder / 'run'
-
-
-def assert_same(a, b):
-    pd.testing.assert_frame_equal(losses(a), losses(b))
-    for name in NETWORKS:
-        for x, y in zip(weights(a / name), weights(b / name)):
-            np.testing.assert_array_equal(x, y)
 
 
 def go_on(train, *arguments):
@@ -58,7 +46,7 @@ def test_images_that_were_moved(run, whole, train, tmp_path):
     shutil.move(str(tmp_path / 'pics'), str(tmp_path / 'elsewhere'))
     assert 'pics does not exist' in go_on(train).sentence
     assert go_on(train, '--data', 'elsewhere').code == 0
-    assert_same(run, whole)
+    assert_same_run(run, whole)
     assert config(run)['settings']['data'] == 'elsewhere' and config(run)['changes'] == []
 
 
@@ -70,7 +58,7 @@ def test_resumed_from_another_folder(run, whole, train, tmp_path, monkeypatch):
     os.symlink(str(run), str(tmp_path / 'other' / 'run'))
     monkeypatch.chdir(real)
     assert go_on(train).code == 0
-    assert_same(run, whole)
+    assert_same_run(run, whole)
 
 
 @pytest.mark.parametrize('count, said', [(8, 'not those that the run was trained on'),
@@ -195,7 +183,7 @@ def test_switches_of_an_earlier_version_are_passed_over(run, whole, train):
     (run / '.files').unlink()
     result = go_on(train)
     assert result.code == 0, result.err
-    assert_same(run, whole)
+    assert_same_run(run, whole)
     assert not list(run.glob('**/*.kept'))
 
 
@@ -256,7 +244,7 @@ def test_resumed_with_a_damaged_config(run, whole, train, how):
     damage(run / 'config.json', how)
     result = go_on(train)
     assert result.code == 0 and 'the settings are those of' in result.err, result.err
-    assert_same(run, whole)
+    assert_same_run(run, whole)
 
 
 @pytest.mark.parametrize('how', ['missing', '[1]', 'a pipe', 'cut off'])

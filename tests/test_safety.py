@@ -2,70 +2,20 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
-from helpers import ROOT, Result
+from helpers import (
+    SMALL, assert_same_run, finished, full_disk, losses, rows, start_training, wait_for)
+from wgan import processes
 from wgan.cntk import C
-from test_training import SMALL, assert_same_run, losses
+from wgan.images import Batches
+from wgan.recorder import Recorder
 
 import kill_and_resume
-
-TRAIN = os.path.join(ROOT, 'wgan_training.py')
-
-
-def started(tmp_path, *arguments, limit=None):
-    """A training under way; limit: how large a file may become, in bytes."""
-    def set_limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return subprocess.Popen(
-        [sys.executable, TRAIN] + [str(a) for a in arguments], cwd=str(tmp_path),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=set_limit if limit else None)
-
-
-def ended(process):
-    out, err = process.communicate(timeout=120)
-    result = Result.__new__(Result)
-    result.code, result.out, result.err = process.returncode, out.decode(), err.decode()
-    return result
-
-
-def wait_for(condition, process):
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def rows(run):
-    try:
-        return max(0, (run / 'wgan.csv').read_text().count('\n') - 1)
-    except FileNotFoundError:
-        return 0
-
-
-@pytest.fixture
-def whole(script, images, tmp_path):
-    """An undisturbed run of eight iterations with a checkpoint every second one."""
-    run = tmp_path / 'whole'
-    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 8,
-                  '--checkpoint-every', 2, *SMALL).code == 0
-    return run
-
-
-@pytest.fixture
-def half(whole, script, images, tmp_path):
-    """The same run, stopped after four."""
-    run = tmp_path / 'half'
-    assert script('wgan_training.py', '--data', images, '--out', run, '--iterations', 4,
-                  '--checkpoint-every', 2, *SMALL).code == 0
-    return run
 
 
 def test_killed_and_resumed(images, tmp_path):
@@ -104,20 +54,21 @@ def test_no_whole_checkpoint(script, half):
     for checkpoint in (half / 'checkpoints').iterdir():
         (checkpoint / 'critic').unlink()
     assert 'no complete checkpoint' in script('wgan_training.py', '--out', half, '--iterations', 8,
-                                           '--resume').sentence
+                                              '--resume').sentence
 
 
 @pytest.mark.parametrize('limit, where', [
     (700, 'half/config.json: File'), (30000, 'samples'), (900000, '.partial'), (None, '')])
-def test_files_that_can_not_be_written(script, whole, half, tmp_path, limit, where):
+def test_files_that_can_not_be_written(script, whole, half, limit, where):
     """A limit for files meets settings, a grid, a checkpoint, the losses; then it is lifted."""
     if limit is None:                           # in the middle of a row of losses
         limit = (half / 'config.json').stat().st_size + 10
         with open(str(half / 'wgan.csv'), 'a') as file:         # half rows, as a kill leaves them
             file.write('5,0.1,0.2,0.3')
     before = {p: p.read_bytes() for p in (half / 'checkpoints').glob('*/*')}
-    result = ended(started(tmp_path, '--out', half, '--iterations', 8, '--resume',
-                           '--sample-every', 2, limit=limit))
+    with full_disk(limit):
+        result = script('wgan_training.py', '--out', half, '--iterations', 8, '--resume',
+                        '--sample-every', 2)
     assert result.code == 2 and 'File too large' in result.sentence and where in result.sentence
     assert 'step_00000004 is complete' in result.sentence
     assert before == {p: p.read_bytes() for p in (half / 'checkpoints').glob('step_0000000?/*')}
@@ -127,10 +78,11 @@ def test_files_that_can_not_be_written(script, whole, half, tmp_path, limit, whe
 
 def test_sigterm_saves_and_ends(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, '--data', images, '--out', run, '--iterations', 10000, *SMALL)
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
+                             *SMALL)
     wait_for(lambda: rows(run) > 2, process)
     process.send_signal(signal.SIGTERM)
-    result = ended(process)
+    result = finished(process)
     assert result.code == 128 + signal.SIGTERM and 'stopped after iteration' in result.out
     done = len(losses(run))
     assert (run / 'checkpoints' / ('step_%08d' % done)).exists()
@@ -139,8 +91,8 @@ def test_sigterm_saves_and_ends(script, images, tmp_path):
 
 def test_one_run_one_process(script, images, tmp_path):
     run = tmp_path / 'run'
-    process = started(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
-                      '--checkpoint-every', 2, *SMALL)
+    process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
+                             '--checkpoint-every', 2, *SMALL)
     wait_for(lambda: rows(run) > 4, process)
     for how in ('--resume', '--overwrite'):
         assert 'another process is training in' in script(
@@ -152,65 +104,51 @@ def test_one_run_one_process(script, images, tmp_path):
                   '--iterations', 2, *SMALL).code == 0
 
 
-BROKEN = '''
-import sys
-sys.path.insert(0, %r)
-import numpy as np
-import wgan_training as w
-from wgan import recorder
-from wgan.images import Batches
-from wgan.learners import C
-calls = [0]
-%s
-w.run(w.main)
-'''
+def break_image(monkeypatch):
+    """A pixel of the sixth minibatch is no number; the first one is shown, not trained on."""
+    real_next, calls = Batches.next, []
 
-IMAGE = '''
-real_next = Batches.next
-def broken(self):
-    calls[0] += 1
-    batch = real_next(self)
-    if calls[0] == 6:
-        batch[0, 0, 0, 0] = np.nan
-    return batch
-Batches.next = broken
-'''
-# Just before the checkpoint of the fourth iteration, after losses that were still numbers.
-PARAMETER = '''
-real_build = w.models.critic
-def build(*args, **kwargs):
-    global critic
-    critic = real_build(*args, **kwargs)
-    return critic
-w.models.critic = build
-real_log = recorder.Recorder._log
-def log(self, step, row):
-    if step == 4:
-        p = critic.parameters[0]
-        p.value = np.full(p.shape, np.inf, np.float32)
-    return real_log(self, step, row)
-recorder.Recorder._log = log
-'''
-LOSS = '''
-real_mean = w.processes.mean
-def mean(values):
-    calls[0] += 1
-    return [v if calls[0] < 3 or i != 2 else float('nan') for i, v in enumerate(real_mean(values))]
-w.processes.mean = mean
-'''
+    def broken(self):
+        calls.append(self)
+        batch = real_next(self)
+        if len(calls) == 6:
+            batch[0, 0, 0, 0] = np.nan
+        return batch
+    monkeypatch.setattr(Batches, 'next', broken)
 
 
-@pytest.mark.parametrize('code, iteration, said, good', [
-    (IMAGE, 3, 'C_loss nan', 2),
-    (PARAMETER, 4, 'a weight of the critic (', 2),
-    (LOSS, 3, 'C_loss nan', 2),
+def break_weight(monkeypatch):
+    """Just before the checkpoint of the fourth iteration, after losses that were still numbers."""
+    real_log = Recorder._log
+
+    def broken(self, step, row):
+        if step == 4:
+            p = self.updates.critic.parameters[0]
+            p.value = np.full(p.shape, np.inf, np.float32)
+        return real_log(self, step, row)
+    monkeypatch.setattr(Recorder, '_log', broken)
+
+
+def break_loss(monkeypatch):
+    real_mean, calls = processes.mean, []
+
+    def broken(values):
+        calls.append(values)
+        return [v if len(calls) < 3 or i != 2 else float('nan')
+                for i, v in enumerate(real_mean(values))]
+    monkeypatch.setattr(processes, 'mean', broken)
+
+
+@pytest.mark.parametrize('break_it, iteration, said, good', [
+    (break_image, 3, 'C_loss nan', 2),
+    (break_weight, 4, 'a weight of the critic (', 2),
+    (break_loss, 3, 'C_loss nan', 2),
 ])
-def test_what_is_no_number_is_not_saved(images, tmp_path, code, iteration, said, good):
-    process = subprocess.Popen(
-        [sys.executable, '-c', BROKEN % (ROOT, code), '--data', str(images), '--out', 'run',
-         '--iterations', '8', '--checkpoint-every', '2'] + [str(a) for a in SMALL],
-        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    sentence = ended(process).sentence
+def test_what_is_no_number_is_not_saved(train, images, tmp_path, monkeypatch, break_it,
+                                        iteration, said, good):
+    break_it(monkeypatch)
+    sentence = train('--data', images, '--out', 'run', '--iterations', 8, '--checkpoint-every',
+                     2, *SMALL).sentence
     assert 'iteration %d: ' % iteration in sentence and said in sentence
     assert 'last good checkpoint is' in sentence and 'step_%08d' % good in sentence
     found = tmp_path / 'run' / 'checkpoints'

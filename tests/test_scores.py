@@ -10,13 +10,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 import pytest
 
+from helpers import SHARP, cntk_network, onnx_network
 from wgan.command_line import UserError
 from wgan.cntk import C
 from wgan.image_decoder import decode_image
 import inception_score
 from wgan import scoring
 from wgan.image_network import ImageNetwork, resize_image, scale_images
-from wgan.evaluation import evaluate_in_training
 import models
 from wgan.scores import Statistics, frechet_distance, kernel_distance
 
@@ -117,42 +117,6 @@ def test_scales():
         -0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225], rtol=1e-6)
 
 
-SHARP = 0.5 * np.eye(3, dtype=np.float32)               # logits of ±64 apart: one-hot
-
-
-def onnx_network(path, batch='batch', opset=9, names=('pool', 'logits'), size=(8, 8), **metadata):
-    """Mean colour as features; the same, sharpened, as logits of three classes.
-
-    batch: 1 makes a network that takes one image, and can't take more. opset: from 11 on, with
-    an operation that CNTK does not know.
-    """
-    def info(name, *shape):
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, (batch,) + shape)
-
-    flatten = (helper.make_node('Reshape', ['mean', 'one'], [names[0]]) if batch == 1
-               else helper.make_node('Flatten', ['mean'], [names[0]], axis=1))
-    first = 'Identity' if opset < 11 else 'Round'
-    graph = helper.make_graph(
-        [helper.make_node(first, ['image'], ['same']),
-         helper.make_node('GlobalAveragePool', ['same'], ['mean']), flatten,
-         helper.make_node('MatMul', [names[0], 'W'], [names[1]])], 'network',
-        [info('image', 3, *size)], [info(names[0], 3), info(names[1], 3)],
-        [numpy_helper.from_array(SHARP, 'W'), numpy_helper.from_array(np.array([1, 3]), 'one')])
-    model = helper.make_model(graph, opset_imports=[helper.make_operatorsetid('', opset)])
-    model.ir_version = 4
-    helper.set_model_props(model, metadata)
-    onnx.save(model, str(path))
-    return str(path)
-
-
-def cntk_network(path):
-    x = C.input_variable((3, 8, 8))
-    pool = C.reduce_mean(x, axis=(1, 2), keepdims=False)
-    C.combine([C.alias(pool, name='pool'), C.alias(C.times(pool, SHARP), name='logits')]).save(
-        str(path))
-    return str(path)
-
-
 def test_engines_agree(tmp_path):
     rng = np.random.RandomState(0)
     images = [rng.randint(0, 256, (s, s, 3)).astype(np.uint8) for s in (5, 8, 20)]
@@ -180,22 +144,11 @@ def test_the_file_says_how_images_are_prepared(tmp_path):
     assert (network.resize, network.scale) == ('tensorflow1', 'inception')
 
 
-@pytest.fixture
-def colours(tmp_path):
-    """Folders: 30 images of one colour; ten each of red, green and blue, in turn."""
-    for folder, count in (('alike', 1), ('three', 3)):
-        (tmp_path / folder).mkdir()
-        for i in range(30):
-            image = np.zeros((12, 12, 3), np.uint8)
-            image[:, :, 2 - i % count] = 200
-            cv2.imwrite(str(tmp_path / folder / ('%02d.png' % i)), image)
-    return onnx_network(tmp_path / 'n.onnx')
-
-
-def test_scores_of_folders(script, colours, tmp_path):
+def test_scores_of_folders(command, colours, tmp_path):
+    """As a user calls it."""
     for folder, expected in (('alike', 1), ('three', 3)):
-        result = script('inception_score.py', folder, '--inception', colours, '--scale', 'raw',
-                        '--splits', 5, '--json', folder + '.json', '--reference', 'three')
+        result = command('inception_score.py', folder, '--inception', colours, '--scale', 'raw',
+                         '--splits', 5, '--json', folder + '.json', '--reference', 'three')
         assert result.code == 0, result.err
         found = json.loads((tmp_path / (folder + '.json')).read_text())
         assert found['inception_score_mean'] == pytest.approx(expected, abs=1e-6)
@@ -222,13 +175,8 @@ def test_saved_statistics(script, colours, tmp_path):
         other).sentence
 
 
-def test_scores_of_a_generator(script, colours, tmp_path):
+def test_scores_of_a_generator(script, colours, untrained, tmp_path):
     """From the run folder and from its ONNX export: the same images, the same scores."""
-    (tmp_path / 'run').mkdir()
-    generator = models.generator(32, latent_size=5, width=2, seed=1)
-    evaluate_in_training(generator, {
-        generator.arguments[0]: np.random.RandomState(0).randn(64, 5).astype('f')})
-    generator.save(str(tmp_path / 'run' / 'wgan_generator.model'))
     script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')
     script('wgan_generate.py', 'run', '--count', 50, '--out', 'images')
     found = []
@@ -262,7 +210,7 @@ def test_scores_of_a_generator(script, colours, tmp_path):
     (['alike', '--inception', 'n.onnx', '--reference', 'gone.npz'], [
         'gone.npz does not exist; --reference takes']),
 ])
-def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
+def test_bad_input(script, colours, tmp_path, arguments, said):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'broken').mkdir()
     (tmp_path / 'broken' / 'x.png').write_bytes(b'no image')
@@ -274,8 +222,7 @@ def test_bad_input(script, colours, tmp_path, monkeypatch, arguments, said):
     onnx_network(tmp_path / 'wide.onnx', size=(8, 16))
     onnx_network(tmp_path / 'any.onnx', size=('height', 'width'))
     onnx_network(tmp_path / 'said.onnx', resize='cubic')
-    monkeypatch.setitem(globals(), 'SHARP', SHARP * np.float32(np.nan))
-    onnx_network(tmp_path / 'nan.onnx')
+    onnx_network(tmp_path / 'nan.onnx', sharp=SHARP * np.float32(np.nan))
     sentence = script('inception_score.py', *arguments).sentence
     for words in said:
         assert words in sentence

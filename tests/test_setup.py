@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, run_test_program
 
 pytestmark = pytest.mark.skipif(os.name == 'nt', reason='setup.sh is for Linux')
 
@@ -168,11 +168,10 @@ def test_mkl_takes_avx2_on_amd():
     amd = 'AuthenticAMD' in processor and ' avx2 ' in processor
 
     def chosen(**more):
-        environment = {k: v for k, v in os.environ.items() if k != 'MKL_DEBUG_CPU_TYPE'}
-        return subprocess.check_output(
-            [sys.executable, '-c', 'import os, wgan.cntk; '
-             'print(os.environ.get("MKL_DEBUG_CPU_TYPE"))'], cwd=ROOT,
-            env=dict(environment, **more), universal_newlines=True).strip()
+        result = run_test_program('environment_after.py', 'wgan.cntk', 'MKL_DEBUG_CPU_TYPE',
+                                  without=['MKL_DEBUG_CPU_TYPE'], **more)
+        assert result.code == 0, result.err
+        return result.out.strip()
 
     assert chosen() == ('5' if amd else 'None')
     assert chosen(MKL_DEBUG_CPU_TYPE='3') == '3'

@@ -4,48 +4,25 @@ import json
 import os
 import signal
 import struct
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from tensorboardX.proto import event_pb2
 
-from helpers import ROOT
+from helpers import SMALL, assert_same_run, finished, losses, rows, start_training, wait_for
 from wgan.cntk import C
 from wgan.evaluation import evaluate_in_training
 import models
 from wgan.moving_average import MovingAverage
 from wgan.options import parser, set_defaults
 
-SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 
-
-def losses(run):
-    return pd.read_csv(str(run / 'wgan.csv'))
-
-
-def weights(path):
-    """All parameters and constants (running statistics too) of a model file, in its order."""
-    model = C.Function.load(str(path))
-    return [p.value for p in list(model.parameters) + list(model.constants)]
-
-
-def assert_same_run(a, b):
-    pd.testing.assert_frame_equal(losses(a).drop(columns='seconds'),
-                                  losses(b).drop(columns='seconds'))
-    for name in ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model'):
-        for x, y in zip(weights(a / name), weights(b / name)):
-            assert x.shape == y.shape and (x == y).all(), name
-
-
-def test_what_a_run_writes(script, images, tmp_path):
+def test_what_a_run_writes(command, images, tmp_path):
+    """As a user calls it."""
     run = tmp_path / 'run'
-    result = script('wgan_training.py', '--data', images, '--out', run, '--iterations', 5,
-                    '--sample-every', 2, '--checkpoint-every', 2, *SMALL)
+    result = command('wgan_training.py', '--data', images, '--out', run, '--iterations', 5,
+                     '--sample-every', 2, '--checkpoint-every', 2, *SMALL)
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
     assert sorted(os.listdir(str(run))) == [
@@ -81,19 +58,19 @@ def test_defaults_are_the_articles(script):
 
 
 def test_resumed_is_the_same_as_uninterrupted(script, images, tmp_path):
-    """60 of 100 iterations and then the rest, against 100 at a stretch: bit for bit."""
-    start = ['--data', images, '--checkpoint-every', 20] + SMALL
+    """6 of 10 iterations and then the rest, against 10 at a stretch: bit for bit."""
+    start = ['--data', images, '--checkpoint-every', 2] + SMALL
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    assert script('wgan_training.py', '--out', whole, '--iterations', 100, *start).code == 0
-    assert script('wgan_training.py', '--out', parts, '--iterations', 60, *start).code == 0
-    assert len(losses(parts)) == 60
-    assert script('wgan_training.py', '--out', parts, '--iterations', 100, '--resume').code == 0
+    assert script('wgan_training.py', '--out', whole, '--iterations', 10, *start).code == 0
+    assert script('wgan_training.py', '--out', parts, '--iterations', 6, *start).code == 0
+    assert len(losses(parts)) == 6
+    assert script('wgan_training.py', '--out', parts, '--iterations', 10, '--resume').code == 0
     assert_same_run(whole, parts)
-    assert ((whole / 'samples' / 'step_000100.png').read_bytes()
-            == (parts / 'samples' / 'step_000100.png').read_bytes())
+    assert ((whole / 'samples' / 'step_000010.png').read_bytes()
+            == (parts / 'samples' / 'step_000010.png').read_bytes())
 
     other = tmp_path / 'other'
-    assert script('wgan_training.py', '--out', other, '--iterations', 3, '--seed', 1, *start
+    assert script('wgan_training.py', '--out', other, '--iterations', 1, '--seed', 1, *start
                   ).code == 0
     assert losses(other)['C_loss'][0] != losses(whole)['C_loss'][0]
 
@@ -151,22 +128,17 @@ def read_events(path):
 
 def test_ctrl_c_saves_and_ends(script, images, tmp_path):
     run, whole = tmp_path / 'run', tmp_path / 'whole'
-    arguments = [str(a) for a in ['--data', images, '--iterations', 100000] + SMALL]
-    process = subprocess.Popen(
-        [sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out', str(run)] + arguments,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.time() + 60
-    while not ((run / 'wgan.csv').exists() and len((run / 'wgan.csv').read_text().split()) > 5):
-        assert time.time() < deadline and process.poll() is None
-        time.sleep(0.05)
+    arguments = ['--data', images, '--iterations', 100000] + SMALL
+    process = start_training(tmp_path, '--out', run, *arguments)
+    wait_for(lambda: rows(run) > 4, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and b'Traceback' not in err
+    result = finished(process)
+    assert result.code == 130 and 'Traceback' not in result.err
     done = len(losses(run))
-    assert ('stopped after iteration %d and saved' % done) in out.decode()
+    assert ('stopped after iteration %d and saved' % done) in result.out
 
-    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 5).code == 0
-    assert script('wgan_training.py', '--out', whole, *(arguments + ['--iterations', done + 5])
+    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
+    assert script('wgan_training.py', '--out', whole, *(arguments + ['--iterations', done + 2])
                   ).code == 0
     assert_same_run(run, whole)
 
@@ -211,7 +183,7 @@ def test_resume_refuses_what_does_not_fit(script, images, tmp_path):
     for checkpoint in (run / 'checkpoints').iterdir():
         checkpoint.rename(checkpoint.with_suffix('.away'))
     assert 'no complete checkpoint' in script('wgan_training.py', '--resume', '--out', run,
-                                           '--iterations', 4).sentence
+                                              '--iterations', 4).sentence
 
 
 @pytest.mark.parametrize('arguments, said', [

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from wgan.command_line import UserError
-from test_scores import onnx_network
-from test_training import SMALL, weights
+from helpers import SMALL, onnx_network, weights
 from wgan.training_scores import training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
@@ -20,20 +19,21 @@ def scores(run):
 
 
 @pytest.fixture
-def train(script, images, tmp_path):
+def scored(train, images, tmp_path):
+    """scored(run, …): a training beside the network n.onnx, which has to end well; its Result."""
     onnx_network(tmp_path / 'n.onnx')
 
     def call(run, *arguments):
-        result = script('wgan_training.py', '--data', images, '--out', run, *SMALL, *arguments)
+        result = train('--data', images, '--out', run, *SMALL, *arguments)
         assert result.code == 0, result.err
         return result
     return call
 
 
-def test_scores_of_a_run(train, script, tmp_path):
+def test_scores_of_a_run(scored, script, tmp_path):
     run = tmp_path / 'run'
     # Average and sample grid as in any run; steps large enough for the scores to move.
-    result = train(run, '--iterations', 6, '--learning-rate', 0.01, *EVERY)
+    result = scored(run, '--iterations', 6, '--learning-rate', 0.01, *EVERY)
     found = scores(run)
     assert list(found['step']) == [2, 4, 6] and found['fid'].nunique() == 3
     assert 'iteration 6: Inception Score' in result.out
@@ -56,7 +56,7 @@ def test_scores_of_a_run(train, script, tmp_path):
     assert (run / 'checkpoints' / ('step_%08d' % best)).exists()
 
     # Scoring draws nothing from the training's random numbers.
-    train(tmp_path / 'plain', '--iterations', 6, '--learning-rate', 0.01)
+    scored(tmp_path / 'plain', '--iterations', 6, '--learning-rate', 0.01)
     for name in ('wgan_generator.model', 'wgan_critic.model'):
         for a, b in zip(weights(run / name), weights(tmp_path / 'plain' / name)):
             np.testing.assert_array_equal(a, b)
@@ -67,23 +67,23 @@ def test_scores_of_a_run(train, script, tmp_path):
                   's.png').code == 0
 
 
-def test_resumed_scores_are_the_same(train, tmp_path):
-    train(tmp_path / 'once', '--iterations', 6, *EVERY)
+def test_resumed_scores_are_the_same(scored, tmp_path):
+    scored(tmp_path / 'once', '--iterations', 6, *EVERY)
     run = tmp_path / 'parts'
-    train(run, '--iterations', 4, *EVERY)
+    scored(run, '--iterations', 4, *EVERY)
     with open(str(run / 'scores.csv'), 'a') as file:        # rows from after the checkpoint
         file.write('6,1,1,0,0,0\n')
-    train(run, '--iterations', 6, '--resume')
+    scored(run, '--iterations', 6, '--resume')
     assert (run / 'scores.csv').read_text() == (tmp_path / 'once' / 'scores.csv').read_text()
     for a, b in zip(*(weights(r / 'wgan_generator_best.model') for r in (run, tmp_path / 'once'))):
         np.testing.assert_array_equal(a, b)
 
 
-def test_scores_can_begin_later(train, script, tmp_path):
+def test_scores_can_begin_later(scored, script, tmp_path):
     run = tmp_path / 'run'
-    train(run, '--iterations', 2)
+    scored(run, '--iterations', 2)
     assert not (run / 'scores.csv').exists()
-    train(run, '--iterations', 4, '--resume', *EVERY)
+    scored(run, '--iterations', 4, '--resume', *EVERY)
     assert list(scores(run)['step']) == [4]
     assert 'scale was raw and is now torchvision' in script(
         'wgan_training.py', '--out', run, '--resume', '--iterations', 6, '--scale',

@@ -1,77 +1,17 @@
-"""Runs in folders of any name, `make`, and runs that compare_objectives.py takes over."""
+"""Runs that compare_objectives.py takes over, or does not."""
 
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import pytest
 
-from helpers import ROOT, TINY
 from wgan.command_line import UserError, run as run_script
 from wgan.images import ImageSet
 from wgan.objectives import OBJECTIVES
 
 import compare_objectives
-
-ODD = os.fsdecode(b'sp ace\nl\xe9 \xc3\xa9')
-
-
-def test_any_name_under_any_locale(a_run, train, tmp_path):
-    """Begun under one locale and resumed under another; CNTK can't open such names itself."""
-    shutil.copytree(str(a_run / 'pics'), str(tmp_path / ODD))
-    begun = train('--data', ODD, '--out', 'run ' + ODD, '--iterations', 2, *TINY)
-    assert begun.code == 0, begun.err
-    environment = dict(os.environ, LC_ALL='C', PYTHONPATH=ROOT)
-    for arguments in (['--iterations', '3'], []):
-        process = subprocess.run(
-            [sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--resume', '--out',
-             'run ' + ODD] + arguments, cwd=str(tmp_path), env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert process.returncode == 0, process.stderr
-    assert b'complete' in process.stdout
-    names = os.listdir('run ' + ODD)
-    assert 'training.gif' in names and 'wgan_critic.model' in names
-    assert not [name for name in names if name.endswith('.kept')]
-    refused = train('--data', ODD, '--out', 'run ' + ODD, '--iterations', 2, *TINY)
-    assert 'holds a run already' in refused.sentence
-
-
-@pytest.fixture
-def make(tmp_path):
-    """make(TARGET, …) with a Python that only writes down what it was asked for."""
-    shutil.copy(os.path.join(ROOT, 'Makefile'), str(tmp_path))
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\necho "$@" >>log\n'
-                      'case "$*" in *faces.png*) mkdir -p runs/demo; echo >runs/demo/faces.png;;'
-                      ' *draw_faces*) mkdir -p data/drawn; echo >data/drawn/face_001999.png;; esac')
-    python.chmod(0o755)
-
-    def call(*arguments):
-        (tmp_path / 'log').write_text('')
-        subprocess.check_call(['make', '-s', '-o', 'setup', 'PY=./python'] + list(arguments),
-                              cwd=str(tmp_path), stdout=subprocess.DEVNULL)
-        return [line.split()[0] for line in (tmp_path / 'log').read_text().splitlines()], (
-            tmp_path / 'log').read_text()
-    return call
-
-
-def test_make_draws_what_it_trains_on(make):
-    assert make('train')[0] == ['data/draw_faces.py', 'wgan_training.py']
-    assert make('train')[0] == ['wgan_training.py']
-    assert make('train', 'DATA=photographs')[0] == ['wgan_training.py']
-
-
-def test_make_demo_makes_what_is_missing(make, tmp_path):
-    called, log = make('demo')
-    assert called == ['data/draw_faces.py', 'wgan_training.py', 'wgan_generate.py']
-    assert '--overwrite' in log
-    assert make('demo')[0] == []
-    (tmp_path / 'runs' / 'demo' / 'checkpoints' / 'step_00001600').mkdir(parents=True)
-    (tmp_path / 'runs' / 'demo' / 'faces.png').unlink()
-    called, log = make('demo')                  # --resume of a complete run is success
-    assert called == ['wgan_training.py', 'wgan_generate.py'] and '--resume' in log
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What belongs to the user stays: where a run may be, and what --overwrite deletes."""
+"""Where a run may be, under any name; what --overwrite deletes, and that the user's files stay."""
 
 import json
 import os
@@ -249,3 +249,23 @@ def test_settings_of_the_users_in_a_run_are_kept(run, train, what):
                  *TINY).code == 0
     if what != 'wgan.csv':
         assert json.loads((run / (what + '.kept')).read_text()) == {'mine': 1}
+
+
+ODD = os.fsdecode(b'sp ace\nl\xe9 \xc3\xa9')
+
+
+def test_any_name_under_any_locale(a_run, train, command, tmp_path):
+    """Begun under one locale and resumed under another; CNTK can't open such names itself."""
+    shutil.copytree(str(a_run / 'pics'), str(tmp_path / ODD))
+    begun = train('--data', ODD, '--out', 'run ' + ODD, '--iterations', 2, *TINY)
+    assert begun.code == 0, begun.err
+    for arguments in (['--iterations', 3], []):
+        result = command('wgan_training.py', '--resume', '--out', 'run ' + ODD, *arguments,
+                         LC_ALL='C')
+        assert result.code == 0, result.err
+    assert 'complete' in result.out
+    names = os.listdir('run ' + ODD)
+    assert 'training.gif' in names and 'wgan_critic.model' in names
+    assert not [name for name in names if name.endswith('.kept')]
+    refused = train('--data', ODD, '--out', 'run ' + ODD, '--iterations', 2, *TINY)
+    assert 'holds a run already' in refused.sentence
