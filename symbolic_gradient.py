@@ -56,19 +56,10 @@ def gradient(output, wrt):
         dy = gradients.get(step.result.uid)
         if dy is None:                          # reached through operands without gradient only
             continue
-        for i, (x, rule) in enumerate(zip(step.inputs, step.rules)):
-            if rule is no_gradient or (x.uid not in steps and x.uid != wrt.uid):
+        for i, x in enumerate(step.inputs):
+            if step.rules[i] is no_gradient or (x.uid not in steps and x.uid != wrt.uid):
                 continue
-            if rule is None:
-                raise NotImplementedError(
-                    'no gradient rule for the operation %s by its operand %d (%s); RULES in '
-                    'symbolic_gradient.py is the place for one'
-                    % (step.operation.op_name, i, x.uid))
-            if (len(step.result.dynamic_axes) < len(x.dynamic_axes)
-                    and rule not in (_reduce, _reduce_sequence)):
-                raise NotImplementedError('no gradient rule for the operation %s over a dynamic '
-                                          'axis (%s)' % (step.operation.op_name, x.uid))
-            dx = _sum_to_shape_of(x, rule(step.operation, dy, step.result, *step.inputs))
+            dx = _gradient_of_operand(step, i, dy)
             gradients[x.uid] = gradients[x.uid] + dx if x.uid in gradients else dx
     return gradients[wrt.uid] if wrt.uid in gradients else C.zeros_like(wrt)
 
@@ -76,6 +67,20 @@ def gradient(output, wrt):
 # What one operation did: `result` was computed by `operation` from `inputs`; one rule an input.
 # opened: the operation is a block, and its only input is what the inside of the block computes.
 Step = namedtuple('Step', 'result operation inputs rules opened')
+
+
+def _gradient_of_operand(step, i, dy):
+    """What the gradient `dy` of the step's result adds to that of its operand i."""
+    x, rule, name = step.inputs[i], step.rules[i], step.operation.op_name
+    if rule is None:
+        raise NotImplementedError(
+            'no gradient rule for the operation %s by its operand %d (%s); RULES in '
+            'symbolic_gradient.py is the place for one' % (name, i, x.uid))
+    if (len(step.result.dynamic_axes) < len(x.dynamic_axes)
+            and rule not in (_reduce, _reduce_sequence)):
+        raise NotImplementedError('no gradient rule for the operation %s over a dynamic axis (%s)'
+                                  % (name, x.uid))
+    return _sum_to_shape_of(x, rule(step.operation, dy, step.result, *step.inputs))
 
 
 def _variable(x):
