@@ -21,48 +21,51 @@ import numpy as np
 def generator(image_size, latent_size=100, width=32, seed=None):
     """Latent (latent_size,) ~ N(0, 1) → RGB image (3, image_size, image_size) in [-1, 1].
 
-    width: maps of the last hidden layer, each layer before it having twice as many: 1024 … 32 at
-        256 pixels and width 32.
+    width: channels of the last hidden layer, each layer before it having twice as many: 1024 … 32
+        at 256 pixels and width 32.
     seed: decides the initial weights; None: others each time.
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
-    weights = _weights(seed)
-    maps, size = width * image_size // 8, 4
+    initializers = _initializers(seed)
+    channels, size = width * image_size // 8, 4
 
     latent = C.input_variable(latent_size, name='latent')
-    # At 256 pixels and width 32; at 128 it begins with 512 maps, at 64 with 256, at 32 with 128.
-    h = C.layers.Dense((maps, 4, 4), bias=False, init=next(weights))(latent)        # 1024 × 4 × 4
+    # Shapes at 256 pixels and width 32; at 128 it begins with 512 channels, at 64 with 256.
+    h = C.layers.Dense((channels, 4, 4), bias=False,                        # 1024 × 4 × 4
+                       init=next(initializers))(latent)
     h = C.relu(batch_normalization(h))
     while size < image_size // 2:
-        maps, size = maps // 2, size * 2        # 512 × 8, 256 × 16, 128 × 32, 64 × 64, 32 × 128
-        h = _upsample(h, next(weights), maps)
+        # 512 × 8 × 8, 256 × 16 × 16, 128 × 32 × 32, 64 × 64 × 64, 32 × 128 × 128
+        channels, size = channels // 2, size * 2
+        h = _upsample(h, next(initializers), channels)
     image = C.layers.ConvolutionTranspose2D(                                # 3 × 256 × 256
         (5, 5), 3, strides=2, pad=True, output_shape=(image_size, image_size),
-        init=next(weights), activation=C.tanh, name='image')(h)
+        init=next(initializers), activation=C.tanh, name='image')(h)
     return image
 
 
 def critic(image_size, width=32, seed=None, normalization='layer'):
     """RGB image (3, image_size, image_size) in [-1, 1] → score (1,), any real number.
 
-    width: maps of the first layer, each layer after it having twice as many: 32 … 1024 at 256
+    width: channels of the first layer, each layer after it having twice as many: 32 … 1024 at 256
         pixels and width 32.
     seed: decides the initial weights; None: others each time.
     normalization: of all layers but the first, 'layer' or 'batch'.
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
-    weights = _weights(seed)
+    initializers = _initializers(seed)
     normalize = {'layer': layer_normalization, 'batch': batch_normalization}[normalization]
-    maps, size = width, image_size // 2
+    channels, size = width, image_size // 2
 
     image = C.input_variable((3, image_size, image_size), name='image')
-    h = leaky_relu(_downsample(image, next(weights), maps))                 # 32 × 128 × 128
+    h = leaky_relu(_downsample(image, next(initializers), channels))        # 32 × 128 × 128
     while size > 4:
-        maps, size = maps * 2, size // 2        # 64 × 64, 128 × 32, 256 × 16, 512 × 8, 1024 × 4
-        h = leaky_relu(normalize(_downsample(h, next(weights), maps)))
-    return C.layers.Dense(1, init=next(weights), name='score')(h)
+        # 64 × 64 × 64, 128 × 32 × 32, 256 × 16 × 16, 512 × 8 × 8, 1024 × 4 × 4
+        channels, size = channels * 2, size // 2
+        h = leaky_relu(normalize(_downsample(h, next(initializers), channels)))
+    return C.layers.Dense(1, init=next(initializers), name='score')(h)
 
 
 def networks(image_size, latent_size, width, normalization, rng):
@@ -71,17 +74,17 @@ def networks(image_size, latent_size, width, normalization, rng):
             critic(image_size, width, seed=rng.randint(2 ** 31), normalization=normalization))
 
 
-def _upsample(h, weights, maps):
-    kernel = C.parameter((h.shape[0], maps, 5, 5), init=weights, dtype=h.dtype, name='W')
+def _upsample(h, weights, channels):
+    kernel = C.parameter((h.shape[0], channels, 5, 5), init=weights, dtype=h.dtype, name='W')
     return C.relu(batch_normalization(convolution_transpose(kernel, h)))
 
 
-def _downsample(h, weights, maps):
-    kernel = C.parameter((maps, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
+def _downsample(h, weights, channels):
+    kernel = C.parameter((channels, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
     return add_bias(convolution(kernel, h), 'b')
 
 
-def _weights(seed):
+def _initializers(seed):
     """Initializers without end, each of N(0, 0.02).
 
     Each gets a seed of its own: after `C.cntk_py.set_fixed_random_seed`, CNTK would begin every

@@ -34,7 +34,8 @@ def gradient(output, wrt):
     CNTK differentiates correctly (`safe_to_differentiate`). The copy shares the parameters too.
 
     Raises NotImplementedError, naming the operation, where `RULES` has no rule for one between
-    `wrt` and `output`; ValueError if `output` was not computed from `wrt`.
+    `wrt` and `output`, and where a recurrent loop is between them; ValueError if `output` was not
+    computed from `wrt`.
 
     Source: reverse accumulation; Griewank and Walther, 'Evaluating Derivatives', 2nd ed. 2008,
     section 3.2.
@@ -55,15 +56,10 @@ def gradient(output, wrt):
         dy = gradients.get(step.result.uid)
         if dy is None:                          # reached through operands without gradient only
             continue
-        for i, (x, rule) in enumerate(zip(step.inputs, step.rules)):
-            if rule is no_gradient or (x.uid not in steps and x.uid != wrt.uid):
+        for i, x in enumerate(step.inputs):
+            if step.rules[i] is no_gradient or (x.uid not in steps and x.uid != wrt.uid):
                 continue
-            if rule is None:
-                raise NotImplementedError(
-                    'no gradient rule for the operation %s by its operand %d (%s); RULES in '
-                    'symbolic_gradient.py is the place for one'
-                    % (step.operation.op_name, i, x.uid))
-            dx = _sum_to_shape_of(x, rule(step.operation, dy, step.result, *step.inputs))
+            dx = _gradient_of_operand(step, i, dy)
             gradients[x.uid] = gradients[x.uid] + dx if x.uid in gradients else dx
     return gradients[wrt.uid] if wrt.uid in gradients else C.zeros_like(wrt)
 
@@ -71,6 +67,20 @@ def gradient(output, wrt):
 # What one operation did: `result` was computed by `operation` from `inputs`; one rule an input.
 # opened: the operation is a block, and its only input is what the inside of the block computes.
 Step = namedtuple('Step', 'result operation inputs rules opened')
+
+
+def _gradient_of_operand(step, i, dy):
+    """What the gradient `dy` of the step's result adds to that of its operand i."""
+    x, rule, name = step.inputs[i], step.rules[i], step.operation.op_name
+    if rule is None:
+        raise NotImplementedError(
+            'no gradient rule for the operation %s by its operand %d (%s); RULES in '
+            'symbolic_gradient.py is the place for one' % (name, i, x.uid))
+    if (len(step.result.dynamic_axes) < len(x.dynamic_axes)
+            and rule not in (_reduce, _reduce_sequence)):
+        raise NotImplementedError('no gradient rule for the operation %s over a dynamic axis (%s)'
+                                  % (name, x.uid))
+    return _sum_to_shape_of(x, rule(step.operation, dy, step.result, *step.inputs))
 
 
 def _variable(x):
@@ -97,23 +107,46 @@ def _for_each_sample(value, like):
 def _steps_between(wrt, output):
     """The Steps that lead from `wrt` to `output`, and all Steps to both of them.
 
-    Each an OrderedDict by the uid of the result, inputs first.
+    Each an OrderedDict by the uid of the result, inputs first. Raises NotImplementedError if there
+    is a loop between them: then there is no such order.
     """
-    everything, between, stack = OrderedDict(), OrderedDict(), [(output, None), (wrt, None)]
-    seen = set()
+    everything, stack, seen = OrderedDict(), [(output, None), (wrt, None)], set()
+    users, loops = {}, []
     while stack:
         variable, step = stack.pop()
-        if step is not None:                    # second visit: all inputs are done
+        if step is not None:                    # second visit: all inputs are done, but in loops
+            loops += [(x.uid, step) for x in step.inputs
+                      if x.is_output and x.uid not in everything]
             everything[variable.uid] = step
-            if variable.uid != wrt.uid and any(x.uid in between or x.uid == wrt.uid
-                                               for x in step.inputs):
-                between[variable.uid] = step
         elif variable.uid not in seen and variable.is_output:
             seen.add(variable.uid)
             step = _step_to(variable)
             stack.append((variable, step))
             stack.extend((x, None) for x in step.inputs)
+            for x in step.inputs:
+                users.setdefault(x.uid, []).append(variable.uid)
+    # What depends on wrt, and what output depends on otherwise than through wrt.
+    after = _reached(wrt.uid, lambda uid: users.get(uid, []))
+    before = _reached(output.uid, lambda uid: [] if uid == wrt.uid or uid not in everything else [
+        x.uid for x in everything[uid].inputs])
+    between = OrderedDict((uid, step) for uid, step in everything.items()
+                          if uid != wrt.uid and uid in after and uid in before)
+    for uid, step in loops:
+        if uid in between and step.result.uid in between:
+            raise NotImplementedError('no gradient through a recurrent loop, which the operation '
+                                      '%s (%s) is part of' % (step.operation.op_name,
+                                                              step.result.uid))
     return between, everything
+
+
+def _reached(start, neighbours):
+    """Everything that can be reached from `start`, itself included."""
+    found, stack = {start}, [start]
+    while stack:
+        new = [uid for uid in neighbours(stack.pop()) if uid not in found]
+        found.update(new)
+        stack.extend(new)
+    return found
 
 
 def _step_to(variable):
@@ -198,17 +231,45 @@ def _convolution(op, dy, y, kernel, x):
 
 def _times_left(op, dy, y, left, right):
     """left (R…, K…) · right (K…, O…) sums over K…, of which and of O… there may be several."""
+    _refuse_wrong_product(left, right)
     inner_rank = len(right.shape) - op.attributes['outputRank']
+    if inner_rank == 0:                                 # an outer product
+        out = _size(right.shape)
+        return C.reshape(C.times(_as_matrix(dy, out), C.reshape(right, (out, 1))), left.shape)
     axes = list(range(len(right.shape)))
     turned = C.transpose(right, axes[inner_rank:] + axes[:inner_rank])          # (O…, K…)
-    return C.times(dy, turned, output_rank=inner_rank)
+    return _times(dy, turned, inner_rank)
 
 
 def _times_right(op, dy, y, left, right):
+    _refuse_wrong_product(left, right)
     inner_rank = len(right.shape) - op.attributes['outputRank']
     inner, out = _size(right.shape[:inner_rank]), _size(right.shape[inner_rank:])
     left, dy = _as_matrix(left, inner), _as_matrix(dy, out)
     return C.reshape(C.times(C.transpose(left, (1, 0)), dy), right.shape)
+
+
+def _is_wrong_product(left, right):
+    """CNTK 2.7 computes a vector (K,) times a matrix (K, 1) that has a batch axis as if there were
+    none: each sample gets the sum over the minibatch. tests/test_symbolic_gradient.py shows it.
+    """
+    return (len(left.shape) == 1 and len(right.shape) == 2 and right.shape[1] == 1
+            and right.dynamic_axes)
+
+
+def _times(left, right, output_rank=1):
+    """C.times, which is computed correctly in every case."""
+    if _is_wrong_product(left, right):
+        return C.reshape(C.times(C.reshape(left, (1,) + left.shape), right), (1,))
+    return C.times(left, right, output_rank=output_rank)
+
+
+def _refuse_wrong_product(left, right):
+    if _is_wrong_product(left, right) and left.shape != (1,):
+        raise NotImplementedError(
+            'CNTK 2.7 computes Times of a vector %s and a matrix %s with a batch axis wrongly (it '
+            'adds up the minibatch); C.times(C.reshape(vector, (1, %d)), matrix) is right'
+            % (left.shape, right.shape, left.shape[0]))
 
 
 def _as_matrix(x, columns):
@@ -221,17 +282,21 @@ def _size(shape):
 
 
 def _times_transpose_left(op, dy, y, left, right):
-    return C.times(dy, right)
+    """left (…, K) · rightᵀ, right (O, K); or (K,), which stands for (1, K)."""
+    return _times(dy, _as_matrix(right, right.shape[-1]))
 
 
 def _times_transpose_right(op, dy, y, left, right):
-    out, inner = right.shape
-    dy, left = _as_matrix(dy, out), _as_matrix(left, inner)
-    return C.times(C.transpose(dy, (1, 0)), left)
+    inner = right.shape[-1]
+    dy, left = _as_matrix(dy, _size(right.shape[:-1])), _as_matrix(left, inner)
+    return C.reshape(C.times(C.transpose(dy, (1, 0)), left), right.shape)
 
 
 def _transpose_axes(op, dy, y, x):
-    order = [_python_axis(axis, len(x.shape)) for axis in reversed(op.attributes['axisVec'])]
+    a = op.attributes
+    if 'axis1' in a:                                    # C.swapaxes
+        return C.swapaxes(dy, *(_python_axis(a[name], len(x.shape)) for name in ('axis1', 'axis2')))
+    order = [_python_axis(axis, len(x.shape)) for axis in reversed(a['axisVec'])]
     return C.transpose(dy, np.argsort(order).tolist())
 
 
@@ -420,13 +485,15 @@ def _overwritten(everything, ends, reused):
     ends: where backpropagation begins. reused: uids of the results whose values a gradient graph
     may use once more. It never uses that of a Reshape: its rule does without.
     """
-    reached, uses = {variable.uid for variable in ends}, Counter()
-    for uid, step in reversed(everything.items()):
-        if uid in reached:
-            backwards = [x.uid for x, rule in zip(step.inputs, step.rules)
-                         if rule is not no_gradient]
-            reached.update(backwards)
-            uses.update(backwards)
+    reached, before = {variable.uid for variable in ends}, 0
+    while len(reached) > before:                # once more for what a loop leads back to
+        before, uses = len(reached), Counter()
+        for uid, step in reversed(everything.items()):
+            if uid in reached:
+                backwards = [x.uid for x, rule in zip(step.inputs, step.rules)
+                             if rule is not no_gradient]
+                reached.update(backwards)
+                uses.update(backwards)
     found = set()
     for uid in reached:
         if uid in everything and _is_transposed_convolution(everything[uid].operation):
@@ -447,10 +514,15 @@ def _copy(everything, overwritten, others):
     """Copies of the `overwritten` steps with `_alone` operands, of the `others`, and of what is
     computed from any of them, by the uid of what they are copies of.
     """
-    copies = {}
+    copies, passed = {}, set()
     for uid, step in everything.items():
+        passed.add(uid)
         if not (uid in overwritten or uid in others or any(x.uid in copies for x in step.inputs)):
             continue
+        if any(x.is_output and x.uid not in passed for x in step.inputs):
+            raise NotImplementedError('no copy of a recurrent loop behind a transposed convolution '
+                                      'whose operand something else uses; put a C.reshape to the '
+                                      'same shape in front of that layer')
         inputs = [copies.get(x.uid, x) for x in step.inputs]
         if uid in overwritten:
             inputs[1] = _alone(inputs[1]).output

@@ -135,7 +135,8 @@ def find_latents(options, generator):
     with np.errstate(over='ignore'):
         latents = latents * np.float32(options.truncation)
     if not np.isfinite(latents).all():
-        raise UserError('--truncation %g makes latents that are NaN or infinite' % options.truncation)
+        raise UserError('--truncation %g makes latents that are NaN or infinite'
+                        % options.truncation)
     return latents
 
 

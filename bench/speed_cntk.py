@@ -73,19 +73,19 @@ def single_layers(size, batch, _):
     def kernel(*shape):
         return C.parameter(shape, init=C.initializer.normal(0.02, seed=1))
 
-    found, maps, at = {}, 32, size // 2
+    found, channels, at = {}, 32, size // 2
     while at > 4:
-        large, small = variable(maps, at, at), variable(2 * maps, at // 2, at // 2)
-        found.update(parts('convolution %d → %d, %d pixels' % (maps, 2 * maps, at),
-                           layers.convolution(kernel(2 * maps, maps, 3, 3), large), large))
-        found.update(parts('transposed %d → %d, %d pixels' % (2 * maps, maps, at // 2),
-                           layers.convolution_transpose(kernel(2 * maps, maps, 5, 5), small),
-                           small))
-        maps, at = 2 * maps, at // 2
+        large, small = variable(channels, at, at), variable(2 * channels, at // 2, at // 2)
+        found.update(parts('convolution %d → %d, %d pixels' % (channels, 2 * channels, at),
+                           layers.convolution(kernel(2 * channels, channels, 3, 3), large), large))
+        found.update(parts('transposed %d → %d, %d pixels' % (2 * channels, channels, at // 2),
+                           layers.convolution_transpose(
+                               kernel(2 * channels, channels, 5, 5), small), small))
+        channels, at = 2 * channels, at // 2
     x = variable(64, size // 4, size // 4)
     for name, graph in (('layer norm', layers.layer_normalization(x)),
                         ('leaky ReLU', layers.leaky_relu(x)), ('ReLU', C.relu(x))):
-        found.update(parts('%s, 64 maps, %d pixels' % (name, size // 4), graph, x))
+        found.update(parts('%s, 64 channels, %d pixels' % (name, size // 4), graph, x))
     return found
 
 

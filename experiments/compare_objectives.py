@@ -139,8 +139,8 @@ def main():
     for folder, arguments in runs:
         train(folder, arguments, options.iterations)
 
-    real = (measure(TrainingImages(faces, options.count), network, SPLITS, 0, 32)
-            if network else None)
+    images = TrainingImages(faces, options.count, 'the real images')
+    real = measure(images, network, SPLITS, 0, 32) if network else None
     shown, table = [], []
     for objective in OBJECTIVES:
         folder = os.path.join(options.out, objective)

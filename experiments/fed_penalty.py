@@ -1,6 +1,6 @@
 """What goes wrong when the gradient penalty is fed in as a number: the same training, both ways.
 
-    .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/fed_penalty.png
+    .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/images/fed_penalty.png
 
 Two runs of the same networks, seed, images and settings. In one the penalty is a graph of the
 critic's weights, as wgan_training.py has it. In the other its value is computed first and then
@@ -114,7 +114,7 @@ def main():
     axes[1, 0].set_yscale('log')
     axes[0, 0].set_ylabel('critic loss')
     axes[0, 0].legend()
-    axes[1, 0].set_ylabel('slope ‖∇C(x̂)‖')
+    axes[1, 0].set_ylabel('gradient norm ‖∇C(x̂)‖')
     axes[1, 0].axhline(1, color='black', linestyle='--', linewidth=0.8)
     axes[1, 0].set_xlabel('iteration')
     figure.tight_layout()

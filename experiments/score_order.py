@@ -67,9 +67,9 @@ def main():
     def measured(images):
         return measure(images, network, SPLITS, seed=0, batch_size=32)
 
-    real = measured(TrainingImages(faces, options.count))
+    real = measured(TrainingImages(faces, options.count, 'the real images'))
     rows = [('real, one half against the other', *(
-        measured(TrainingImages(half, len(half))) for half in halves))]
+        measured(TrainingImages(half, len(half), 'one half')) for half in halves))]
     for name, images in (
             ('trained', Generated(path, load_generator(path), options.count, 0)),
             ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),

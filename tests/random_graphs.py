@@ -148,7 +148,8 @@ class RandomGraph:
             'reshape': lambda v: C.reshape(v, (int(np.prod(v.shape)),)),
             'reshape to rows': lambda v: C.reshape(v, (1, int(np.prod(v.shape)))),
             'transpose': lambda v: C.transpose(v, order),
-            'expand_dims': lambda v: C.expand_dims(v, 0)}
+            'expand_dims': lambda v: C.expand_dims(v, 0),
+            'swapaxes': lambda v: C.swapaxes(v, 0, -1)}
         for name in ('sum', 'mean', 'max', 'min', 'log_sum_exp'):
             def reduce(v, name=name, **kwargs):
                 # Equal values, as behind a ReLU, would have no derivative at their maximum.
@@ -169,6 +170,12 @@ class RandomGraph:
             table['times'] = lambda v: C.times(v, self._parameter((v.shape[-1], out)))
             table['times, several axes'] = lambda v: C.times(
                 v, self._parameter(v.shape + (2, out), scale), output_rank=2)
+        if rank == 1 and self.kind == 'batch':
+            table['times, vector and matrix'] = lambda v: C.times(v, C.reshape(
+                C.square(v), v.shape + (1,)) * self._parameter((1, out + 1)))
+            table['times, number and row'] = lambda v: C.times(
+                C.reshape(C.reduce_sum(v), (1,)), C.reshape(v, (1,) + v.shape))
+            table['times_transpose with itself'] = lambda v: C.times_transpose(C.tanh(v), v)
         if rank == 2:
             left = self._parameter((out, x.shape[0]))
             table['times, on the right'] = lambda v: C.times(left, v)

@@ -16,6 +16,7 @@ from symbolic_gradient import (
     BLOCK_RULES, REDUCTIONS, RULES, gradient, no_gradient, safe_to_differentiate)
 
 F64 = np.float64
+SUM_OVER_SEQUENCE = C.TIMES_REDUCE_SEQUENCE_AXIS_WITHOUT_INFERRED_INPUT_RANK
 
 
 def numbers(shape, low=-2.0, high=2.0, seed=0):
@@ -81,6 +82,7 @@ CASES = [
      lambda x: C.square(C.reshape(x, (8, 2), 1, 3) + parameter(2))),
     ('transpose', (2, 3, 4), -2,
      lambda x: C.square(C.transpose(x, (2, 0, 1)) + parameter(4, 2, 3))),
+    ('swapaxes', (2, 3, 4), -2, lambda x: C.square(C.swapaxes(x, 0, -1) + parameter(4, 3, 2))),
     ('times', (6,), -2, lambda x: C.tanh(C.times(x, parameter(6, 3)))),
     ('times, rows', (2, 6), -2, lambda x: C.tanh(C.times(x, parameter(6, 3)))),
     ('times, several inner axes', (2, 3, 4), -2,
@@ -92,6 +94,20 @@ CASES = [
     ('times_transpose', (6,), -2, lambda x: C.tanh(C.times_transpose(x, parameter(3, 6)))),
     ('times_transpose, x on the right', (3, 6), -2,
      lambda x: C.tanh(C.times_transpose(parameter(2, 6), x))),
+    ('times, both with a batch axis', (2, 4), -2,
+     lambda x: C.tanh(C.times(x, C.transpose(C.square(x), (1, 0))))),
+    ('times, vector and matrix', (6,), -2,
+     lambda x: C.tanh(C.times(x, C.reshape(C.square(x), (6, 1)) * parameter(1, 3)))),
+    ('times, one number and a row', (6,), -2, lambda x: C.tanh(C.times(
+        C.reshape(C.reduce_sum(x), (1,)), C.reshape(C.square(x), (1, 6))))),
+    ('times_transpose, one number', (6,), -2, lambda x: C.tanh(C.times_transpose(
+        C.reshape(C.reduce_sum(x), (1,)), C.reshape(C.square(x), (6, 1))))),
+    ('times_transpose, vectors', (6,), -2,
+     lambda x: C.tanh(C.times_transpose(C.square(x), x))),
+    ('times_transpose, a vector on the right', (6,), -2,
+     lambda x: C.tanh(C.times_transpose(parameter(2, 6), x))),
+    ('cross_entropy_with_softmax', (6,), -2,
+     lambda x: C.cross_entropy_with_softmax(x, C.sigmoid(x))),
     ('stop_gradient', (5,), -2, lambda x: C.exp(x) * C.stop_gradient(C.greater(x, 0))),
     ('Dense', (6,), -2, lambda x: C.layers.Dense(3, activation=C.tanh)(x)),
     ('Convolution2D', (2, 7, 6), -2,
@@ -248,6 +264,14 @@ def test_what_it_refuses():
             (C.reduce_mean(x, axis=C.Axis.default_batch_axis()), x, 'over the batch axis'),
             (C.sequence.reduce_max(steps), steps, 'Sequence::ReduceElements of the kind Max'),
             (C.sequence.last(steps), steps, 'the operation GatherPacked'),
+            (C.layers.Recurrence(C.layers.RNNStep(3))(steps), steps,
+             'a recurrent loop, which the operation PastValue'),
+            (C.layers.Recurrence(C.layers.LSTM(3))(steps), steps, 'a recurrent loop'),
+            (C.layers.Fold(C.layers.GRU(3))(steps), steps, 'a recurrent loop'),
+            (C.sequence.past_value(steps), steps, 'the operation PastValue'),
+            (C.times(C.reshape(steps, (3, 1)), C.reshape(steps, (1, 3)),
+                     infer_input_rank_to_map=SUM_OVER_SEQUENCE), steps,
+             'the operation Times over a dynamic axis'),
             (C.layers.BatchNormalization(map_rank=1)(x), x, 'the operation BatchNormalization')]:
         with pytest.raises(NotImplementedError, match=named):
             gradient(graph, wrt)
@@ -299,6 +323,21 @@ def test_sums_over_the_minibatch_and_over_sequences():
     slope = gradient(C.sequence.reduce_sum(C.square(w * s)), s)
     for found, v in zip(slope.eval({s: steps}), steps):
         np.testing.assert_allclose(found, 2 * 0.49 * v)
+
+
+def test_loops_elsewhere_do_no_harm():
+    """In front of what is differentiated, and beside it."""
+    x, z = C.sequence.input_variable(3, dtype=F64), C.sequence.input_variable(3, dtype=F64)
+    with C.default_options(dtype=F64):
+        h = C.layers.Recurrence(C.layers.RNNStep(3))(x)
+    data = {x: [numbers((4, 3))]}
+    value, = h.eval(data)
+    np.testing.assert_allclose(gradient(C.square(h), h).eval(data)[0], 2 * value, rtol=1e-12)
+    with pytest.raises(NotImplementedError, match='the operation PastValue'):
+        gradient(h * C.sequence.past_value(h), h)
+    data[z] = [numbers((4, 3), seed=4)]
+    np.testing.assert_allclose(gradient(C.square(z) * h, z).eval(data)[0], 2 * data[z][0] * value,
+                               rtol=1e-12)
 
 
 def test_a_sample_repeated_along_a_sequence():
@@ -398,6 +437,22 @@ def test_random_graphs(first):
             assert result is None or result.get(name, 0) < random_graphs.TOLERANCE, (seed, result)
         checked += result is not None
     assert checked >= 5
+
+
+def test_the_defect_of_cntk_that_products_work_around():
+    """A vector (K,) times a matrix (K, 1) with a batch axis gets the sum over the minibatch.
+
+    If this fails, CNTK has been mended and _times and _refuse_wrong_product can go.
+    """
+    x, y = C.input_variable(4, dtype=F64), C.input_variable((4, 1), dtype=F64)
+    data = {x: numbers((3, 4)), y: numbers((3, 4, 1), seed=3)}
+    expected = np.einsum('ni,nij->nj', data[x], data[y])
+    assert np.abs(C.times(x, y).eval(data) - expected).max() > 0.1
+    row = C.times(C.reshape(x, (1, 4)), y)
+    np.testing.assert_allclose(row.eval(data)[:, 0], expected, rtol=1e-12)
+    for wrt in (x, y):
+        with pytest.raises(NotImplementedError, match='adds up the minibatch'):
+            gradient(C.times(x, y), wrt)
 
 
 def test_the_defect_of_cntk_that_convolution_works_around():

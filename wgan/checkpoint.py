@@ -141,11 +141,11 @@ def restore(path, trainers):
                 trainer.restore_from_checkpoint(os.path.join(plain, name))
             except (ValueError, RuntimeError) as error:
                 if 'isomorphic' not in str(error):
-                    raise UserError('%s can not be read by CNTK (%s); delete it to continue from the '
-                                    'one before' % (one_line(os.path.join(path, name)),
-                                                    str(error).split('\n')[0]))
+                    raise UserError('%s can not be read by CNTK (%s); delete it to continue from '
+                                    'the one before' % (one_line(os.path.join(path, name)),
+                                                        str(error).split('\n')[0]))
                 raise UserError('%s was written by another version of this project, and only that '
-                                'can continue with it; start again with --overwrite (wgan_generate.py '
+                                'can continue it; start again with --overwrite (wgan_generate.py '
                                 'still makes images of it)' % one_line(path))
     name = os.path.join(path, 'state_%d.npz' % processes.RANK)
     try:

@@ -81,7 +81,7 @@ class Progress:
     """
 
     def __init__(self, what, total, done=0):
-        self.start = time.time()
+        self.what, self.start = what, time.time()
         terminal = sys.stderr.isatty()
         pause = 0.2 if terminal else 10
         self.bar = _Bar(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,

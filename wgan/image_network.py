@@ -93,8 +93,8 @@ class ImageNetwork:
         features, classes = (self._rows(name, values, x)
                              for name, values in zip(names, zip(*results)))
         if not (np.isfinite(features).all() and np.isfinite(classes).all()):
-            raise UserError('the network %s gave a value that is NaN or infinite; is --scale %s what it '
-                            'was trained with?' % (self.path, self.scale))
+            raise UserError('the network %s gave a value that is NaN or infinite; is --scale %s '
+                            'what it was trained with?' % (self.path, self.scale))
         return features, self._probabilities(classes)
 
     def _rows(self, name, values, images):

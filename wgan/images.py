@@ -134,12 +134,12 @@ class Batches:
     Raises UserError if there are fewer images than batch_size.
     """
 
-    def __init__(self, faces, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
+    def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
                  mirror=True):
-        if batch_size > len(faces):
+        if batch_size > len(images):
             raise UserError('--batch-size is %d, but %s has only %d readable images'
-                            % (batch_size, faces.source, len(faces)))
-        self.images, self.batch_size, self.rng = faces, batch_size, rng
+                            % (batch_size, images.source, len(images)))
+        self.images, self.batch_size, self.rng = images, batch_size, rng
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.mirror = mirror
         self.begin_epoch()

@@ -1,6 +1,6 @@
 """The layers that the two networks are built of, arranged so that CNTK computes them quickly.
 
-What they compute is what it always was; only in which operations differs. CNTK 2.7 has MKL's and
+They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 has MKL's and
 cuDNN's speed in matrix products, convolutions, and operations on operands of one shape. It is slow
 
 - where the shapes of two operands differ, and in sums: there it walks number by number. So what is
@@ -19,10 +19,10 @@ SMALL = 4           # height and width of the smaller image, up to which `convol
 
 
 def layer_normalization(x, epsilon=1e-5):
-    """Normalise each sample over all its maps, then scale and shift each map.
+    """Normalise each sample over all its channels, then scale and shift each channel.
 
-    x: (maps, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
-    It learns one gain and one bias a map, as the WGAN-GP authors' code does.
+    x: (channels, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
+    It learns one gain and one bias per channel, as the WGAN-GP authors' code does.
     `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
@@ -39,9 +39,10 @@ def layer_normalization(x, epsilon=1e-5):
 
 
 def batch_normalization(x):
-    """Normalise each map over the minibatch, then scale and shift it, x: (maps, height, width).
+    """Normalise each channel over the minibatch, then scale and shift it.
 
-    Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1; ε = 1e-5.
+    x: (channels, height, width). Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167,
+    algorithm 1; ε = 1e-5.
     """
     return C.layers.BatchNormalization(map_rank=1)(x)
 
@@ -49,14 +50,14 @@ def batch_normalization(x):
 def leaky_relu(x):
     """x where it is positive, x / 5 elsewhere: `C.leaky_relu(x, 0.2)`, five times as fast.
 
-    A gradient by x is multiplied with the slope that is there already, which no gradient enters.
+    Backpropagation reuses the slope (1 or 0.2), which is not differentiated.
     """
     positive = C.stop_gradient(C.greater(x, 0))
     return x * (C.constant(0.2, x.shape, x.dtype) + C.constant(0.8, x.shape, x.dtype) * positive)
 
 
 def add_bias(x, name):
-    """x (maps, height, width) plus a learned number for each map."""
+    """x (channels, height, width) plus a learned number for each channel."""
     bias = C.parameter((x.shape[0], 1, 1), init=0, dtype=x.dtype, name=name)
     # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
     one = C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
@@ -64,7 +65,7 @@ def add_bias(x, name):
 
 
 def _pixels_of(p, shape):
-    """A number for each map, p (maps, 1, 1), repeated for its pixels: (1, maps, height, width)."""
+    """p (channels, 1, 1), repeated for the pixels: (1, channels, height, width)."""
     plane = C.constant(1, (1,) + shape[1:], p.dtype)
     return C.reshape(C.times(C.reshape(p, (shape[0], 1)), plane, output_rank=2), (1,) + shape)
 
@@ -75,36 +76,37 @@ def convolution(kernel, x):
     Output (i, j) is the kernel with its centre at (2i, 2j).
 
     On a CPU, CNTK's convolutions are MKL's, which first puts the kernel into another order of
-    memory. For transposed convolutions and for gradients by x that takes longer than all else
-    where images are small and kernels large. There, a product with a matrix of ones and zeros
-    lays the pixels that the kernel meets side by side, and a product with the kernel does the rest.
+    memory. For transposed convolutions and for gradients with respect to x, that takes longer than
+    everything else where images are small and kernels large. There, the convolution is two matrix
+    products: one with a matrix of ones and zeros (im2col), one with the kernel.
     """
-    maps, inputs, width, _ = kernel.shape
+    channels, inputs, width, _ = kernel.shape
     size = x.shape[1] // 2
     if size > SMALL:
         return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
-    met = C.times(C.reshape(x, (inputs, 4 * size * size)), _meetings(size, width, x.dtype))
-    met = C.reshape(met, (inputs * width * width, size * size))
-    y = C.times_transpose(C.transpose(met, (1, 0)),
-                          C.reshape(kernel, (maps, inputs * width * width)))
-    return C.reshape(C.transpose(y, (1, 0)), (maps, size, size))
+    pixels = C.times(C.reshape(x, (inputs, 4 * size * size)),
+                     _im2col_matrix(size, width, x.dtype))
+    pixels = C.reshape(pixels, (inputs * width * width, size * size))
+    y = C.times_transpose(C.transpose(pixels, (1, 0)),
+                          C.reshape(kernel, (channels, inputs * width * width)))
+    return C.reshape(C.transpose(y, (1, 0)), (channels, size, size))
 
 
 def convolution_transpose(kernel, x):
     """(I, S, S) → (O, 2S, 2S) with the kernel (I, O, K, K): the transpose of `convolution`."""
-    inputs, maps, width, _ = kernel.shape
+    inputs, channels, width, _ = kernel.shape
     size = x.shape[1]
     if size > SMALL:
         return C.convolution_transpose(kernel, x, strides=2, auto_padding=[False, True, True],
-                                       output_shape=(maps, 2 * size, 2 * size))
+                                       output_shape=(channels, 2 * size, 2 * size))
     pixels = C.transpose(C.reshape(x, (inputs, size * size)), (1, 0))
-    met = C.times(pixels, C.reshape(kernel, (inputs, maps * width * width)))
-    met = C.reshape(C.transpose(met, (1, 0)), (maps, width * width * size * size))
-    y = C.times_transpose(met, _meetings(size, width, x.dtype))
-    return C.reshape(y, (maps, 2 * size, 2 * size))
+    products = C.times(pixels, C.reshape(kernel, (inputs, channels * width * width)))
+    products = C.reshape(C.transpose(products, (1, 0)), (channels, width * width * size * size))
+    y = C.times_transpose(products, _im2col_matrix(size, width, x.dtype))
+    return C.reshape(y, (channels, 2 * size, 2 * size))
 
 
-def _meetings(size, width, dtype):
+def _im2col_matrix(size, width, dtype):
     """(2S · 2S, K · K · S · S): 1 where a pixel meets a number of the kernel at a place, else 0."""
     meets = np.zeros((2 * size, width, size), dtype)        # the same for rows and columns
     for tap in range(width):

@@ -31,7 +31,7 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
 
     penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is taken for each
     sample, over all its pixels and colours. The penalty is a graph of the critic's weights
-    (symbolic_gradient.py), which is what trains them to keep the slope at 1; fed in as a number
+    (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
     it would train nothing.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
@@ -49,7 +49,7 @@ def wgan(generator, critic, latent, real, fake):
     critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
     generator loss  −E[C(G(z))]                                          (line 10)
 
-    The clipping, which bounds the critic's slope, is the learner's: learners.RmsProp. The
+    The clipping, which bounds the critic's gradient, is the learner's: learners.RmsProp. The
     difference of the scores is the distance times that unknown bound.
     """
     wasserstein = critic(real) - critic(fake)
@@ -105,8 +105,8 @@ def score_difference(critic, real, fake):
 
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
-    slope = gradient(critic(image), image)
-    squares = C.reduce_sum(C.square(slope), axis=(0, 1, 2))
+    grad = gradient(critic(image), image)
+    squares = C.reduce_sum(C.square(grad), axis=(0, 1, 2))
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
     return C.sqrt(C.reshape(squares, (1,)) + 1e-12)
 

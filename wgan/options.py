@@ -36,8 +36,8 @@ def _add_files(g):
     g.add_argument('--data', default='data/drawn', help='folder of images, searched through, or '
                    'a map file with lines of path<TAB>label')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
-    g.add_argument('--resume', action='store_true', help='continue from the last checkpoint in --out; '
-                   'settings that are not given are taken from there')
+    g.add_argument('--resume', action='store_true', help='continue from the last checkpoint in '
+                   '--out; settings that are not given are taken from there')
     g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
                    'start again; files that it did not write stay')
     g.add_argument('--allow-change', type=names_to_change, default=(), metavar='NAMES',
@@ -48,7 +48,7 @@ def _add_files(g):
 def _add_networks(g):
     g.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=256,
                    help='width and height of the images')
-    g.add_argument('--width', type=COUNT, default=32, help='maps in the widest layers of image '
+    g.add_argument('--width', type=COUNT, default=32, help='channels of the widest layers of image '
                    'size; the others have 2, 4, 8 … times as many')
     g.add_argument('--latent-size', type=COUNT, default=100, help='numbers an image is made from')
 

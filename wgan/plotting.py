@@ -15,7 +15,7 @@ PANELS = [                                              # column, label, target 
     ('C_loss', 'critic loss', None),
     ('G_loss', 'generator loss', None),
     ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
-    ('grad_norm', 'slope ‖∇C(x̂)‖', 1.0),
+    ('grad_norm', 'gradient norm ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
     ('D_real', 'probability of being real\nD(x)', 0.5),
     ('D_fake', 'probability of being real\nD(G(z))', 0.5),
@@ -102,7 +102,7 @@ def plot(paths, out, smooth=0.0):
     check_plot(out)
     runs = list(zip(_names(paths), map(read_losses, paths)))
     panels = [p for p in PANELS if any(p[0] in losses for _, losses in runs)]
-    # The penalty is the slope seen once more; it has a panel only where the slope is not known.
+    # The penalty is a function of the gradient norm; it has a panel only where that is not known.
     if any(p[0] == 'grad_norm' for p in panels):
         panels = [p for p in panels if p[0] != 'GP']
 

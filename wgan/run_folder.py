@@ -146,8 +146,8 @@ class RunFolder:
             damage = 'is not what a run wrote'
         found = checkpoint.latest(self.path('checkpoints'))
         if found is None:
-            raise UserError('--resume: %s holds no run: %s %s, and there is no complete checkpoint; '
-                            'put config.json right, or start again%s' % (
+            raise UserError('--resume: %s holds no run: %s %s, and there is no complete '
+                            'checkpoint; put config.json right, or start again%s' % (
                                 self.shown, name, damage,
                                 ' with --overwrite' if OwnFiles(self.folder).listed else ''))
         warn('%s %s; the settings are those of %s' % (name, damage, one_line(found[0])))

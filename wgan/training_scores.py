@@ -14,9 +14,9 @@ SPLITS = 10
 class TrainingImages:
     """Up to `count` of the training images, evenly spread, cut as training cuts them."""
 
-    def __init__(self, faces, count):
-        self.name = 'the training images (%s)' % faces.source
-        self.images, self.count = faces, min(count, len(faces))
+    def __init__(self, images, count, name):
+        """images: a sequence of images, RGB, uint8. name: what to call them."""
+        self.images, self.count, self.name = images, min(count, len(images)), name
 
     def batches(self, size):
         chosen = [i * len(self.images) // self.count for i in range(self.count)]
@@ -27,7 +27,8 @@ class TrainingImages:
 def training_images(data, image_size, count):
     """TrainingImages of a set. Raises UserError if there are too few for a score."""
     # Only those needed are read; training has said already what the set is.
-    images = TrainingImages(ImageSet(data, image_size, memory_limit=0, report=False), count)
+    images = ImageSet(data, image_size, memory_limit=0, report=False)
+    images = TrainingImages(images, count, 'the training images (%s)' % images.source)
     check_count(images, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
     return images
 
