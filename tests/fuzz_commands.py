@@ -37,7 +37,7 @@ def make_world(folder):
     """What a user may have; made with the programs themselves."""
     import cv2
     from draw_faces import draw_face
-    from test_scores import onnx_network
+    from helpers import onnx_network
     rng = np.random.RandomState(0)
     for name in ('pics', 'more/sub'):
         os.makedirs(os.path.join(folder, name))
