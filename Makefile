@@ -31,8 +31,9 @@ runs/demo/faces.png: | setup data/drawn/face_001999.png
 data/drawn/face_001999.png: | setup
 	@$(PY) data/draw_faces.py --out data/drawn --count 2000
 
-# Threads that wait for work sleep: tests and the programs that they start share the cores.
-pytest = OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest
+# Threads that wait for work sleep: tests and the programs that they start share the cores. With
+# one thread only, CNTK crashes where a process first evaluates a network and then trains another.
+pytest = env -u OMP_NUM_THREADS OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest
 
 check: setup
 	@$(PY) -m flake8

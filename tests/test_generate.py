@@ -229,6 +229,7 @@ def test_a_generator_of_nan(generate, run, tmp_path):
     assert [name for name in there(tmp_path) if name != 'x'] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['model', 'onnx'])
 def test_damaged_models(run, tmp_path, kind):
     """Bytes changed at random: it loads, or a sentence says that it can't; CNTK crashes on some."""

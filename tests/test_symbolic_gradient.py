@@ -426,6 +426,7 @@ def test_a_block_that_takes_a_value_twice():
     np.testing.assert_allclose(gradient(block(x, x), x).eval({x: [[2, 0.5, -1]]}), [[4, 1, -2]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('first', range(0, 60, 10))
 def test_random_graphs(first):
     """Ten at a time; `python tests/random_graphs.py` checks thousands."""
