@@ -7,12 +7,11 @@ Scores can be compared if network, resize, scale, number of images and splits ar
 of them are printed.
 """
 
-import json
 import platform
 
 from wgan.cntk import C, select_device
 from wgan.command_line import Parser, check_outputs, number, run
-from wgan.disk import replacing
+from wgan.disk import replacing, write_json
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import (
     check_count, distances, holds_statistics, load_statistics, made_with, measure, source,
@@ -104,9 +103,7 @@ def write(options, statistics, results):
         with replacing(options.save_statistics) as aside, open(aside, 'wb') as file:
             np.savez(file, **statistics)            # to a name it would add a suffix
     if options.json is not None:
-        with replacing(options.json) as aside, open(aside, 'w') as file:
-            json.dump(results, file, indent=2, sort_keys=True)
-            file.write('\n')
+        write_json(options.json, results)
 
 
 def show(results):

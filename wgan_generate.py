@@ -11,16 +11,16 @@ import json
 import os
 
 from wgan.command_line import (
-    Parser, Progress, UserError, check_output_folder, check_outputs, number, run)
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run)
 from wgan.cntk import select_device
 
 import numpy as np
 
 from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
-from wgan.disk import remove_left_behind
-from wgan.evaluation import generate
-from wgan.images import check_image, grid, one_line, to_images, write_image
+from wgan.disk import read_json, remove_left_behind
+from wgan.evaluation import generated
+from wgan.images import check_image, grid, write_image
 from wgan.generators import find_generator, load_generator
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 
@@ -159,19 +159,6 @@ def check_size(options, count, size):
             for n in (rows, columns)))
 
 
-def generated(generator, latents, batch_size, path):
-    """Images for latents, RGB, uint8, (N, S, S, 3), a minibatch at a time.
-
-    Raises UserError, naming `path`, if the generator makes NaN or infinite values.
-    """
-    for first in range(0, len(latents), batch_size):
-        images = generate(generator, latents[first:first + batch_size], batch_size)
-        if not np.isfinite(images).all():
-            raise UserError('the generator in %s makes images of something else than numbers: '
-                            'its weights, or the latents, are not usable' % path)
-        yield to_images(images)
-
-
 def enlarge(image, scale):
     """Each pixel as a square of scale × scale: no blur."""
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
@@ -215,11 +202,10 @@ def describe(path):
     if not os.path.isfile(config):              # a model file may have left its run folder
         return about
     try:
-        with open(config, encoding='utf-8') as file:
-            run_settings = json.load(file)
+        run_settings = read_json(config)
         if not isinstance(run_settings, dict) or 'settings' not in run_settings:
             raise ValueError('no settings')
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UserError('%s is not, or no longer, what training wrote there; move it away, and '
                         'the ONNX file will not have the settings of the run' % config)
     return dict(about, training=json.dumps(run_settings, sort_keys=True))

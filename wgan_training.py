@@ -10,13 +10,13 @@ import os
 
 from wgan import checkpoint, processes
 from wgan.cntk import select_device
-from wgan.command_line import UserError, run
-from wgan.image_files import one_line
+from wgan.command_line import UserError, one_line, run
 from wgan.image_network import open_network
-from wgan.images import Batches, ImageSet, grid, to_images
+from wgan.images import Batches, ImageSet, grid, to_images, write_image
+from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, read_options
-from wgan.recorder import GRID, Recorder, save_sheet
+from wgan.recorder import GRID, Recorder
 from wgan.resuming import about_run, restore
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_images_apart
@@ -59,7 +59,8 @@ def train(options, config, changes):
         out, updates, lambda: checkpoint.state_of(updates, batches, rng), about,
         options.iterations, {'score': options.score_every, 'sample': options.sample_every,
                              'checkpoint': options.checkpoint_every},
-        fixed_latents(options), scores, options.tensorboard, first)
+        draw_latents(GRID * GRID, options.latent_size, options.seed), scores,
+        options.tensorboard, first)
     with recorder:
         for step in range(first + 1, options.iterations + 1):
             for _ in range(options.n_critic):                   # algorithm 1, lines 2 to 9
@@ -115,12 +116,6 @@ def make_scores(options, device, out):
                           options.seed, options.batch_size, out.path('scores.csv'))
 
 
-def fixed_latents(options):
-    """Those of the sample grids, the same for a run from its start to its end."""
-    return np.random.RandomState(options.seed).standard_normal(
-        (GRID * GRID, options.latent_size)).astype(np.float32)
-
-
 def prepare_folder(out, updates, batches, options, about, scores, step):
     """Begin the files of a run, or bring them back to where it continues."""
     columns = ['step', *updates.columns, 'seconds']
@@ -129,7 +124,8 @@ def prepare_folder(out, updates, batches, options, about, scores, step):
         continue_tables(out, columns, step)
     elif processes.RANK == 0:
         out.create(columns, options.overwrite)
-        save_sheet(out, 'samples/real.png', grid(to_images(batches.next()), columns=GRID))
+        write_image(out.own.claim('samples/real.png'),
+                    grid(to_images(batches.next()), columns=GRID))
     if processes.RANK == 0:
         out.write_config(dict(about, scores=scores.described() if scores else None))
     processes.wait_for_all()

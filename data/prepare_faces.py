@@ -14,7 +14,7 @@ import shutil
 import signal
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, Progress, UserError, number, run
+from wgan.command_line import Parser, Progress, UserError, number, one_line, run
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from wgan.images import grid, resize_square, write_image
 from wgan.image_decoder import (ImageReader, UnreadableImage, decode,
                                 decode_image, read_file)
-from wgan.image_files import find_images, one_line
+from wgan.image_files import find_images
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:

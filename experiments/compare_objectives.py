@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from _root import ROOT
-from wgan.command_line import Parser, UserError, number, run
+from wgan.command_line import Parser, UserError, number, one_line, run
 from wgan.cntk import C, select_device
 
 import numpy as np
@@ -21,7 +21,7 @@ import pandas as pd
 from wgan import checkpoint
 import models
 from wgan.images import ImageSet, grid, to_network, to_images
-from wgan.image_files import one_line
+from wgan.latents import draw_latents
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
 from wgan.resuming import FREE_TO_CHANGE, option_of, settings_of
@@ -155,8 +155,7 @@ def main():
             row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
                        inception_score_std=found['inception_score_std'])
         table.append(row)
-        latents = np.random.RandomState(1).standard_normal(
-            (COLUMNS * ROWS, generator.arguments[0].shape[0])).astype(np.float32)
+        latents = draw_latents(COLUMNS * ROWS, generator.arguments[0].shape[0], seed=1)
         images = to_images(generate(generator, latents, 16))
         shown.append((objective, grid(images, COLUMNS, border=1), losses))
     draw(shown, os.path.join(options.out, 'comparison.png'))

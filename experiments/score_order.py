@@ -6,11 +6,11 @@ All are compared with the images that the run was trained on, cut as for trainin
 in two halves, one against the other.
 """
 
-import json
 import os
 
 import _root  # noqa: F401
 from wgan.command_line import Parser, UserError, number, run
+from wgan.disk import read_json
 from wgan.cntk import select_device
 
 import numpy as np
@@ -44,10 +44,9 @@ class Noise:
 def read_settings(path):
     """The settings in the config.json of a run, as far as they are needed here."""
     try:
-        with open(path, encoding='utf-8') as file:
-            settings = json.load(file)['settings']
+        settings = read_json(path)['settings']
         return {name: settings[name] for name in SHAPE + ('data',)}
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         raise UserError('%s is not, or no longer, what training wrote there' % path)
 
 

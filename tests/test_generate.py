@@ -45,7 +45,7 @@ def no_work(monkeypatch):
     """Fail if anything is generated or exported."""
     def fail(*_):
         raise AssertionError('it was too late')
-    monkeypatch.setattr(wgan_generate, 'generate', fail)
+    monkeypatch.setattr(wgan_generate, 'generated', fail)
     monkeypatch.setattr(onnx_generator, 'export', fail)
 
 
@@ -224,7 +224,8 @@ def test_a_generator_of_nan(generate, run, tmp_path):
     generator.parameters[0].value = np.full(generator.parameters[0].shape, np.nan, np.float32)
     generator.save(str(run / 'wgan_generator.model'))
     for arguments in (GRID, SINGLE, ['--out', 'x.gif', '--interpolate', 2]):
-        with pytest.raises(UserError, match='the generator in run makes images of something'):
+        with pytest.raises(UserError, match='the generator run makes values that are NaN or '
+                                            'infinite'):
             generate('run', *arguments)
     assert [name for name in there(tmp_path) if name != 'x'] == []
 

@@ -3,9 +3,8 @@
 import os
 import re
 
-from wgan.command_line import UserError, note
+from wgan.command_line import UserError, note, one_line
 from wgan.disk import replacing
-from wgan.images import one_line
 
 import cv2
 import numpy as np

@@ -1,9 +1,9 @@
-"""The whole state of a run, saved so that it can't be lost and a stopped run continues exactly.
+"""The complete state of a run, saved so that it can't be lost and a stopped run continues exactly.
 
 A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
 statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data,
 moving average; one for each process) and `manifest.json` (settings, versions, a checksum of each
-file). It is written under another name, synced to the disk, and renamed when it is whole.
+file). It is written under another name, synced to the disk, and renamed when it is complete.
 """
 
 import json
@@ -15,9 +15,8 @@ import numpy as np
 
 from wgan import processes
 from wgan.cntk_files import plain_path
-from wgan.command_line import UserError
-from wgan.disk import make_room, sha256, sync
-from wgan.image_files import one_line
+from wgan.command_line import UserError, one_line
+from wgan.disk import make_room, read_json, sha256, sync
 from wgan.cntk import quiet
 from wgan.run_files import keep_aside
 
@@ -99,7 +98,7 @@ def _empty(folder):
 
 
 def latest(folder, say=lambda sentence: None):
-    """(path, step) of the newest checkpoint in the folder that is whole, or None.
+    """(path, step) of the newest checkpoint in the folder that is complete, or None.
 
     say: is told of each newer one that is damaged, and how.
     """
@@ -115,14 +114,7 @@ def latest(folder, say=lambda sentence: None):
 
 def read_manifest(path):
     """The manifest of a checkpoint. Raises OSError, ValueError if there is none that is ours."""
-    name = os.path.join(path, 'manifest.json')
-    if os.path.exists(name) and not os.path.isfile(name):
-        raise ValueError                        # a folder; a pipe, which nobody writes to
-    with open(name, encoding='utf-8') as file:
-        try:
-            manifest = json.load(file)
-        except RecursionError:
-            raise ValueError
+    manifest = read_json(os.path.join(path, 'manifest.json'))
     if not (isinstance(manifest, dict) and isinstance(manifest.get('settings'), dict)
             and isinstance(manifest.get('sha256'), dict)):
         raise ValueError
@@ -210,7 +202,7 @@ def _lists_all(manifest):
 
 
 def _steps(folder):
-    """The steps of all checkpoints in a folder, whole or not, in order."""
+    """The steps of all checkpoints in a folder, complete or not, in order."""
     if not os.path.isdir(folder):
         return []
     names = [re.fullmatch(r'step_([0-9]{8,})', name) for name in os.listdir(folder)]

@@ -7,7 +7,7 @@ import sys
 import time
 
 from wgan.terminal import (  # noqa: F401  for the programs
-    RANK, UserError, check_output_folder, check_outputs, run)
+    RANK, UserError, check_output_folder, check_outputs, one_line, run)
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
@@ -81,7 +81,7 @@ class Progress:
     """
 
     def __init__(self, what, total, done=0):
-        self.what, self.start = what, time.time()
+        self.start = time.time()
         terminal = sys.stderr.isatty()
         pause = 0.2 if terminal else 10
         self.bar = _Bar(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,

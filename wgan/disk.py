@@ -1,4 +1,4 @@
-"""Files that have to be complete: written beside and renamed, room for them, sync, checksums.
+"""Files that have to be complete: written beside and renamed, room for them, sync, checksums, JSON.
 
 Needs no other package.
 """
@@ -7,11 +7,19 @@ import contextlib
 import errno
 import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
 
 _NUMBERS = itertools.count()
+# How a process names what it writes beside its files; a kill may leave one.
+ASIDE = re.compile(r'\.partial-([0-9]+)-')
+
+
+def aside_prefix():
+    """How such names of this process begin."""
+    return '.partial-%d-' % os.getpid()
 
 
 @contextlib.contextmanager
@@ -28,8 +36,8 @@ def replacing(path):
     if os.path.lexists(target) and not os.path.isfile(target):
         code = errno.EISDIR if os.path.isdir(target) else errno.EINVAL
         raise OSError(code, 'is not a regular file, and can not be replaced', path)
-    aside = os.path.join(os.path.dirname(target), '.partial-%d-%d%s' % (
-        os.getpid(), next(_NUMBERS), os.path.splitext(target)[1]))
+    aside = os.path.join(os.path.dirname(target), '%s%d%s' % (
+        aside_prefix(), next(_NUMBERS), os.path.splitext(target)[1]))
     try:
         open(aside, 'xb').close()
         if os.path.exists(target):
@@ -47,7 +55,7 @@ def replacing(path):
 def remove_left_behind(folder):
     """Delete what `replacing` left in the folder because its process was killed."""
     for name in os.listdir(folder):
-        found = re.match(r'\.partial-(\d+)-\d+(\.\w+)?$', name)
+        found = re.match(ASIDE.pattern + r'\d+(\.\w+)?$', name)
         if found and not _is_running(int(found.group(1))):
             os.remove(os.path.join(folder, name))
 
@@ -101,3 +109,21 @@ def sha256(path):
         for block in iter(lambda: file.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_json(path):
+    """What a file of JSON holds. Raises ValueError for anything else, OSError if there is none."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError                        # a folder; a pipe, which nobody writes to
+    with open(path, encoding='utf-8') as file:
+        try:
+            return json.load(file)
+        except RecursionError:
+            raise ValueError
+
+
+def write_json(path, value):
+    """Replace a file by JSON that people can read. Raises OSError as `replacing` does."""
+    with replacing(path) as aside, open(aside, 'w', encoding='utf-8') as file:
+        json.dump(value, file, indent=2, sort_keys=True)
+        file.write('\n')

@@ -14,8 +14,8 @@ import sys
 import tempfile
 import warnings
 
-from wgan.command_line import UserError, note
-from wgan.image_files import NOT_READ, kind_of, one_line
+from wgan.command_line import UserError, note, one_line
+from wgan.image_files import NOT_READ, kind_of
 
 import cv2
 import numpy as np

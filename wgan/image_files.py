@@ -5,7 +5,7 @@ import collections
 import os
 import re
 
-from wgan.command_line import RANK, UserError, note
+from wgan.command_line import RANK, UserError, note, one_line
 
 # Files of these names are taken for images without a look into them.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
@@ -36,11 +36,6 @@ def kind_of(data):
     """The kind of image, a name in KINDS, that a file with this content is; None for no image."""
     head = bytes(data[:HEAD])
     return next((kind for kind, pattern in KINDS.items() if pattern.match(head)), None)
-
-
-def one_line(path):
-    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
-    return path if path.isprintable() else ascii(path)
 
 
 def find_images(source, option='--data', report=True):

@@ -3,17 +3,13 @@
 import hashlib
 import os
 
-from wgan.command_line import Progress, UserError
+from wgan.command_line import Progress, UserError, one_line
 from wgan.disk import replacing
 from wgan.image_decoder import ImageReader
-from wgan.image_files import find_images, one_line
+from wgan.image_files import find_images
 
 import cv2
 import numpy as np
-
-# What `write_image` writes, and other formats that OpenCV knows.
-SUFFIXES = ('.bmp', '.dib', '.jpeg', '.jpg', '.jpe', '.jp2', '.png', '.webp', '.pbm', '.pgm',
-            '.ppm', '.pnm', '.sr', '.ras', '.tiff', '.tif', '.exr', '.hdr', '.pic')
 
 IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
 MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step

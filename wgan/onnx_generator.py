@@ -15,6 +15,7 @@ from wgan.command_line import UserError
 from wgan.disk import make_room, replacing
 from wgan.cntk import C, quiet
 from wgan.evaluation import generate
+from wgan.latents import draw_latents
 
 import numpy as np
 import onnx
@@ -69,8 +70,7 @@ def _for_any_batch(model, metadata):
 
 
 def _deviation(generator, path):
-    latents = np.random.RandomState(0).standard_normal(
-        (16, generator.arguments[0].shape[0])).astype(np.float32)
+    latents = draw_latents(16, generator.arguments[0].shape[0], seed=0)
     with open(path, 'rb') as file:
         session = onnxruntime.InferenceSession(file.read())
     image, = session.run(['image'], {'latent': latents})

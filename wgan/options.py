@@ -7,7 +7,7 @@ from wgan.command_line import Parser, UserError, number
 from wgan.image_network import add_network_options
 from wgan.images import IMAGE_SIZES
 from wgan.objectives import OBJECTIVES
-from wgan.resuming import CHANGEABLE, names_to_change, resumed_options
+from wgan.resuming import CHANGEABLE, names_to_change, option_of, resumed_options
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_place
 
@@ -116,9 +116,8 @@ def set_defaults(options):
     settings = OBJECTIVES[options.objective].settings
     for name in sorted(set().union(*(o.settings for o in OBJECTIVES.values()))):
         if name not in settings and getattr(options, name) is not None:
-            raise UserError('--%s has no meaning for --objective %s, which has %s' % (
-                name.replace('_', '-'), options.objective,
-                ', '.join('--' + n.replace('_', '-') for n in settings)))
+            raise UserError('%s has no meaning for --objective %s, which has %s' % (
+                option_of(name), options.objective, ', '.join(map(option_of, settings))))
         if name in settings and getattr(options, name) is None:
             setattr(options, name, settings[name])
     if 'beta2' in settings and options.beta2 is None:

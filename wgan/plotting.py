@@ -2,9 +2,8 @@
 
 import os
 
-from wgan.command_line import UserError
+from wgan.command_line import UserError, one_line
 from wgan.disk import replacing
-from wgan.images import one_line
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

@@ -7,10 +7,8 @@ import sys
 import time
 
 from wgan import checkpoint, processes
-from wgan.command_line import Progress, UserError
-from wgan.disk import replacing
+from wgan.command_line import Progress, UserError, one_line
 from wgan.evaluation import generate
-from wgan.image_files import one_line
 from wgan.images import grid, to_images, write_image
 from wgan.run_results import BEST, plot_table
 
@@ -101,7 +99,7 @@ class Recorder(contextlib.ExitStack):
         images = generate(self.updates.sample_generator, self.fixed_latents,
                           self.updates.batch_size)
         sheet = grid(to_images(images), columns=GRID)
-        save_sheet(self.out, 'samples/step_%06d.png' % step, sheet)
+        write_image(self.out.own.claim('samples/step_%06d.png' % step), sheet)
         if self.board:
             self.board.add_image('samples', sheet, step, dataformats='HWC')
 
@@ -138,12 +136,6 @@ class Recorder(contextlib.ExitStack):
             '--learning-rate, or look into the images' % (
                 step, what, 'The last good checkpoint is %s' % one_line(found[0]) if found else
                 'There was no checkpoint yet'))
-
-
-def save_sheet(out, name, sheet):
-    """Write a grid of images, RGB, uint8, (H, W, 3), as a file of the run."""
-    with replacing(out.own.claim(name)) as aside:
-        write_image(aside, sheet)
 
 
 def tensorboard_writer(out, step):

@@ -5,8 +5,7 @@ import os
 import sys
 
 from wgan import checkpoint, processes
-from wgan.command_line import UserError
-from wgan.image_files import one_line
+from wgan.command_line import UserError, one_line
 from wgan.run_folder import VERSIONS
 
 # What decides nothing of what the weights become, and is no setting of the run.

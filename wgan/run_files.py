@@ -8,9 +8,8 @@ import itertools
 import os
 import re
 
-from wgan.command_line import warn
-from wgan.disk import replacing
-from wgan.image_files import one_line
+from wgan.command_line import one_line, warn
+from wgan.disk import ASIDE, aside_prefix, replacing
 
 LIST = '.files'
 HEAD = '# Written by the training in this folder; --overwrite deletes these files and no others.'
@@ -20,8 +19,6 @@ NAMES = re.compile(
     r'|wgan_(generator|generator_average|generator_best|critic)\.model'
     r'|samples/(real|step_[0-9]{6,})\.png|checkpoints/step_[0-9]{8,}'
     r'|tensorboard/events\.out\.tfevents\.[^/\n]+')
-# How a process names what it writes beside its files (disk.replacing); a kill may leave one.
-ASIDE = re.compile(r'\.partial-[0-9]+-')
 FOLDERS = ('samples', 'checkpoints', 'tensorboard')
 
 
@@ -64,7 +61,7 @@ class OwnFiles:
             self._write()
         for aside in [n for n in self.names if ASIDE.fullmatch(n)]:
             self._remove_asides(aside)
-        self.add('.partial-%d-' % os.getpid())
+        self.add(aside_prefix())
 
     def found_by_name(self):
         """What has the name of a run's file, and may well be one: links are not followed."""

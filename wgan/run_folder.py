@@ -1,10 +1,9 @@
 """What stands where in the folder of a run."""
 
-import json
 import os
 import platform
 
-from wgan.command_line import UserError, warn
+from wgan.command_line import UserError, one_line, warn
 from wgan.cntk import C
 
 import cv2
@@ -12,9 +11,8 @@ import numpy as np
 
 from wgan import checkpoint
 from wgan.cntk_files import plain_path
-from wgan.disk import make_room, replacing
-from wgan.image_files import one_line
-from wgan.run_files import ASIDE, OwnFiles, keep_aside
+from wgan.disk import ASIDE, make_room, read_json, replacing, write_json
+from wgan.run_files import OwnFiles, keep_aside
 
 try:
     import fcntl
@@ -95,13 +93,7 @@ class RunFolder:
             raise UserError('another process has begun a run in %s; choose another --out'
                             % self.shown)
         self.open()
-        if os.path.lexists(self.path('config.json')):
-            try:
-                self._read_config()
-            except (OSError, ValueError):
-                warn('%s is not of this run; it is now %s' % (
-                    one_line(self.path('config.json')),
-                    one_line(keep_aside(self.path('config.json')))))
+        self._keep_foreign_config()
         self.own.remove(checkpoint.remove_all_of)
         self.own.begin()
         os.makedirs(self.path('checkpoints'), exist_ok=True)
@@ -114,7 +106,7 @@ class RunFolder:
                 if name.startswith('checkpoints/')}
 
     def latest_checkpoint(self):
-        """(path, step) of the newest whole one; damaged ones are named. Raises UserError."""
+        """(path, step) of the newest complete one; damaged ones are named. Raises UserError."""
         found = checkpoint.latest(self.path('checkpoints'), warn)
         if found is None:
             raise UserError('--resume: there is no complete checkpoint in %s; start again with '
@@ -155,14 +147,7 @@ class RunFolder:
 
     def _read_config(self):
         """Raises OSError, ValueError if there is no config.json that a run wrote."""
-        path = self.path('config.json')
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise ValueError                            # a pipe would keep us waiting
-        with open(path, encoding='utf-8') as file:
-            try:
-                config = json.load(file)
-            except RecursionError:
-                raise ValueError
+        config = read_json(self.path('config.json'))
         if not (isinstance(config, dict) and isinstance(config.get('settings'), dict)
                 and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
                 and 'cntk' in config['versions']):
@@ -171,14 +156,16 @@ class RunFolder:
 
     def write_config(self, config):
         """config.json: every setting, what it ran on, and the versions."""
+        self._keep_foreign_config()
+        write_json(self.own.claim('config.json'), config)
+
+    def _keep_foreign_config(self):
+        """Give a config.json that no run wrote another name."""
         path = self.path('config.json')
-        if os.path.lexists(path):
-            try:
-                self._read_config()
-            except (OSError, ValueError):
-                warn('%s is written again; what was there is now %s' % (
-                    one_line(path), one_line(keep_aside(path))))
-        with replacing(self.own.claim('config.json')) as aside:
-            with open(aside, 'w') as file:
-                json.dump(config, file, indent=2, sort_keys=True)
-                file.write('\n')
+        if not os.path.lexists(path):
+            return
+        try:
+            self._read_config()
+        except (OSError, ValueError):
+            warn('%s is not what a run wrote; it is now %s' % (one_line(path),
+                                                               one_line(keep_aside(path))))

@@ -3,8 +3,7 @@
 import os
 import tempfile
 
-from wgan.command_line import UserError
-from wgan.image_files import one_line
+from wgan.command_line import UserError, one_line
 
 
 def check_place(folder, data, run):
@@ -28,7 +27,12 @@ def check_place(folder, data, run):
 
 
 def check_images_apart(folder, paths, data):
-    """Raise UserError if one of the images is in the folder of the run."""
+    """Raise UserError if one of the images of a map file is in the folder of the run.
+
+    Those of a folder can't be: `check_place` has looked at all that it leads to.
+    """
+    if os.path.isdir(data):
+        return
     real, folders = os.path.realpath(folder), {}
     for path in paths:
         head, name = os.path.split(path)

@@ -10,8 +10,7 @@ from wgan import processes
 from wgan.animation import animate_samples, find_grids
 from wgan.cntk import quiet
 from wgan.cntk_files import load_model, plain_path
-from wgan.command_line import UserError, warn
-from wgan.image_files import one_line
+from wgan.command_line import UserError, one_line, warn
 from wgan.plotting import plot
 from wgan.run_files import keep_aside
 from wgan.run_tables import continue_table

@@ -11,9 +11,8 @@ import os
 import re
 import shutil
 
-from wgan.command_line import warn
+from wgan.command_line import one_line, warn
 from wgan.disk import replacing, sync
-from wgan.image_files import one_line
 from wgan.run_files import free_name, keep_aside
 
 

@@ -4,12 +4,11 @@ import os
 import zipfile
 import zlib
 
-from wgan.command_line import Progress, UserError
-from wgan.evaluation import generate
+from wgan.command_line import Progress, UserError, one_line
+from wgan.evaluation import generated
 from wgan.generators import GENERATORS, find_generator, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
-from wgan.image_files import find_images, is_image_or_text, one_line
-from wgan.images import to_images
+from wgan.image_files import find_images, is_image_or_text
 from wgan.scores import Statistics, frechet_distance, kernel_distance
 
 import numpy as np
@@ -54,11 +53,7 @@ class Generated:
         rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
         for i in range(0, self.count, size):
             latents = rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
-            images = generate(self.generator, latents, size)
-            if not np.isfinite(images).all():
-                raise UserError('the generator %s makes values that are NaN or infinite'
-                                % one_line(self.name))
-            yield to_images(images)
+            yield from generated(self.generator, latents, size, self.name)
 
 
 def source(path, option, skip_unreadable, count, seed):

@@ -16,6 +16,11 @@ class UserError(Exception):
     """Something that the user can put right; the text says what and how."""
 
 
+def one_line(path):
+    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
+    return path if path.isprintable() else ascii(path)
+
+
 def run(main):
     """Run a script and end the process with what `main` returns as the exit code.
 
