@@ -8,6 +8,7 @@ images are one fixed minibatch: nothing is read.
 
 import sys
 
+import _root  # noqa: F401
 import torch
 from torch import nn
 
