@@ -22,16 +22,26 @@ class MovingAverage:
     def __init__(self, generator, decay):
         self.decay = decay
         self.generator = generator.clone(C.CloneMethod.clone)
+        # The learner's step, θ̄ − α g, with a weight in the place of the gradient. It computes in
+        # place, where a graph for this would keep four copies of the weights.
+        self._pairs = list(zip(self.generator.parameters, generator.parameters))
+        self._steps = C.sgd(self.generator.parameters, lr=0, minibatch_size=1)
+        # Constants, which are few numbers, can't be in a learner.
         self._beta = C.input_variable((), dynamic_axes=[])
-        # Assignments inside CNTK: the weights stay on the device.
         self._assignments = [C.assign(mean, value + self._beta * (mean - value)).output
-                             for mean, value in zip(_state(self.generator), _state(generator))]
-        self._update = C.combine(self._assignments)
+                             for mean, value in zip(self.generator.constants, generator.constants)]
+        self._update_constants = C.combine(self._assignments)
 
     def update(self, step):
         """Take in the weights as they are after update `step`, counted from 1."""
         beta = min(self.decay, (1 + step) / (10 + step))
-        self._update.forward({self._beta: np.float32(beta)}, self._assignments, as_numpy=False)
+        for rate, sources in ((1 - beta, [mean for mean, _ in self._pairs]),        # θ̄ ← β θ̄
+                              (beta - 1, [value for _, value in self._pairs])):     # + (1 − β) θ
+            self._steps.reset_learning_rate(C.learning_parameter_schedule(rate, minibatch_size=1))
+            self._steps._update({mean: _on_device(source) for (mean, _), source in zip(
+                self._pairs, sources)}, 1, False)
+        self._update_constants.forward({self._beta: np.float32(beta)}, self._assignments,
+                                       as_numpy=False)
 
     def arrays(self):
         """The averages as arrays, for a checkpoint."""
@@ -45,3 +55,8 @@ class MovingAverage:
 
 def _state(network):
     return list(network.parameters) + list(network.constants)
+
+
+def _on_device(parameter):
+    """The memory of a parameter, as CNTK's NDArrayView; `parameter.value` would be a copy."""
+    return C.cntk_py.Parameter.value(parameter)
