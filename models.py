@@ -56,11 +56,13 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
     """
     _check(image_size)
     initializers = _initializers(seed)
-    normalize = {'layer': layer_normalization, 'batch': batch_normalization}[normalization]
+    normalize = {'layer': lambda h: layer_normalization(h, bias=_bias(h)),
+                 'batch': lambda h: batch_normalization(add_bias(h, 'b'))}[normalization]
     channels, size = width, image_size // 2
 
     image = C.input_variable((3, image_size, image_size), name='image')
-    h = leaky_relu(_downsample(image, next(initializers), channels))        # 32 × 128 × 128
+    h = _downsample(image, next(initializers), channels)
+    h = leaky_relu(add_bias(h, 'b'))                                        # 32 × 128 × 128
     while size > 4:
         # 64 × 64 × 64, 128 × 32 × 32, 256 × 16 × 16, 512 × 8 × 8, 1024 × 4 × 4
         channels, size = channels * 2, size // 2
@@ -81,7 +83,11 @@ def _upsample(h, weights, channels):
 
 def _downsample(h, weights, channels):
     kernel = C.parameter((channels, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
-    return add_bias(convolution(kernel, h), 'b')
+    return convolution(kernel, h)
+
+
+def _bias(h):
+    return C.parameter((h.shape[0], 1, 1), init=0, dtype=h.dtype, name='b')
 
 
 def _initializers(seed):

@@ -11,31 +11,46 @@ cuDNN's speed in matrix products, convolutions, and operations on operands of on
 bench/results/ says what each of these brought.
 """
 
+import functools
+
 from wgan.cntk import C
 
 import numpy as np
 
-SMALL = 4           # height and width of the smaller image, up to which `convolution` multiplies
 
-
-def layer_normalization(x, epsilon=1e-5):
+def layer_normalization(x, bias=None, epsilon=1e-5):
     """Normalise each sample over all its channels, then scale and shift each channel.
 
     x: (channels, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
-    It learns one gain and one bias per channel, as the WGAN-GP authors' code does.
+    bias: (channels, 1, 1), what the layer before would add to x; here it takes no pass of its own.
+    It learns one gain and one shift ('bias') per channel, as the WGAN-GP authors' code does.
     `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
-    size = int(np.prod(x.shape))
     gain = C.parameter((x.shape[0], 1, 1), init=1, dtype=x.dtype, name='gain')
-    # One row of numbers a sample: its variance is a product with itself.
-    row = C.reshape(x, (1, size))
-    mean = C.times(row, C.constant(1 / size, (size, 1), x.dtype))
-    centred = row - C.times(mean, C.constant(1, (1, size), x.dtype))
-    variance = C.times_transpose(centred, centred) * C.constant(1 / size, (1, 1), x.dtype)
-    scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)),
-                    C.reshape(_pixels_of(gain, x.shape), (1, size)))
-    return add_bias(C.reshape(centred * scale, x.shape), 'bias')
+    average = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
+    mean = C.times(x, average)
+    if bias is None:
+        centred = x - C.times(mean, C.constant(1, (1,) + x.shape, x.dtype), output_rank=3)
+    else:
+        centred = x + _bias_less_mean(bias, mean, x)
+    variance = C.times(C.square(centred), average)
+    scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)), _pixels_of(gain, x.shape),
+                    output_rank=3)
+    return add_bias(centred * scale, 'bias')
+
+
+def _bias_less_mean(bias, mean, x):
+    """What centres x + bias, for each sample: bias − mean of bias − mean, as (channels, h, w).
+
+    mean: of x, (1,). It is one product: of (1, −means) with two planes, the bias and 1.
+    """
+    channels, number = x.shape[0], functools.partial(C.constant, dtype=x.dtype)
+    means = mean + C.times(C.reshape(bias, (channels,)), number(1 / channels, (channels, 1)))
+    factors = (C.times(_one_for_each(x), number(np.array([[1, 0]])))
+               - C.times(means, number(np.array([[0, 1]]))))
+    planes = C.splice(_pixels_of(bias, x.shape), number(1, (1,) + x.shape), axis=0)
+    return C.times(factors, planes, output_rank=3)
 
 
 def batch_normalization(x):
@@ -52,16 +67,20 @@ def leaky_relu(x):
 
     Backpropagation reuses the slope (1 or 0.2), which is not differentiated.
     """
-    positive = C.stop_gradient(C.greater(x, 0))
-    return x * (C.constant(0.2, x.shape, x.dtype) + C.constant(0.8, x.shape, x.dtype) * positive)
+    zero, low, more = (C.constant(value, x.shape, x.dtype) for value in (0, 0.2, 0.8))
+    return x * (low + more * C.stop_gradient(C.greater(x, zero)))
 
 
 def add_bias(x, name):
     """x (channels, height, width) plus a learned number for each channel."""
     bias = C.parameter((x.shape[0], 1, 1), init=0, dtype=x.dtype, name=name)
     # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
-    one = C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
-    return x + C.times(one, _pixels_of(bias, x.shape), output_rank=3)
+    return x + C.times(_one_for_each(x), _pixels_of(bias, x.shape), output_rank=3)
+
+
+def _one_for_each(x):
+    """(1,): 1 for each sample of x."""
+    return C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
 
 
 def _pixels_of(p, shape):
@@ -74,45 +93,12 @@ def convolution(kernel, x):
     """(I, 2S, 2S) → (O, S, S) with the kernel (O, I, K, K), K odd, padded with zeros.
 
     Output (i, j) is the kernel with its centre at (2i, 2j).
-
-    On a CPU, CNTK's convolutions are MKL's, which first puts the kernel into another order of
-    memory. For transposed convolutions and for gradients with respect to x, that takes longer than
-    everything else where images are small and kernels large. There, the convolution is two matrix
-    products: one with a matrix of ones and zeros (im2col), one with the kernel.
     """
-    channels, inputs, width, _ = kernel.shape
-    size = x.shape[1] // 2
-    if size > SMALL:
-        return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
-    pixels = C.times(C.reshape(x, (inputs, 4 * size * size)),
-                     _im2col_matrix(size, width, x.dtype))
-    pixels = C.reshape(pixels, (inputs * width * width, size * size))
-    y = C.times_transpose(C.transpose(pixels, (1, 0)),
-                          C.reshape(kernel, (channels, inputs * width * width)))
-    return C.reshape(C.transpose(y, (1, 0)), (channels, size, size))
+    return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
 
 
 def convolution_transpose(kernel, x):
     """(I, S, S) → (O, 2S, 2S) with the kernel (I, O, K, K): the transpose of `convolution`."""
-    inputs, channels, width, _ = kernel.shape
-    size = x.shape[1]
-    if size > SMALL:
-        return C.convolution_transpose(kernel, x, strides=2, auto_padding=[False, True, True],
-                                       output_shape=(channels, 2 * size, 2 * size))
-    pixels = C.transpose(C.reshape(x, (inputs, size * size)), (1, 0))
-    products = C.times(pixels, C.reshape(kernel, (inputs, channels * width * width)))
-    products = C.reshape(C.transpose(products, (1, 0)), (channels, width * width * size * size))
-    y = C.times_transpose(products, _im2col_matrix(size, width, x.dtype))
-    return C.reshape(y, (channels, 2 * size, 2 * size))
-
-
-def _im2col_matrix(size, width, dtype):
-    """(2S · 2S, K · K · S · S): 1 where a pixel meets a number of the kernel at a place, else 0."""
-    meets = np.zeros((2 * size, width, size), dtype)        # the same for rows and columns
-    for tap in range(width):
-        for place in range(size):
-            pixel = 2 * place + tap - width // 2
-            if 0 <= pixel < 2 * size:
-                meets[pixel, tap, place] = 1
-    both = np.einsum('ykp,xlq->yxklpq', meets, meets)
-    return C.constant(both.reshape(4 * size * size, -1))
+    return C.convolution_transpose(
+        kernel, x, strides=2, auto_padding=[False, True, True],
+        output_shape=(kernel.shape[1], 2 * x.shape[1], 2 * x.shape[2]))
