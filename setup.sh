@@ -101,6 +101,7 @@ driver_loads() { loads libcuda.so.1 libnvidia-ml.so.1; }
 provide_libraries() {
     local packages=
     loads libmpi.so.12 libmpi_cxx.so.1 || loads libmpi.so.40 libmpi_cxx.so.40 || packages+=" openmpi-bin"
+    loads libgomp.so.1 || packages+=" libgomp1"                 # oneDNN
     loads libGL.so.1 || packages+=" libgl1"                     # OpenCV
     loads libgthread-2.0.so.0 || packages+=" libglib2.0-0"      # OpenCV
     if [ -n "$packages" ]; then

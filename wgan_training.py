@@ -17,7 +17,7 @@ from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, read_options
 from wgan.recorder import GRID, Recorder
-from wgan.resuming import about_run, restore
+from wgan.resuming import about_run, note_other_kernels, restore
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
@@ -52,6 +52,7 @@ def train(options, config, changes):
     digest = processes.digest_of_all(batches.images.digest)
     if options.resume:
         changes += restore(path, updates, batches, rng, digest, config, options)
+        note_other_kernels(config, device)
     about = about_run(options, device, batches.images, digest, config, changes, first)
     prepare_folder(out, updates, batches, options, about, scores, first)
 

@@ -162,11 +162,12 @@ def test_every_package_is_pinned():
 
 
 @pytest.mark.slow
-def test_mkl_takes_avx2_on_amd():
-    """Where the processor is AMD's and has it; and what the user says wins."""
+def test_mkl_takes_what_the_processor_has():
+    """On processors that are not Intel's; and what the user says wins."""
     with open('/proc/cpuinfo') as file:
-        processor = file.read()
-    amd = 'AuthenticAMD' in processor and ' avx2 ' in processor
+        sets = file.read().split('\n\n')[0].split()
+    best = ('None' if 'GenuineIntel' in sets else '7' if 'avx512vl' in sets
+            else '5' if 'avx2' in sets else 'None')
 
     def chosen(**more):
         result = run_test_program('environment_after.py', 'wgan.cntk', 'MKL_DEBUG_CPU_TYPE',
@@ -174,5 +175,5 @@ def test_mkl_takes_avx2_on_amd():
         assert result.code == 0, result.err
         return result.out.strip()
 
-    assert chosen() == ('5' if amd else 'None')
+    assert chosen() == best
     assert chosen(MKL_DEBUG_CPU_TYPE='3') == '3'

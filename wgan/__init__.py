@@ -25,15 +25,16 @@ def _processor():
         return platform.processor() + (' avx2 ' if has_avx2 else '')
 
 
-def _use_avx2_on_amd():
-    """Make the MKL in CNTK take its code for AVX2 on AMD's processors too.
+def _use_what_the_processor_has():
+    """Make the MKL in CNTK take its best code on processors that are not Intel's too.
 
-    That MKL, of 2018, takes its slowest code on processors that are not Intel's, unless this
-    variable says otherwise: an iteration takes half again as long.
+    That MKL, of 2018, takes its slowest code there, unless this variable says otherwise: 5 for
+    AVX2, 7 for AVX-512 as a server has it.
     """
-    processor = _processor()
-    if 'AuthenticAMD' in processor and ' avx2 ' in processor:
-        os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')
+    sets = _processor().split()
+    if 'GenuineIntel' not in sets and 'avx2' in sets:
+        has_avx512 = {'avx512f', 'avx512bw', 'avx512dq', 'avx512vl'} <= set(sets)
+        os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '7' if has_avx512 else '5')
 
 
-_use_avx2_on_amd()
+_use_what_the_processor_has()

@@ -5,7 +5,8 @@ import os
 import sys
 
 from wgan import checkpoint, processes
-from wgan.command_line import UserError, one_line
+from wgan.cntk import kernels
+from wgan.command_line import UserError, one_line, warn
 from wgan.run_folder import VERSIONS
 
 # What decides nothing of what the weights become, and is no setting of the run.
@@ -210,12 +211,21 @@ def about_run(options, device, images, digest, config, changes, step):
         'settings': settings_of(options),
         'paths': paths_of(options),
         'device': device,
+        'kernels': kernels(device),
         'images': len(images),
         'unreadable_images': len(images.unreadable),
         'images_sha256': digest,
         'changes': past_changes(config) + [dict(c, step=step) for c in changes],
         'versions': VERSIONS,
     }
+
+
+def note_other_kernels(config, device):
+    """Say so if what computes now is not what computed before."""
+    then, now = config.get('kernels'), kernels(device)
+    if then not in (None, now):
+        warn('the run was computed with %s and continues with %s: its numbers may differ in the '
+             'last digits from those of an unbroken run' % (one_line(str(then)), now))
 
 
 def past_changes(config):
