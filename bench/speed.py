@@ -3,9 +3,10 @@
     .venv/bin/python bench/speed.py --data data/drawn --pytorch OTHER/bin/python
 
 OTHER is an environment of its own with torch in it (`python3 -m venv OTHER && OTHER/bin/pip install
-torch`); without --pytorch, only this project is timed. Prints a table, and writes it with what it
-was measured on to bench/results/DATE.md. Generation is also held against ONNX Runtime on the
-exported generator. The images are held in memory, which counts as ours: for the memory that the
+torch`); without --pytorch, only this project is timed. PyTorch runs twice, with images in its two
+orders of memory; the ratio is to the faster one. Prints a table, and writes it with what it was
+measured on to bench/results/DATE.md. Generation is also held against ONNX Runtime on the exported
+generator. The images are held in memory, which counts as ours: for the memory that the
 training itself takes, name a folder of few.
 """
 
@@ -30,16 +31,17 @@ from models import IMAGE_SIZES
 from wgan.run_folder import VERSIONS
 from bench.turns import IMAGES, Program, in_turn
 
-OURS, PEER = 'here', 'PyTorch'
+OURS = 'here'
+PEERS = {'PyTorch': 'contiguous_format', 'channels last': 'channels_last'}
 GENERATED_AT_ONCE = 64                  # as wgan_generate.py does
-HEAD = ('| pixels | batch | part | here | there | ratio |\n'
-        '| --- | --- | --- | --- | --- | --- |')
+HEAD = ('| pixels | batch | part | here | PyTorch | channels last | ONNX Runtime | ratio |\n'
+        '| --- | --- | --- | --- | --- | --- | --- | --- |')
 
 
 class OnnxRuntime:
     """Looks like a turns.Program, and generates as many images as those do."""
 
-    parts = ['generation']
+    parts, about = ['generation'], 'ONNX Runtime ' + onnxruntime.__version__
 
     def __init__(self, path, batch):
         self.session, self.batch = onnxruntime.InferenceSession(path), batch
@@ -60,73 +62,76 @@ def programs(what, size, batch, options, file):
                   for name in ('speed_cntk.py', 'speed_pytorch.py'))
     found = {OURS: Program(sys.executable, ours, what, size, batch, options.device, file)}
     if options.pytorch:
-        found[PEER] = Program(options.pytorch, peer, what, size, batch, options.device,
-                              os.cpu_count())
+        found.update((name, Program(options.pytorch, peer, what, size, batch, options.device,
+                                    os.cpu_count(), order)) for name, order in PEERS.items())
     return found
 
 
-def time_parts(what, size, batch, options):
-    """Lines of the table: seconds of each part, then memory."""
+def time_parts(what, size, batch, options, abouts):
+    """Lines of the table: seconds of each part, then memory. abouts: what computed, to be added."""
     running = programs(what, size, batch, options, options.data)
     seconds = in_turn(running, options.rounds)
     for part in running[OURS].parts:
-        ours, theirs = seconds[OURS, part], seconds.get((PEER, part))
-        yield row(size, batch, part + ', ms', spread(ours, 1e3), spread(theirs, 1e3),
-                  ratio(ours, theirs))
-    memory = {name: [program.ask('memory')] for name, program in running.items()}
+        yield row(size, batch, part + ', ms', {
+            name: np.multiply(seconds[name, part], 1e3) for name in running
+            if (name, part) in seconds}, best=min)
     if what == 'training':
-        yield row(size, batch, 'peak memory, MB', '%.0f' % memory[OURS][0], *(
-            ('%.0f' % memory[PEER][0], ratio(memory[OURS], memory[PEER])) if PEER in memory
-            else ('', '')))
-    for program in running.values():
-        program.end()
+        yield row(size, batch, 'peak memory, MB', {
+            name: [program.ask('memory')] for name, program in running.items()}, best=min)
+    end(running, abouts)
 
 
-def time_generation(size, options):
+def time_generation(size, options, abouts):
     with tempfile.TemporaryDirectory() as folder:
         onnx = os.path.join(folder, 'generator.onnx')
         running = programs('generation', size, GENERATED_AT_ONCE, options, onnx)
         running['ONNX Runtime'] = OnnxRuntime(onnx, GENERATED_AT_ONCE)
         seconds = in_turn(running, options.rounds)
-    a_second = {name: np.divide(IMAGES, values) for (name, _), values in seconds.items()}
-    for name in list(running)[1:]:
-        yield row(size, GENERATED_AT_ONCE, 'images a second; there: ' + name,
-                  spread(a_second[OURS]), spread(a_second[name]),
-                  ratio(a_second[OURS], a_second[name]))
+    yield row(size, GENERATED_AT_ONCE, 'images a second', {
+        name: np.divide(IMAGES, values) for (name, _), values in seconds.items()}, best=max)
+    end(running, abouts)
+
+
+def end(running, abouts):
     for program in running.values():
+        abouts[program.about] = None                        # each once, in order
         program.end()
 
 
-def row(*cells):
-    return '| %s |' % ' | '.join(map(str, cells))
+def row(size, batch, part, values, best):
+    """A line of the table. values: {program: numbers}. best: which of the peers' medians counts."""
+    middles = {name: np.median(numbers) for name, numbers in values.items()}
+    ours = middles.pop(OURS)
+    cells = [spread(values[name]) if name in values else ''
+             for name in (OURS, *PEERS, 'ONNX Runtime')]
+    ratio = '%.2f' % (ours / best(middles.values())) if middles else ''
+    return '| %s |' % ' | '.join(map(str, [size, batch, part, *cells, ratio]))
 
 
-def spread(values, unit=1):
-    """Median and the middle half, in a unit."""
-    if values is None:
-        return ''
-    low, middle, high = np.percentile(values, [25, 50, 75]) * unit
+def spread(values):
+    """Median and the middle half."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
     digits = 0 if middle >= 100 else 1
+    if len(values) == 1:
+        return '%.*f' % (digits, middle)
     return '%.*f (%.*f–%.*f)' % (digits, middle, digits, low, digits, high)
 
 
-def ratio(ours, theirs):
-    return '' if theirs is None else '%.2f' % (np.median(ours) / np.median(theirs))
-
-
-def surroundings(options):
+def surroundings(options, abouts):
     """What it was measured on, and what with: lines of text."""
-    processor = platform.processor()
+    processor, sets = platform.processor(), ''
     if os.path.exists('/proc/cpuinfo'):
         with open('/proc/cpuinfo', encoding='utf-8') as lines:
-            processor = next((line.split(':')[1].strip() for line in lines
-                              if line.startswith('model name')), processor)
-    yield '%s; %d cores; device %s' % (processor, os.cpu_count(), options.device)
+            said = dict(map(str.strip, line.split(':', 1)) for line in lines if ':' in line)
+        processor = said.get('model name', processor)
+        sets = ', '.join(name for name, flag in (('AVX2', 'avx2'), ('AVX-512', 'avx512vl'))
+                         if flag in said.get('flags', '').split())
+    yield '%s (%s); %d cores; device %s' % (processor, sets, os.cpu_count(), options.device)
+    yield '; '.join(abouts)
     yield ', '.join('%s %s' % pair for pair in VERSIONS.items())
-    if options.pytorch:
-        yield 'PyTorch ' + subprocess.check_output(
-            [options.pytorch, '-c', 'import torch; print(torch.__version__)'],
-            universal_newlines=True).strip()
+    for name in ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'ATEN_CPU_CAPABILITY', 'WGAN_KERNELS'):
+        if name in os.environ:
+            yield '%s=%s' % (name, os.environ[name])
     yield 'medians of %d rounds in turn, in brackets the middle half' % options.rounds
 
 
@@ -157,17 +162,17 @@ def main():
                                            stderr=subprocess.DEVNULL):
         raise UserError('--pytorch %s has no torch: name a Python that has' % options.pytorch)
 
-    table = [HEAD]
+    table, abouts = [HEAD], {}
     print(HEAD)
     for size in options.sizes:
-        lines = [time_parts('layers' if options.layers else 'training', size, batch, options)
-                 for batch in options.batch_size]
+        lines = [time_parts('layers' if options.layers else 'training', size, batch, options,
+                            abouts) for batch in options.batch_size]
         if not options.layers:
-            lines.append(time_generation(size, options))
+            lines.append(time_generation(size, options, abouts))
         for line in itertools.chain(*lines):
             print(line, flush=True)
             table.append(line)
-    add_to(path, '\n'.join(['- ' + line for line in surroundings(options)] + [''] + table)
+    add_to(path, '\n'.join(['- ' + line for line in surroundings(options, abouts)] + [''] + table)
            + '\n\n')
 
 

@@ -8,7 +8,7 @@ FILE: the images to train on; for generation, where to export the generator as O
 import sys
 
 import _root  # noqa: F401
-from wgan.cntk import C, select_device
+from wgan.cntk import C, kernels, select_device
 
 import numpy as np
 
@@ -93,7 +93,19 @@ def main():
     what, size, batch, device, file = sys.argv[1:]
     select_device(device)
     make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
-    serve(make(int(size), int(batch), file))
+    parts = make(int(size), int(batch), file)
+    serve({name: finished(part) for name, part in parts.items()} if device == 'gpu' else parts,
+          'CNTK %s, %s' % (C.__version__, kernels(device)))
+
+
+def finished(part):
+    """The part, and the wait for what a GPU still computes of it."""
+    one = C.input_variable(1)
+
+    def run():
+        part()
+        C.negate(one).eval({one: [[1.0]]})
+    return run
 
 
 if __name__ == '__main__':

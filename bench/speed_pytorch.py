@@ -1,9 +1,10 @@
 """What speed.py asks for, of PyTorch: the same networks, losses, optimiser and average.
 
-    speed_pytorch.py training|generation|layers SIZE BATCH DEVICE THREADS
+    speed_pytorch.py training|generation|layers SIZE BATCH DEVICE THREADS ORDER
 
 It shares no code with the project, and needs torch alone. Eager, as most PyTorch code is. Real
-images are one fixed minibatch: nothing is read.
+images are one fixed minibatch: nothing is read. ORDER, of images in memory: contiguous_format,
+PyTorch's default, or channels_last, which is often faster.
 """
 
 import sys
@@ -44,11 +45,12 @@ def finish(device):
         torch.cuda.synchronize()
 
 
-def training(size, batch, device):
-    g, c, average = (make(size).to(device) for make in (generator, critic, generator))
+def training(size, batch, device, order):
+    g, c, average = (make(size).to(device, memory_format=order)
+                     for make in (generator, critic, generator))
     critic_adam, generator_adam = (torch.optim.Adam(n.parameters(), STEP, (0.0, 0.999))
                                    for n in (c, g))
-    real = (torch.rand(batch, 3, size, size) * 2 - 1).to(device)
+    real = (torch.rand(batch, 3, size, size) * 2 - 1).to(device, memory_format=order)
 
     def latents():
         return torch.randn(batch, LATENT).to(device)
@@ -89,8 +91,9 @@ def training(size, batch, device):
             'iteration': iteration}
 
 
-def generation(size, batch, device):
-    g, latents = generator(size).to(device), torch.randn(IMAGES, LATENT)
+def generation(size, batch, device, order):
+    g = generator(size).to(device, memory_format=order)
+    latents = torch.randn(IMAGES, LATENT)
     g.eval()
 
     def generate():
@@ -101,10 +104,11 @@ def generation(size, batch, device):
     return {'generation': generate}
 
 
-def single_layers(size, batch, device):
+def single_layers(size, batch, device, order):
     """Layers as they occur at this size: forward, and forward with both gradients."""
     def parts(name, layer, *shape):
-        layer, x = layer.to(device), torch.randn(batch, *shape, device=device, requires_grad=True)
+        layer = layer.to(device, memory_format=order)
+        x = torch.randn(batch, *shape, device=device).to(memory_format=order).requires_grad_()
         seed = torch.ones_like(layer(x))
 
         def forward():
@@ -128,16 +132,18 @@ def single_layers(size, batch, device):
     side = size // 4
     for name, layer in (('layer norm', nn.GroupNorm(1, 64)), ('leaky ReLU', nn.LeakyReLU(0.2)),
                         ('ReLU', nn.ReLU())):
-        found.update(parts('%s, 64 maps, %d pixels' % (name, side), layer, 64, side, side))
+        found.update(parts('%s, 64 channels, %d pixels' % (name, side), layer, 64, side, side))
     return found
 
 
 def main():
-    what, size, batch, device, threads = sys.argv[1:]
+    what, size, batch, device, threads, order = sys.argv[1:]
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
-    serve(make(int(size), int(batch), 'cuda' if device == 'gpu' else 'cpu'))
+    serve(make(int(size), int(batch), 'cuda' if device == 'gpu' else 'cpu',
+               getattr(torch, order)),
+          'PyTorch %s, %s' % (torch.__version__, torch.backends.cpu.get_cpu_capability()))
 
 
 if __name__ == '__main__':

@@ -13,8 +13,12 @@ IMAGES = 256              # in a turn of generation
 PAUSE = 0.25                # seconds between turns: OpenMP's threads spin for 0.2 after their work
 
 
-def serve(parts):
-    """In the child: run a part, a function by its name, each time it is asked for; say seconds."""
+def serve(parts, about=''):
+    """In the child: run a part, a function by its name, each time it is asked for; say seconds.
+
+    about: what computes them, in words.
+    """
+    print('ABOUT ' + about)
     print('PARTS ' + '|'.join(parts), flush=True)
     for line in sys.stdin:
         name = line.strip()
@@ -28,12 +32,15 @@ def serve(parts):
 
 
 class Program:
-    """In the parent: a program that serves. parts: the names of what it can be asked for."""
+    """In the parent: a program that serves. parts: the names of what it can be asked for.
+    about: what computes them.
+    """
 
     def __init__(self, *command):
         self.command = [str(word) for word in command]
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, universal_newlines=True)
+        self.about = self._hear('ABOUT ')
         self.parts = self._hear('PARTS ').split('|')
 
     def ask(self, part):
