@@ -180,6 +180,12 @@ def test_there_is_one_pool_of_threads():
     assert convolutions == products
 
 
+@needs_onednn
+def test_networks_that_are_there_when_python_ends():
+    result = run_test_program('networks_at_the_end.py')
+    assert (result.code, result.out, result.err) == (0, 'done\n', '')
+
+
 @pytest.mark.parametrize('kernels', ['mkl', 'onednn'])
 def test_the_switch(kernels):
     result = run_test_program('environment_after.py', 'wgan.cntk', 'WGAN_KERNELS',

@@ -16,6 +16,7 @@ Source: https://oneapi-src.github.io/oneDNN/v3.2/ (the C interface: dnnl.h, dnnl
 """
 
 import _thread
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -88,6 +89,7 @@ def install(cntk_libraries):
     for slot, function in replaced:
         slot.value = ctypes.cast(function, Pointer).value
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
+    atexit.register(_delete_no_more, tables[0][1]['dnnDelete_F32'])
     if (signal.getsignal(signal.SIGINT) is signal.default_int_handler
             and threading.current_thread() is threading.main_thread()):
         signal.signal(signal.SIGINT, interrupt)
@@ -95,6 +97,16 @@ def install(cntk_libraries):
 
 
 KEPT = []
+
+
+def _delete_no_more(function):
+    """When Python ends, CNTK still has networks to delete, and nothing of this file can be called.
+    It gets a C function that does nothing with the address that it is given.
+    """
+    address = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
+    for slot, replacement in KEPT[0][1]:
+        if replacement is function:
+            slot.value = address
 
 
 def interrupt(_, frame):
