@@ -1,5 +1,6 @@
 """What a run leaves when it has ended: its networks, plots and the animation of its grids."""
 
+import gc
 import os
 
 import cv2
@@ -32,6 +33,7 @@ def plot_table(out, name):
     image = {'wgan': 'losses'}.get(name, name) + '.png'
     attempt(lambda source, path: plot([source], path), out.path(name + '.csv'),
             out.own.claim(image))
+    gc.collect()            # a figure is full of circles: tens of MB that Python may keep for hours
 
 
 def animate(out):
