@@ -1,4 +1,4 @@
-# make demo    set up, draw faces, train on them: about five minutes on two cores
+# make demo    set up, draw faces, train on them: about three minutes on two cores
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about five minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
