@@ -1,12 +1,12 @@
 """The layers that the two networks are built of, arranged so that CNTK computes them quickly.
 
-They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 has MKL's and
-cuDNN's speed in matrix products, convolutions, and operations on operands of one shape. It is slow
+They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 is quick in matrix
+products (MKL, cuBLAS), convolutions (oneDNN, see onednn.py; cuDNN), and operations on operands of
+one shape. It is slow
 
 - where the shapes of two operands differ, and in sums: there it walks number by number. So what is
   summed, or repeated for each pixel or sample, is here a matrix product;
-- where it chooses between two numbers, as its leaky ReLU does;
-- on a CPU, in convolutions with a large kernel: see `convolution`.
+- where it chooses between two numbers, as its leaky ReLU does.
 
 bench/results/ says what each of these brought.
 """
