@@ -65,7 +65,8 @@ def results(dtype, x_shape, kernel_shape, settings, count, seed):
 
 
 @needs_onednn
-@pytest.mark.parametrize('seed', range(60))
+@pytest.mark.parametrize('seed', [
+    pytest.param(seed, marks=pytest.mark.slow if seed >= 15 else ()) for seed in range(60)])
 def test_values_and_gradients_are_those_of_double_precision(seed):
     case = random_case(seed)
     for single, double in zip(results(np.float32, *case, seed), results(np.float64, *case, seed)):
@@ -126,6 +127,7 @@ def test_what_was_in_the_scratch_memory_changes_nothing(monkeypatch, seed):
 
 
 @needs_onednn
+@pytest.mark.slow
 def test_a_network_that_is_gone_leaves_nothing_behind():
     def memory():
         with open('/proc/self/statm') as file:
