@@ -56,7 +56,7 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
     """
     _check(image_size)
     initializers = _initializers(seed)
-    normalize = {'layer': lambda h: layer_normalization(h, bias=_bias(h)),
+    normalize = {'layer': lambda h: layer_normalization(h, bias='b'),
                  'batch': lambda h: batch_normalization(add_bias(h, 'b'))}[normalization]
     channels, size = width, image_size // 2
 
@@ -84,10 +84,6 @@ def _upsample(h, weights, channels):
 def _downsample(h, weights, channels):
     kernel = C.parameter((channels, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
     return convolution(kernel, h)
-
-
-def _bias(h):
-    return C.parameter((h.shape[0], 1, 1), init=0, dtype=h.dtype, name='b')
 
 
 def _initializers(seed):

@@ -13,13 +13,13 @@ training itself takes, name a folder of few.
 import datetime
 import itertools
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 
 from _root import ROOT
+from wgan import processor
 from wgan.command_line import Parser, UserError, check_outputs, number, run
 from wgan.disk import replacing
 
@@ -119,14 +119,12 @@ def spread(values):
 
 def surroundings(options, abouts):
     """What it was measured on, and what with: lines of text."""
-    processor, sets = platform.processor(), ''
-    if os.path.exists('/proc/cpuinfo'):
-        with open('/proc/cpuinfo', encoding='utf-8') as lines:
-            said = dict(map(str.strip, line.split(':', 1)) for line in lines if ':' in line)
-        processor = said.get('model name', processor)
-        sets = ', '.join(name for name, flag in (('AVX2', 'avx2'), ('AVX-512', 'avx512vl'))
-                         if flag in said.get('flags', '').split())
-    yield '%s (%s); %d cores; device %s' % (processor, sets, os.cpu_count(), options.device)
+    text = processor()
+    said = dict(map(str.strip, line.split(':', 1)) for line in text.splitlines() if ':' in line)
+    sets = ', '.join(name for name, flag in (('AVX2', 'avx2'), ('AVX-512', 'avx512vl'))
+                     if flag in text.split())
+    yield '%s (%s); %d cores; device %s' % (
+        said.get('model name', text), sets, os.cpu_count(), options.device)
     yield '; '.join(abouts)
     yield ', '.join('%s %s' % pair for pair in VERSIONS.items())
     for name in ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'ATEN_CPU_CAPABILITY', 'WGAN_KERNELS'):

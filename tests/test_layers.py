@@ -14,8 +14,7 @@ def test_layer_normalization_is_per_sample_with_gain_and_bias_per_map(has_bias):
     before = rng.randn(3, 1, 1) * has_bias
     with C.default_options(dtype=np.float64):
         x = C.input_variable((3, 5, 6))
-        y = layers.layer_normalization(
-            x, C.parameter((3, 1, 1), init=before, name='b') if has_bias else None)
+        y = layers.layer_normalization(x, bias='b' if has_bias else None)
     for p in y.parameters:
         p.value = {'gain': gain, 'bias': bias, 'b': before}[p.name]
     data, given = data + before, data

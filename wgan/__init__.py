@@ -14,7 +14,7 @@ os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 
-def _processor():
+def processor():
     """What the system says of the processor, with its instruction sets if it names them."""
     try:
         with open('/proc/cpuinfo') as file:
@@ -31,7 +31,7 @@ def _use_what_the_processor_has():
     That MKL, of 2018, takes its slowest code there, unless this variable says otherwise: 5 for
     AVX2, 7 for AVX-512 as a server has it.
     """
-    sets = _processor().split()
+    sets = processor().split()
     if 'GenuineIntel' not in sets and 'avx2' in sets:
         has_avx512 = {'avx512f', 'avx512bw', 'avx512dq', 'avx512vl'} <= set(sets)
         os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '7' if has_avx512 else '5')

@@ -22,18 +22,18 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
     """Normalise each sample over all its channels, then scale and shift each channel.
 
     x: (channels, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
-    bias: (channels, 1, 1), what the layer before would add to x; here it takes no pass of its own.
+    bias: a name: then x first gets a learned bias for each channel, which takes no pass of its own.
     It learns one gain and one shift ('bias') per channel, as the WGAN-GP authors' code does.
     `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
-    gain = C.parameter((x.shape[0], 1, 1), init=1, dtype=x.dtype, name='gain')
+    gain = _for_each_channel(x, 1, 'gain')
     average = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
     mean = C.times(x, average)
     if bias is None:
         centred = x - C.times(mean, C.constant(1, (1,) + x.shape, x.dtype), output_rank=3)
     else:
-        centred = x + _bias_less_mean(bias, mean, x)
+        centred = x + _bias_less_mean(_for_each_channel(x, 0, bias), mean, x)
     variance = C.times(C.square(centred), average)
     scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)), _pixels_of(gain, x.shape),
                     output_rank=3)
@@ -43,7 +43,8 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
 def _bias_less_mean(bias, mean, x):
     """What centres x + bias, for each sample: bias − mean of bias − mean, as (channels, h, w).
 
-    mean: of x, (1,). It is one product: of (1, −means) with two planes, the bias and 1.
+    bias: (channels, 1, 1). mean: of x, (1,). It is one product: of (1, −means) with two planes,
+    the bias and 1.
     """
     channels, number = x.shape[0], functools.partial(C.constant, dtype=x.dtype)
     means = mean + C.times(C.reshape(bias, (channels,)), number(1 / channels, (channels, 1)))
@@ -73,9 +74,14 @@ def leaky_relu(x):
 
 def add_bias(x, name):
     """x (channels, height, width) plus a learned number for each channel."""
-    bias = C.parameter((x.shape[0], 1, 1), init=0, dtype=x.dtype, name=name)
+    bias = _for_each_channel(x, 0, name)
     # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
     return x + C.times(_one_for_each(x), _pixels_of(bias, x.shape), output_rank=3)
+
+
+def _for_each_channel(x, value, name):
+    """A parameter (channels, 1, 1), which begins as `value`."""
+    return C.parameter((x.shape[0], 1, 1), init=value, dtype=x.dtype, name=name)
 
 
 def _one_for_each(x):

@@ -24,8 +24,8 @@ class MovingAverage:
         self.generator = generator.clone(C.CloneMethod.clone)
         # The learner's step, θ̄ − α g, with a weight in the place of the gradient. It computes in
         # place, where a graph for this would keep four copies of the weights.
-        self._pairs = list(zip(self.generator.parameters, generator.parameters))
-        self._steps = C.sgd(self.generator.parameters, lr=0, minibatch_size=1)
+        self._means, self._values = self.generator.parameters, generator.parameters
+        self._steps = C.sgd(self._means, lr=0, minibatch_size=1)
         # Constants, which are few numbers, can't be in a learner.
         self._beta = C.input_variable((), dynamic_axes=[])
         self._assignments = [C.assign(mean, value + self._beta * (mean - value)).output
@@ -35,11 +35,10 @@ class MovingAverage:
     def update(self, step):
         """Take in the weights as they are after update `step`, counted from 1."""
         beta = min(self.decay, (1 + step) / (10 + step))
-        for rate, sources in ((1 - beta, [mean for mean, _ in self._pairs]),        # θ̄ ← β θ̄
-                              (beta - 1, [value for _, value in self._pairs])):     # + (1 − β) θ
+        for rate, sources in ((1 - beta, self._means),                  # θ̄ ← β θ̄
+                              (beta - 1, self._values)):                # θ̄ ← θ̄ + (1 − β) θ
             self._steps.reset_learning_rate(C.learning_parameter_schedule(rate, minibatch_size=1))
-            self._steps._update({mean: _on_device(source) for (mean, _), source in zip(
-                self._pairs, sources)}, 1, False)
+            self._steps._update(dict(zip(self._means, map(_on_device, sources))), 1, False)
         self._update_constants.forward({self._beta: np.float32(beta)}, self._assignments,
                                        as_numpy=False)
 

@@ -79,17 +79,17 @@ def install(cntk_libraries):
         mkl, math = (ctypes.PyDLL(os.path.join(cntk_libraries, name))
                      for name in ('libmklml_intel.so', MATH))
         convolutions = Convolutions(OneDnn(path), mkl, math)
-        tables = (MATH, convolutions.of_mkl()), (CORE, convolutions.of_cntk())
-    except (OSError, AttributeError, StopIteration, Refused) as error:
-        raise Unavailable('it can not be loaded (%s)' % (error or 'an order of memory is missing'))
-    replaced = []
-    for name, functions in tables:
-        slots = find_slots(os.path.join(cntk_libraries, name), set(functions))
-        replaced += [(slots[symbol], function) for symbol, function in functions.items()]
+        mine = {MATH: convolutions.of_mkl(), CORE: convolutions.of_cntk()}
+    except (OSError, AttributeError, Refused) as error:
+        raise Unavailable('it can not be loaded (%s)' % error)
+    slots = {name: find_slots(os.path.join(cntk_libraries, name), set(functions))
+             for name, functions in mine.items()}
+    replaced = [(slots[name][symbol], function)
+                for name, functions in mine.items() for symbol, function in functions.items()]
     for slot, function in replaced:
         slot.value = ctypes.cast(function, Pointer).value
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
-    atexit.register(_delete_no_more, tables[0][1]['dnnDelete_F32'])
+    atexit.register(_delete_no_more, slots[MATH]['dnnDelete_F32'])
     if (signal.getsignal(signal.SIGINT) is signal.default_int_handler
             and threading.current_thread() is threading.main_thread()):
         signal.signal(signal.SIGINT, interrupt)
@@ -99,14 +99,11 @@ def install(cntk_libraries):
 KEPT = []
 
 
-def _delete_no_more(function):
+def _delete_no_more(slot):
     """When Python ends, CNTK still has networks to delete, and nothing of this file can be called.
     It gets a C function that does nothing with the address that it is given.
     """
-    address = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
-    for slot, replacement in KEPT[0][1]:
-        if replacement is function:
-            slot.value = address
+    slot.value = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
 
 
 def interrupt(_, frame):
@@ -239,7 +236,10 @@ class OneDnn:
 
     def order(self, name):
         """The number of an order of memory (dnnl_format_tag_t), by its name."""
-        return next(i for i in range(1000) if self.library.dnnl_fmt_tag2str(Int(i)) == name)
+        for number in range(1000):
+            if self.library.dnnl_fmt_tag2str(Int(number)) == name:
+                return number
+        raise Refused('no order of memory %s' % name)
 
     def layout(self, sizes, order):
         return self.new('memory_desc', Int(4), _int64s(sizes), Int(self.FLOAT), Int(order),
@@ -298,24 +298,20 @@ class Operand:
 
     size: of the copy in oneDNN's order, in bytes. is_plain: the two orders are the same.
     reordered: none or one step, which brings an input to oneDNN's order, or a result to CNTK's.
+    added: of a result, the step that adds it to what is there.
     """
 
-    def __init__(self, library, plain, wanted):
+    def __init__(self, library, plain, wanted, is_result):
         self.plain, self.used = library.memory(plain), library.memory(wanted)
         self.is_plain = library.equal(plain, wanted)
-        self.size = 0 if self.is_plain else library.size(wanted)
-        self.reordered = [] if self.is_plain else [
-            (library.reorder(plain, wanted), _arguments((1, self.plain), (17, self.used)))]
-
-
-class Result(Operand):
-    """added: the step that adds it to what is there."""
-
-    def __init__(self, library, plain, wanted):
-        super().__init__(library, plain, wanted)
-        self.size, moved = library.size(wanted), _arguments((1, self.used), (17, self.plain))
-        self.added = library.reorder(wanted, plain, library.adding), moved
-        self.reordered = [] if self.is_plain else [(library.reorder(wanted, plain), moved)]
+        # A result that is added is always computed beside what is there.
+        self.size = library.size(wanted) if is_result or not self.is_plain else 0
+        if is_result:
+            way, moved = (wanted, plain), _arguments((1, self.used), (17, self.plain))
+            self.added = [(library.reorder(*way, library.adding), moved)]
+        else:
+            way, moved = (plain, wanted), _arguments((1, self.plain), (17, self.used))
+        self.reordered = [] if self.is_plain else [(library.reorder(*way), moved)]
 
 
 class Convolution:
@@ -326,13 +322,10 @@ class Convolution:
     """
 
     def __init__(self, library, kind, x, y, kernel, strides, padding):
-        self.library, self.owner = library, contextlib.ExitStack()
-        library.owner = self.owner
-        try:
+        self.library = library
+        with contextlib.ExitStack() as library.owner:
             self._make(kind, x, y, kernel, strides, padding)
-        except Refused:
-            self.owner.close()
-            raise
+            self.owner = library.owner.pop_all()
 
     def _make(self, kind, x, y, kernel, strides, padding):
         library = self.library
@@ -348,11 +341,10 @@ class Convolution:
             if library.is_reference(description):
                 raise Refused('only slowly')
         self.numbers = [number for number, _, _ in kind.operands]
-        *self.inputs, self.result = [
-            make(library, library.layout(self.sizes[number], library.plain),
-                 library.layout_in(description, query))
-            for make, (number, query, _) in zip((Operand, Operand, Result), kind.operands)]
-        self.operands = self.inputs + [self.result]
+        self.operands = [
+            Operand(library, library.layout(self.sizes[number], library.plain),
+                    library.layout_in(description, query), is_result=number == self.numbers[2])
+            for number, query, _ in kind.operands]
         scratchpad = library.layout_in(description, 136)
         self.scratchpad, self.scratchpad_size = library.memory(scratchpad), library.size(scratchpad)
         self.primitive = library.new('primitive', description)
@@ -395,15 +387,15 @@ class Convolution:
         addresses: of the operands in CNTK's memory, by MKL's numbers. scratch: of as many bytes as
         `needs` says. is_added: whether the result is added to what is there.
         """
+        *inputs, result = self.operands
         for operand, number in zip(self.operands, self.numbers):
             self.library.place(operand.plain, addresses[number])
-            is_used_plain = operand.is_plain and not (is_added and operand is self.result)
+            is_used_plain = operand.is_plain and not (is_added and operand is result)
             self.library.place(operand.used, addresses[number] if is_used_plain else scratch)
             scratch += operand.size
         self.library.place(self.scratchpad, scratch)
-        delivered = [self.result.added] if is_added else self.result.reordered
-        return [*self.inputs[0].reordered, *self.inputs[1].reordered,
-                (self.primitive, self.arguments), *delivered]
+        return [*inputs[0].reordered, *inputs[1].reordered, (self.primitive, self.arguments),
+                *(result.added if is_added else result.reordered)]
 
 
 class Scratch:
