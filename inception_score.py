@@ -9,8 +9,9 @@ of them are printed.
 
 import platform
 
-from wgan.cntk import C, select_device
+from wgan.cntk import C
 from wgan.command_line import Parser, check_outputs, number, run
+from wgan.device import add_device_option, select_device
 from wgan.disk import replacing, write_json
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import (
@@ -41,8 +42,7 @@ def parse():
     g.add_argument('--skip-unreadable', action='store_true', help='leave out what can not be read')
 
     add_network_options(p)
-    p.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
-                   help='auto takes a GPU if CNTK finds one')
+    add_device_option(p)
     return p.parse_args()
 
 

@@ -179,7 +179,8 @@ pip install --only-binary=:all: -r .venv/requirements.txt -r requirements-test.t
 link_mpi
 if [ "${CHECK:-}" != no ]; then
     .venv/bin/python -c '
-from wgan.cntk import C, select_device
+from wgan.cntk import C
+from wgan.device import select_device
 device = select_device("auto")
 assert C.times([[1.0, 2.0]], [[3.0], [4.0]]).eval().item() == 11
 print("setup: CNTK %s computes on the %s" % (C.__version__, device))

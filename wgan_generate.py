@@ -12,7 +12,7 @@ import os
 
 from wgan.command_line import (
     Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run)
-from wgan.cntk import select_device
+from wgan.device import add_device_option, select_device
 
 import numpy as np
 
@@ -40,8 +40,7 @@ def parser():
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its best generator, if '
                    'it was scored, else the averaged one), or a generator file, of CNTK or .onnx')
     p.add_argument('--force', action='store_true', help='overwrite without asking')
-    p.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
-                   help='auto takes a GPU if CNTK finds one')
+    add_device_option(p)
 
     g = p.add_argument_group('what to make')
     g.add_argument('--out', help='image of the grid or strip; .gif or .mp4 of a loop; with '

@@ -9,8 +9,9 @@ run writes goes into its folder: settings, losses, image grids, checkpoints, the
 import os
 
 from wgan import checkpoint, processes
-from wgan.cntk import select_device
+from wgan.cntk import C
 from wgan.command_line import UserError, one_line, run
+from wgan.device import select_device
 from wgan.image_network import open_network
 from wgan.images import Batches, ImageSet, grid, to_images, write_image
 from wgan.latents import draw_latents
@@ -22,7 +23,7 @@ from wgan.run_folder import RunFolder
 from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
 from wgan.training_scores import TrainingScores, training_images
-from wgan.updates import Updates
+from wgan.updates import Updates, memory_needed
 
 import numpy as np
 
@@ -37,7 +38,10 @@ def train(options, config, changes):
     was saved before is complete then.
     """
     is_main = processes.RANK == 0               # of several processes, the one that writes
-    device = select_device(options.device)
+    if options.deterministic:
+        C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
+    device = select_device(options.device, memory_needed(
+        options.image_size, options.width, options.batch_size // processes.COUNT))
     out = RunFolder(options.out)
     if is_main:
         out.lock(make=False)

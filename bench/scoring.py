@@ -11,7 +11,7 @@ import time
 
 import _root  # noqa: F401
 from wgan.command_line import Parser, number, run
-from wgan.cntk import select_device
+from wgan.device import select_device
 
 import numpy as np
 import onnxruntime

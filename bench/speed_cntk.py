@@ -8,7 +8,8 @@ FILE: the images to train on; for generation, where to export the generator as O
 import sys
 
 import _root  # noqa: F401
-from wgan.cntk import C, kernels, select_device
+from wgan.cntk import C
+from wgan.device import kernels, select_device
 
 import numpy as np
 

@@ -13,7 +13,8 @@ import sys
 
 from _root import ROOT
 from wgan.command_line import Parser, UserError, number, one_line, run
-from wgan.cntk import C, select_device
+from wgan.cntk import C
+from wgan.device import select_device
 
 import numpy as np
 import pandas as pd

@@ -11,7 +11,8 @@ the same formula, but its gradient has no penalty in it.
 
 import _root  # noqa: F401
 from wgan.command_line import Parser, Progress, check_outputs, number, run
-from wgan.cntk import C, select_device
+from wgan.cntk import C
+from wgan.device import select_device
 
 import numpy as np
 import pandas as pd

@@ -11,7 +11,7 @@ import os
 import _root  # noqa: F401
 from wgan.command_line import Parser, UserError, number, run
 from wgan.disk import read_json
-from wgan.cntk import select_device
+from wgan.device import select_device
 
 import numpy as np
 

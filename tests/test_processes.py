@@ -131,6 +131,59 @@ def test_all_save_and_end_on_sigterm(images, tmp_path):
     assert (run / 'checkpoints' / ('step_%08d' % len(losses(run)))).exists()
 
 
+LIKE_SLURM = '''
+import os, sys
+rank, count = os.environ.pop('OMPI_COMM_WORLD_RANK'), os.environ.pop('OMPI_COMM_WORLD_SIZE')
+for name in [name for name in os.environ if name.startswith('OMPI_COMM_WORLD_')]:
+    del os.environ[name]
+os.environ.update(SLURM_PROCID=rank, SLURM_STEP_NUM_TASKS=count, SLURM_LOCALID='7')
+os.execv(sys.executable, [sys.executable] + sys.argv[1:])
+'''
+
+
+def test_without_the_variables_of_openmpi(images, tmp_path):
+    """Slurm's own srun starts processes that MPI knows of, and tells them in its own words."""
+    (tmp_path / 'like_slurm.py').write_text(LIKE_SLURM)
+    start = ('--data', images, '--iterations', 3) + tuple(SMALL)
+    for run, before in (('a', ()), ('b', ('like_slurm.py',))):
+        result = mpiexec(tmp_path, 2, *before, TRAINING, *start, '--out', run)
+        assert result.code == 0 and result.out.count('3 iterations in ' + run) == 1, result.err
+    assert_same_run(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_which_of_this_machine(tmp_path):
+    """For the choice of a GPU; also where each process can't see the others' machines."""
+    (tmp_path / 'which.py').write_text(
+        'import platform, os\n'
+        'if int(os.environ["OMPI_COMM_WORLD_RANK"]) in (1, 2): platform.node = lambda: "other"\n'
+        'from wgan import processes as p\n'
+        'open("%d" % p.RANK, "w").write("%d of %d" % (p.LOCAL_RANK, p.LOCAL_COUNT))\n'
+        'p.check()\n'
+        'p.end()\n')
+    result = mpiexec(tmp_path, 3, 'which.py')
+    assert result.code == 0, result.err
+    assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == [
+        '0 of 1', '0 of 2', '1 of 2']
+
+
+@pytest.mark.parametrize('variables, launcher', [
+    (dict(PMI_RANK='0', PMI_SIZE='2'), "another MPI's mpiexec"),
+    (dict(SLURM_PROCID='0', SLURM_STEP_NUM_TASKS='2'), "Slurm's srun"),
+])
+def test_started_by_what_this_mpi_does_not_know(command, images, tmp_path, variables, launcher):
+    """Else each would train alone, all into the same folder."""
+    result = command('wgan_training.py', '--data', images, '--out', 'run', *SMALL, **variables)
+    assert launcher + ' says that this is one of 2 processes, but MPI sees 1' in result.sentence
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_batch_job_is_no_launcher(command, images):
+    """Slurm sets some of its variables also where it starts one process only."""
+    result = command('wgan_training.py', '--data', images, '--out', 'run', '--iterations', 1,
+                     *SMALL, SLURM_PROCID='0', SLURM_NTASKS='4', SLURM_LOCALID='0')
+    assert result.code == 0 and '1 iterations in run' in result.out, result.err
+
+
 @pytest.mark.parametrize('arguments, said', [
     (['--batch-size', 5], ['--batch-size 5', '2 processes']),
     (['--data', 'nowhere'], ['nowhere does not exist']),

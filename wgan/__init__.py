@@ -1,7 +1,7 @@
 """The parts that the programs are built of.
 
-Loaded before any of them, so whatever is imported first: the environment variables that OpenCV and
-MKL read once, when they are loaded or first compute.
+Loaded before any of them, so whatever is imported first: the environment variables that OpenCV,
+MKL and CUDA read once, when they are loaded or first compute.
 """
 
 import os
@@ -12,6 +12,8 @@ import platform
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(1 << 26))
 os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+# What the driver compiles for a card that CNTK has no code for, it keeps if this has room for it.
+os.environ.setdefault('CUDA_CACHE_MAXSIZE', str(1 << 32))
 
 
 def processor():

@@ -1,5 +1,4 @@
-"""Import CNTK without its noise, with the kernels and on the device that are wanted. All modules
-have CNTK from here.
+"""Import CNTK without its noise, with the kernels that are wanted. All modules have CNTK from here.
 
 CNTK warns at import of Linux distributions and GPU parts, and writes on stderr from C++: notes,
 the chosen device, and a call stack for every exception. What it says is held back, and shown if
@@ -65,7 +64,7 @@ def _choose_kernels():
     if wanted == 'mkl':
         return 'MKL'
     try:
-        return onednn.install(os.path.join(os.path.dirname(C.__file__), 'libs'))
+        return onednn.install(LIBRARIES)
     except onednn.Unavailable as error:
         return 'MKL, since oneDNN can not be used: %s' % error
 
@@ -77,30 +76,8 @@ try:
         except ImportError as error:
             raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
                             'which it can' % error)
+    LIBRARIES = os.path.join(os.path.dirname(C.__file__), 'libs')
     CPU_KERNELS = _choose_kernels()
 except UserError as error:
     print('error: %s' % error, file=sys.stderr)
     sys.exit(2)
-
-
-def kernels(device):
-    """What computes the convolutions on a device, 'cpu' or 'gpu'."""
-    return CPU_KERNELS if device == 'cpu' else 'cuDNN'
-
-
-def select_device(name):
-    """Make CNTK compute on 'cpu', on 'gpu', or, for 'auto', on a GPU if there is one.
-
-    Of several GPUs the first is taken; of several processes of a machine, each takes its own.
-    Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
-    """
-    gpus = [d for d in C.device.all_devices() if d.type() == C.device.DeviceKind.GPU]
-    if name == 'gpu' and not gpus:
-        raise UserError('--device gpu: CNTK finds no GPU. It needs an NVIDIA card with its driver '
-                        'and the cntk-gpu package ("make setup DEVICE=gpu"); or use --device cpu')
-    use_gpu = gpus and name != 'cpu'
-    with quiet():
-        number = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', 0))
-        C.device.try_set_default_device(gpus[number % len(gpus)] if use_gpu else C.device.cpu())
-        C.plus([0.0], [0.0]).eval()                 # CNTK names its device at the first use
-    return 'gpu' if use_gpu else 'cpu'

@@ -7,7 +7,8 @@ import sys
 import time
 
 from wgan.terminal import (  # noqa: F401  for the programs
-    RANK, UserError, check_output_folder, check_outputs, one_line, run)
+    COUNT, LAUNCHER, RANK, UserError, check_output_folder, check_outputs, gpu_failure, one_line,
+    run)
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',

@@ -4,6 +4,7 @@ import os
 
 from wgan import processes
 from wgan.command_line import Parser, UserError, number
+from wgan.device import add_device_option
 from wgan.image_network import add_network_options
 from wgan.images import IMAGE_SIZES
 from wgan.objectives import OBJECTIVES
@@ -74,8 +75,9 @@ def _add_training(g):
     g.add_argument('--ema', type=DECAY, default=0.999, help="decay of the moving average of the "
                    "generator's weights, per update; 0: none")
     g.add_argument('--seed', type=SEED, default=0, help='decides every random number of the run')
-    g.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
-                   help='auto takes a GPU if CNTK finds one')
+    add_device_option(g)
+    g.add_argument('--deterministic', action='store_true', help='on a GPU, convolutions that sum '
+                   'in the same order each time: slower, and the same run again')
 
 
 def _add_variation(g):
@@ -138,6 +140,7 @@ def read_options():
     config, changes: None and [], or, for a run that is resumed, those of `resumed_options`.
     """
     options, config, changes = parser().parse_args(), None, []
+    processes.check()
     out = RunFolder(options.out)
     if options.resume and options.overwrite:
         raise UserError('--resume and --overwrite exclude each other')

@@ -6,20 +6,27 @@ update in each. A process without mpiexec is the first of one, and never touches
 
 import hashlib
 import os
+import platform
 
-from wgan.command_line import RANK           # noqa: F401  which of the processes this is, from 0
+# Which of the processes this is, from 0, and how many there are.
+from wgan.command_line import COUNT, LAUNCHER, RANK, UserError
 from wgan.cntk import C, quiet
 
 import numpy as np
 
-COUNT = int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1))
-
 if COUNT > 1:
-    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
-    C.cntk_py.set_max_num_cputhreads(
-        max(1, os.cpu_count() // int(os.environ['OMPI_COMM_WORLD_LOCAL_SIZE'])))
     with quiet():
         _communicator = C.train.distributed.mpi_communicator()
+
+
+def check():
+    """Raise UserError if the processes were started by something that MPI does not know of."""
+    found = len(_communicator.workers()) if COUNT > 1 else 1
+    if found != COUNT:
+        raise UserError(
+            '%s says that this is one of %d processes, but MPI sees %d: start them with "mpiexec" '
+            'of OpenMPI, the MPI that CNTK is built on, or with "srun --mpi=pmix"' % (
+                LAUNCHER, COUNT, found))
 
 
 def shared(learner):
@@ -36,6 +43,17 @@ def mean(values):
     return [float(v) / COUNT for v in total.asarray()]
 
 
+def digests_of_all(digest):
+    """The SHA-256 that each process gives, in hexadecimal digits, in their order.
+
+    All must call it.
+    """
+    mine = np.zeros((COUNT, 32))
+    mine[RANK] = list(bytes.fromhex(digest))
+    every = np.rint(np.float64(mean(mine.ravel())) * COUNT).astype(np.uint8)
+    return [row.tobytes().hex() for row in every.reshape(COUNT, 32)]
+
+
 def digest_of_all(digest):
     """One SHA-256 for all processes, in hexadecimal digits, of the one that each gives.
 
@@ -43,10 +61,7 @@ def digest_of_all(digest):
     """
     if COUNT == 1:
         return digest
-    mine = np.zeros((COUNT, 32))
-    mine[RANK] = list(bytes.fromhex(digest))
-    every = np.rint(np.float64(mean(mine.ravel())) * COUNT).astype(np.uint8)
-    return hashlib.sha256(every.tobytes()).hexdigest()
+    return hashlib.sha256(bytes.fromhex(''.join(digests_of_all(digest)))).hexdigest()
 
 
 def wait_for_all():
@@ -59,3 +74,13 @@ def end():
     """Say to MPI that this process is done. Without it, an exit ends all other processes."""
     if COUNT > 1:
         C.Communicator.finalize()
+
+
+# Which of the processes of this machine this is, and how many it has. OpenMPI's mpiexec would say,
+# others in other ways, or not at all.
+_hosts = digests_of_all(hashlib.sha256(platform.node().encode()).hexdigest())
+LOCAL_RANK, LOCAL_COUNT = _hosts[:RANK].count(_hosts[RANK]), _hosts.count(_hosts[RANK])
+
+if COUNT > 1:
+    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
+    C.cntk_py.set_max_num_cputhreads(max(1, os.cpu_count() // LOCAL_COUNT))

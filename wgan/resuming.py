@@ -5,8 +5,8 @@ import os
 import sys
 
 from wgan import checkpoint, processes
-from wgan.cntk import kernels
 from wgan.command_line import UserError, one_line, warn
+from wgan.device import cntk_cards, kernels
 from wgan.run_folder import VERSIONS
 
 # What decides nothing of what the weights become, and is no setting of the run.
@@ -113,8 +113,10 @@ def _saved_options(config, make_parser, where):
     for name, value in sorted(settings.items()):
         if not _agree(value, getattr(saved, name)):
             raise UserError('%s is damaged: %s is %s' % (where, name, one_line(repr(value))[:80]))
-    # What began on the CPU goes on there: a GPU rounds in another way.
-    saved.device = 'cpu' if config.get('device') == 'cpu' else 'auto'
+    # It goes on where it began, if that can be: a GPU rounds in another way.
+    began_on = config.get('device')
+    saved.device = ('cpu' if began_on == 'cpu' else
+                    'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
     return saved
 
 

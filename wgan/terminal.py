@@ -5,11 +5,19 @@ Needs no other package: data/convert_inception.py uses it in another Python.
 
 import io
 import os
+import re
 import sys
 import tempfile
 import time
 
-RANK = int(os.environ.get('OMPI_COMM_WORLD_RANK', 0))       # under mpiexec; the first one speaks
+# By what starts several processes: where it tells each which one it is, and how many there are.
+LAUNCHERS = {"OpenMPI's mpiexec": ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'),
+             "Slurm's srun": ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'),
+             "another MPI's mpiexec": ('PMI_RANK', 'PMI_SIZE')}
+LAUNCHER, RANK, COUNT = next(
+    ((launcher, int(os.environ[rank]), int(os.environ[count]))
+     for launcher, (rank, count) in LAUNCHERS.items()
+     if all(os.environ.get(name, '').isdigit() for name in (rank, count))), (None, 0, 1))
 
 
 class UserError(Exception):
@@ -38,6 +46,10 @@ def run(main):
         code, sentence = 2, str(error)
     except MemoryError as error:
         code, sentence = 2, 'there is not enough memory for this (%s)' % (error or 'out of memory')
+    except RuntimeError as error:
+        code, sentence = 2, gpu_failure(error)
+        if sentence is None:
+            raise
     except OSError as error:            # unwritable folder, full disk, vanished file …
         code, sentence = 2, ('%s: %s' % (error.filename, error.strerror)
                              if error.filename is not None else str(error))
@@ -46,6 +58,17 @@ def run(main):
     if sentence is not None:
         _say(sentence)
     sys.exit(code)
+
+
+def gpu_failure(error):
+    """A sentence on an error that a GPU or its libraries gave CNTK; None if it is another error."""
+    failure = re.search(r'(CUDA|CUBLAS|CUSPARSE|CURAND|cuDNN) failure \d+: [^;\n]*', str(error))
+    if failure is None:
+        return None
+    return 'the GPU failed: %s; %s' % (failure.group().strip(), (
+        'a smaller --batch-size, --image-size or --width takes less memory'
+        if 'out of memory' in failure.group() else
+        'bench/gpu_check.py tells what works on it, --device cpu does without it'))
 
 
 def _run_and_flush(main):

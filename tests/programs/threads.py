@@ -2,7 +2,8 @@
 
 import os
 
-from wgan.cntk import C, select_device
+from wgan.cntk import C
+from wgan.device import select_device
 
 import numpy as np
 

@@ -1,0 +1,28 @@
+"""By how many MB a process grows that trains: memory.py IMAGE_SIZE WIDTH BATCH_SIZE"""
+
+import resource
+import sys
+
+from wgan.device import select_device
+from wgan.objectives import OBJECTIVES
+from wgan.updates import Updates
+import models
+
+import numpy as np
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+size, width, batch = map(int, sys.argv[1:])
+select_device('cpu')
+before, rng = peak(), np.random.RandomState(0)
+settings = {name: value for name, value in OBJECTIVES['wgan-gp'].settings.items()
+            if name != 'n_critic'}
+updates = Updates(*models.networks(size, 100, width, 'layer', rng), 'wgan-gp',
+                  dict(settings, beta2=0.9), batch, rng, ema=0.999)
+for step in (1, 2):
+    updates.update_critic(rng.uniform(-1, 1, (batch, 3, size, size)).astype(np.float32))
+    updates.update_generator(step)
+print(peak() - before)
