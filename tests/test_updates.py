@@ -5,6 +5,7 @@ import pytest
 
 from wgan.cntk import C
 from helpers import make_updates
+from wgan.objectives import OBJECTIVES
 
 
 @pytest.fixture
@@ -72,3 +73,38 @@ def test_what_is_logged_of_the_critic_is_the_mean_of_its_updates(updates, monkey
         row = dict(zip(updates.columns, updates.row()))
         np.testing.assert_allclose(updates.row()[1:], np.mean(seen, axis=0), rtol=1e-6)
         assert row['C_loss'] == pytest.approx(10 * row['GP'] - row['wasserstein'], rel=1e-4)
+
+
+def operations(graph):
+    """All operations of a graph, also inside of blocks."""
+    return [f for f in C.logging.graph.depth_first_search(
+        graph, lambda f: isinstance(f, C.Function), depth=-1) if isinstance(f, C.Function)]
+
+
+def stalls_a_gpu(operation):
+    """Whether CNTK computes a product sample by sample, with memory that it allocates for it, or
+    has a batch's layout go to the host and back, as operations on sequences do.
+    """
+    product = operation.op_name in ('Times', 'TransposeTimes')
+    return (product and bool(operation.inputs[1].dynamic_axes)
+            or any(words in operation.op_name for words in ('Packed', 'Where', 'PastValue')))
+
+
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_nothing_in_the_graphs_stalls_a_gpu(objective):
+    """LinearAlgebraNodes.h: a product goes to BatchMatMul if its right operand has a batch axis."""
+    updates = make_updates(objective)
+    graphs = [C.combine([updates.losses.critic_loss] + updates.logged),
+              updates.losses.generator_loss]
+    for graph in graphs:
+        found = operations(graph)
+        assert sum(f.op_name == 'Times' for f in found) >= 5
+        assert not [f.op_name for f in found if stalls_a_gpu(f)]
+
+
+def test_what_stalls_a_gpu_is_found():
+    x = C.input_variable((4, 4))
+    for graph in (C.times(x, x), C.times(C.parameter((1, 4)), x), C.tanh(C.times_transpose(x, x)),
+                  C.sequence.first(C.to_sequence(x))):
+        assert any(map(stalls_a_gpu, operations(graph)))
+    assert not any(map(stalls_a_gpu, operations(C.times(x, C.parameter((4, 4))))))
