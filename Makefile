@@ -1,6 +1,6 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
 # make check   set up, look through the code, run the quick tests: less than a minute
-# make test    set up, run all tests: about five minutes on two cores
+# make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train four objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"

@@ -2,103 +2,138 @@
 
     .venv/bin/python bench/gpu_check.py
 
-Each operation that the project trains with is computed on the GPU and on the CPU, from the same
-numbers: values, and gradients by what goes in and by the weights. On a card newer than CNTK's build
-the first start compiles for minutes; say CUDA_CACHE_MAXSIZE=4294967296 before it, and it is kept.
-Exit code 1 if something deviates. Then bench/speed.py --device gpu tells the times.
+What the project trains and scores with (gpu_parts.py) is computed on the GPU, then on the CPU, from
+the same numbers. Prints a table of how far they are apart; exit code 1 if something deviates by
+more than rounding does. On a card newer than CNTK's build the first start compiles for minutes.
+Then bench/speed.py --device gpu tells the times.
 """
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
-import time
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, run
+from wgan.command_line import Parser, number, run
+from wgan.image_network import add_network_options
 
 import numpy as np
 
-ALLOWED = 1e-3              # of the largest number; float32 sums in another order differ by 1e-5
+from bench.gpu_parts import Own, PARTS, Whole, compute
+from models import IMAGE_SIZES
+
+PROGRAM = os.path.abspath(__file__)
+# float32 sums in another order differ by 1e-6 in an operation. In a network that is enough to turn
+# some signs (see gpu_parts.py): with numbers that differ by 1e-4 from the start, the whole of an
+# array was 3e-2 away at most.
+ALLOWED, ALLOWED_OF_WHOLE = 1e-3, 5e-2
+# Below this part of the largest number that its graph gives, an array is nothing but rounding.
+NOTHING = 1e-3
 
 
-def operations():
-    """(name, graph): each is computed, and differentiated by its weights and what goes in."""
-    from wgan.cntk import C
-    from wgan import layers
-    import models
-    from wgan.objectives import wgan_gp
-
-    def x(*shape):
-        return C.input_variable(shape, needs_gradient=True)
-
-    def kernel(*shape):
-        return C.parameter(shape, init=np.random.RandomState(1).randn(*shape).astype(np.float32))
-
-    for size in (8, 32):
-        yield 'convolution, %d pixels' % size, layers.convolution(kernel(16, 8, 3, 3),
-                                                                  x(8, size, size))
-        yield 'transposed convolution, %d pixels' % size, layers.convolution_transpose(
-            kernel(16, 8, 5, 5), x(16, size // 2, size // 2))
-    yield 'batch normalisation', layers.batch_normalization(x(8, 16, 16))
-    yield 'layer normalisation', layers.layer_normalization(x(8, 16, 16))
-    yield 'leaky ReLU', layers.leaky_relu(x(8, 16, 16))
-    yield 'sum', C.reduce_sum(x(8, 16, 16), axis=(0, 1, 2))
-    yield 'mean', C.reduce_mean(x(8, 16, 16), axis=(0, 1, 2))
-    yield 'product', C.times(x(64), kernel(64, 32))
-    yield 'tanh', C.tanh(x(8, 16, 16))
-    generator, critic = models.generator(64, seed=1), models.critic(64, seed=2)
-    yield 'generator', generator
-    objective = wgan_gp(generator, critic, generator.arguments[0], x(3, 64, 64), x(3, 64, 64))
-    yield 'critic loss with its penalty', objective.critic_loss
-    yield 'generator loss', objective.generator_loss
+def parser():
+    p = Parser(description='Hold what a GPU computes against the CPU.')
+    names = [part.__name__ for part in PARTS]
+    p.add_argument('--sizes', type=int, nargs='+', choices=IMAGE_SIZES, default=list(IMAGE_SIZES),
+                   help='of the images that networks are computed for')
+    p.add_argument('--width', type=number(int, 1), default=32, help="the networks'")
+    p.add_argument('--parts', nargs='+', choices=names, default=names, help='what is computed')
+    p.add_argument('--devices', nargs=2, default=['gpu', 'cpu'], choices=['gpu', 'cpu'],
+                   help='what is held against what')
+    p.add_argument('--turn', type=int, choices=(0, 1), help='only compute, on this one of '
+                   '--devices, into --folder')
+    p.add_argument('--folder', help='for --turn: of files that both turns share')
+    add_network_options(p, required=False)
+    return p
 
 
-def compute(device, path):
-    """All operations on one device, in a process of its own: CNTK takes one for good."""
-    start = time.time()
-    from wgan.cntk import select_device
-    select_device(device)
-    results = {}
-    for number, (name, graph) in enumerate(operations()):
-        rng = np.random.RandomState(3)
-        data = {v: rng.uniform(-1, 1, (16,) + v.shape).astype(np.float32) for v in graph.arguments}
-        results[name + ': values'] = graph.eval(data)
-        wrt = list(graph.parameters) + [v for v in graph.arguments if v.needs_gradient]
-        gradients = graph.grad(data, wrt=wrt)
-        gradients = gradients if isinstance(gradients, dict) else {wrt[0]: gradients}
-        for i, v in enumerate(wrt):
-            results['%s: gradient %d' % (name, i)] = np.asarray(gradients[v])
-        if number == 0:
-            print('first operation after %.1f s' % (time.time() - start), flush=True)
-    np.savez(path, **results)
-    print('all after %.1f s' % (time.time() - start), flush=True)
+def file_of(folder, turn):
+    return os.path.join(folder, 'turn_%d.pickle' % turn)
+
+
+def compute_both(options):
+    """[{(what, which): values}] of the two devices, or the exit code of one that failed."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for turn, device in enumerate(options.devices):
+            print('%s:' % device, flush=True)
+            # A process each: CNTK takes a device for good.
+            code = subprocess.call([sys.executable, PROGRAM] + sys.argv[1:]
+                                   + ['--turn', str(turn), '--folder', folder])
+            if code:
+                return code
+            with open(file_of(folder, turn), 'rb') as file:
+                found.append(pickle.load(file))
+    return found
+
+
+def table(results):
+    """{what: (deviation, allowed, which)}: the array of each that deviates most, and how far."""
+    largest, rows = {}, {}
+    for (what, _), values in results[0].items():
+        largest[what] = max(largest.get(what, 0), np.abs(numbers(values)).max())
+    for what, which, found, expected in pairs(*results):
+        far = deviation(found, expected, NOTHING * largest[what])
+        if what not in rows or not far <= rows[what][0]:
+            rows[what] = far, ALLOWED_OF_WHOLE if isinstance(found, Whole) else ALLOWED, which
+    return rows
+
+
+def pairs(results, others):
+    """(what, which, found, expected) of both devices."""
+    for both in (results, others):
+        for (what, which), values in both.items():
+            if isinstance(values, Own):
+                yield (what, which) + values
+            elif both is results:
+                yield what, which, values, others[what, which]
+
+
+def deviation(found, expected, nothing):
+    """Of `found` from `expected`, as a part of the largest number of that, but at least of
+    `nothing`; for `Whole` ones, root mean squares take the place of the largest numbers.
+    """
+    size = root_mean_square if isinstance(found, Whole) else largest_of
+    found, expected = numbers(found), numbers(expected)
+    if found.shape != expected.shape:
+        return np.inf
+    return size(found - expected) / max(size(expected), nothing, 1e-30)
+
+
+def numbers(values):
+    """The array that they are, or the first of two."""
+    while isinstance(values, (Own, Whole)):
+        values = values[0]
+    return np.asarray(values)
+
+
+def largest_of(x):
+    return np.abs(x).max()
+
+
+def root_mean_square(x):
+    return np.sqrt(np.mean(np.square(x)))
 
 
 def main():
-    parser = Parser(description='Hold a GPU against the CPU.')
-    parser.add_argument('--devices', nargs=2, default=['gpu', 'cpu'], choices=['gpu', 'cpu'])
-    parser.add_argument('--save', help='only compute, on the first of --devices, and write there')
-    options = parser.parse_args()
-    if options.save:
-        return compute(options.devices[0], options.save)
-    with tempfile.TemporaryDirectory() as folder:
-        results = []
-        for i, device in enumerate(options.devices):
-            path = os.path.join(folder, '%d.npz' % i)
-            print(device + ':', flush=True)
-            code = subprocess.call([sys.executable, os.path.abspath(__file__), '--save', path,
-                                    '--devices', device, device])
-            if code:
-                return code
-            results.append(np.load(path, allow_pickle=False))
-        wrong = 0
-        for name in results[0].files:
-            a, b = (r[name] for r in results)
-            deviation = np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)
-            wrong += not deviation < ALLOWED
-            print('%-50s %.1e%s' % (name, deviation, '' if deviation < ALLOWED else '  WRONG'))
-    print('%d of %d deviate by more than %g' % (wrong, len(results[0].files), ALLOWED))
+    options = parser().parse_args()
+    options.device = options.devices[options.turn or 0]
+    if options.turn is not None:
+        results = compute(options)
+        with open(file_of(options.folder, options.turn), 'wb') as file:
+            pickle.dump(results, file)
+        return
+    results = compute_both(options)
+    if isinstance(results, int):
+        return results
+    rows = table(results)
+    print('%-66s deviation  allowed  largest for' % 'what')
+    for what, (far, allowed, which) in rows.items():
+        print('%-66s %9.1e  %7.0e  %s%s' % (
+            what, far, allowed, '' if far <= allowed else 'WRONG: ', which))
+    wrong = sum(not far <= allowed for far, allowed, _ in rows.values())
+    print('%d of %d deviate' % (wrong, len(rows)))
     return 1 if wrong else 0
 
 

@@ -234,7 +234,7 @@ class _CntkFromOnnx(_Cntk):
                         'CNTK can not read the network %s (%s); it reads ONNX up to opset 9, this '
                         'file is of opset %d: --engine onnxruntime reads it'
                         % (path, _first_line(error), onnx.load(path).opset_import[0].version))
-            self.outputs = self._match(probe[:self.at_once], peer.names, expected)
+                self.outputs = self._match(probe[:self.at_once], peer.names, expected)
             if self.outputs:
                 break
         self.names = list(self.outputs)

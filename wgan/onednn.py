@@ -110,9 +110,11 @@ def interrupt(_, frame):
     """What Ctrl-C does: raise KeyboardInterrupt, but not inside of what CNTK calls here.
 
     Nothing could catch it there, and a result would be missing. So it waits until CNTK is done.
+    Neither in the destructors of CNTK's Python classes, where Python would pass over it.
     """
     while frame is not None:
-        if frame.f_globals is globals():
+        name = frame.f_globals.get('__name__'), frame.f_code.co_name
+        if frame.f_globals is globals() or name == ('cntk.cntk_py', '<lambda>'):
             threading.Timer(0.01, _thread.interrupt_main).start()
             return
         frame = frame.f_back
