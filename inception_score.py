@@ -1,4 +1,5 @@
-"""Score generated images: Inception Score, and distances to real ones (FID, KID).
+"""Score generated images: Inception Score; against real ones FID, KID, precision, recall, density
+and coverage.
 
     python inception_score.py runs/faces --inception inception.onnx --reference photographs
     python inception_score.py folder --inception inception.onnx
@@ -14,6 +15,7 @@ from wgan.command_line import Parser, check_outputs, number, run
 from wgan.device import add_device_option, select_device
 from wgan.disk import replacing, write_json
 from wgan.image_network import add_network_options, open_network
+from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
     check_count, distances, holds_statistics, load_statistics, made_with, measure, source,
     warn_of_few)
@@ -23,7 +25,8 @@ import onnxruntime
 
 
 def parse():
-    p = Parser(description='Inception Score, and distances to real images (FID, KID).',
+    p = Parser(description='Inception Score; against real images FID, KID, precision, recall, '
+               'density and coverage.',
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
     p.add_argument('what', metavar='WHAT', help='folder of images, map file, run folder, or '
@@ -113,6 +116,7 @@ def show(results):
         rows += [('... of the reference', plus_minus('%.4f', results,
                                                      'reference_inception_score')),
                  ('FID', '%.4f' % results['fid']), ('KID', plus_minus('%.6f', results, 'kid'))]
+        rows += [(name, '%.4f' % results[name]) for name in NEIGHBOURHOOD_SCORES]
     rows += [(name.replace('_', ' '), str(results[name])) for name in (
         'count', 'splits', 'resize', 'scale', 'engine', 'features_output', 'classes_output',
         'network_sha256')]

@@ -7,6 +7,7 @@ import pytest
 from wgan.run_folder import RunFolder
 from wgan.run_results import BEST, continue_tables
 from wgan.run_tables import continue_table
+from wgan.training_scores import COLUMNS as SCORES
 
 COLUMNS = ['step', 'G_loss', 'C_loss', 'seconds']
 HEAD = 'step,G_loss,C_loss,seconds\n'
@@ -89,9 +90,8 @@ def test_a_full_disk_leaves_the_table(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('scores, kept', [
     (None, True), ('', True),
-    ('step,inception_score_mean,inception_score_std,fid,kid_mean,kid_std\n'
-     '2,1,1,5,1,1\n', False),
-    ('step,inception_score_mean,inception_score_std,fid,kid_mean,kid_std\nnan\n', True)])
+    (','.join(SCORES) + '\n2' + ',1' * (len(SCORES) - 1) + '\n', False),
+    (','.join(SCORES) + '\nnan\n', True)])
 def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
     folder = RunFolder(str(run))
     folder.open()

@@ -18,7 +18,8 @@ import inception_score
 from wgan import scoring
 from wgan.image_network import ImageNetwork, resize_image, scale_images
 import models
-from wgan.scores import Statistics, frechet_distance, kernel_distance
+from wgan.scores import (
+    NEIGHBOURHOOD_SCORES, Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
 
 
 def statistics(features, probabilities, splits=1, batch=7):
@@ -144,6 +145,52 @@ def test_the_file_says_how_images_are_prepared(tmp_path):
     assert (network.resize, network.scale) == ('tensorflow1', 'inception')
 
 
+# By the package prdc 0.2: make_neighbourhood_reference.py. Real, generated, features, shift; seeds
+# 0, 1, 2, 3.
+NEIGHBOURHOODS = [
+    ((40, 30, 6, 0.5), (0.9333333333333333, 0.85, 1.4266666666666667, 0.975)),
+    ((200, 300, 16, 0.3), (0.9166666666666666, 0.7, 1.312, 0.995)),
+    ((7, 1200, 3, 0.0), (0.9991666666666666, 1.0, 1.2160000000000002, 1.0)),
+    ((1100, 60, 40, 0.2), (0.9, 0.5772727272727273, 1.7733333333333334, 0.37727272727272726)),
+]
+
+
+def features_of(seed, real, generated, size, shift):
+    rng = np.random.RandomState(seed)
+    return (rng.standard_normal((real, size)).astype(np.float32),
+            (shift + 0.9 * rng.standard_normal((generated, size))).astype(np.float32))
+
+
+@pytest.mark.parametrize('seed', range(len(NEIGHBOURHOODS)))
+def test_neighbourhood_scores_are_those_of_prdc(seed):
+    about, expected = NEIGHBOURHOODS[seed]
+    real, generated = features_of(seed, *about)
+    found = neighbourhood_scores(generated, real)
+    assert [found[name] for name in NEIGHBOURHOOD_SCORES] == pytest.approx(expected, abs=1e-9)
+
+
+def test_neighbourhood_scores_closed_forms():
+    a = np.random.RandomState(0).standard_normal((50, 8)).astype(np.float32)
+
+    def scores(generated, real):
+        return [neighbourhood_scores(generated, real)[name] for name in NEIGHBOURHOOD_SCORES]
+    assert scores(a, a) == [1, 1, 1, 1]                                 # the same set
+    assert scores(a + 1000, a) == [0, 0, 0, 0]                          # far away
+    # Half of the generated ones are the real ones, half are nowhere near.
+    assert scores(np.concatenate([a, a + 1000]), a) == [0.5, 1, 0.5, 1]
+    # One image again and again: it is a real one, and the only one that is found.
+    precision, recall, density, coverage = scores(np.tile(a[:1], (20, 1)), a)
+    assert (precision, recall) == (1, 0) and density >= 0.2 and 0 < coverage < 0.5
+    # Sets too small for five neighbours: those that there are.
+    assert scores(a[:3], a[:3]) == scores(a[:2], a[:2]) == [1, 1, 1, 1]
+
+
+def test_neighbourhood_scores_do_not_hang_on_the_scale():
+    real, generated = features_of(1, *NEIGHBOURHOODS[1][0])
+    assert neighbourhood_scores(generated, real) == neighbourhood_scores(
+        1024 * generated, 1024 * real)
+
+
 @pytest.mark.slow
 def test_scores_of_folders(command, colours, tmp_path):
     """As a user calls it."""
@@ -157,6 +204,7 @@ def test_scores_of_folders(command, colours, tmp_path):
         assert (found['count'], found['splits'], found['engine']) == (30, 5, 'onnxruntime')
         assert len(found['network_sha256']) == 64
     assert found['fid'] == pytest.approx(0, abs=1e-6)
+    assert 'coverage' in found and 'precision  ' in result.out
 
 
 def test_saved_statistics(script, colours, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from wgan.command_line import UserError
 from helpers import SMALL, onnx_network, weights
-from wgan.training_scores import training_images
+from wgan.training_scores import COLUMNS, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -74,7 +74,7 @@ def test_resumed_scores_are_the_same(scored, tmp_path):
     run = tmp_path / 'parts'
     scored(run, '--iterations', 4, *EVERY)
     with open(str(run / 'scores.csv'), 'a') as file:        # rows from after the checkpoint
-        file.write('6,1,1,0,0,0\n')
+        file.write('6' + ',1' * (len(COLUMNS) - 1) + '\n')
     scored(run, '--iterations', 6, '--resume')
     assert (run / 'scores.csv').read_text() == (tmp_path / 'once' / 'scores.csv').read_text()
     for a, b in zip(*(weights(r / 'wgan_generator_best.model') for r in (run, tmp_path / 'once'))):

@@ -97,7 +97,8 @@ def _add_watching(g):
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
     g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '
-                   'Score, FID, KID) of the generator; the best is kept. Needs --inception')
+                   'Score, FID, KID, precision, recall …) of the generator; the best by FID is '
+                   'kept. Needs --inception')
     g.add_argument('--score-count', type=number(int, 10), default=5000, help='images to generate '
                    'for a score, and training images at most to compare them with')
 

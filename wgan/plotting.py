@@ -21,6 +21,10 @@ PANELS = [                                              # column, label, target 
     ('fid', 'Frechet distance (FID)', None),
     ('kid_mean', 'kernel distance (KID)', None),
     ('inception_score_mean', 'Inception Score', None),
+    ('precision', 'precision', None),
+    ('recall', 'recall', None),
+    ('density', 'density', 1.0),
+    ('coverage', 'coverage', None),
 ]
 LOSSES = ['step', 'G_loss', 'C_loss']
 LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis

@@ -1,4 +1,5 @@
-"""Inception Score, Frechet Inception Distance and Kernel Inception Distance, from features.
+"""Inception Score, Frechet and Kernel Inception Distance, precision, recall, density and coverage,
+from features.
 
 Knows neither files nor networks. All sums are in float64; memory does not grow with the number of
 images, except for KEPT features.
@@ -6,8 +7,11 @@ images, except for KEPT features.
 
 import numpy as np
 
-KEPT = 5000                 # features kept one by one, for the kernel distance
+KEPT = 5000                 # features kept one by one, for all but Inception Score and FID
 KID_SUBSETS, KID_SIZE = 100, 1000
+NEAREST = 5                 # neighbours that make a neighbourhood
+AT_ONCE = 1000              # rows of a table of distances
+NEIGHBOURHOOD_SCORES = ('precision', 'recall', 'density', 'coverage')
 
 
 class Statistics:
@@ -104,3 +108,56 @@ def kernel_distance(a, b, rng):
         within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
         distances.append(within - 2 * xy.mean())
     return np.mean(distances), np.std(distances)
+
+
+def neighbourhood_scores(found, reference):
+    """How two sets of images lie among each other: a dict of four numbers.
+
+    found, reference: features (N, F), of two images or more; generated ones, and real ones.
+    An image's neighbourhood reaches to its NEAREST-th neighbour in its own set (in a smaller set,
+    to the farthest one).
+
+    precision: the part of the generated images that lie in a real image's neighbourhood.
+    recall: the part of the real images that lie in a generated image's neighbourhood. Both from 0
+        to 1: Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991, equations 1 to 3.
+    density: in how many real neighbourhoods a generated image lies, divided by NEAREST: at least
+        0, and about 1 for sets alike. A single real image far away does not raise it.
+    coverage: the part of the real images whose neighbourhood has a generated image in it, from 0
+        to 1: Naeem et al. 2020, https://arxiv.org/abs/2002.09797, equations 3 to 5.
+    """
+    own_radius, radius = _radii(found), _radii(reference)
+    inside, covered, recalled = (np.zeros(n) for n in (
+        len(found), len(reference), len(reference)))
+    for rows in _slices(len(reference)):
+        distances = _distances(reference[rows], found)
+        within = distances < radius[rows, None]
+        inside += within.sum(axis=0)
+        covered[rows] = within.any(axis=1)
+        recalled[rows] = (distances < own_radius).any(axis=1)
+    return dict(zip(NEIGHBOURHOOD_SCORES, (
+        np.mean(inside > 0), np.mean(recalled), np.mean(inside) / _nearest_in(reference),
+        np.mean(covered))))
+
+
+def _nearest_in(features):
+    """Which neighbour of an image, of those in its own set, its neighbourhood reaches to."""
+    return min(NEAREST, len(features) - 1)
+
+
+def _radii(features):
+    """How far the neighbourhood of each image reaches."""
+    nearest = _nearest_in(features)                  # number 0 is the image itself
+    return np.concatenate([
+        np.partition(_distances(features[rows], features), nearest, axis=1)[:, nearest]
+        for rows in _slices(len(features))])
+
+
+def _distances(a, b):
+    """Euclidean distances of each of a (N, F) from each of b (M, F): (N, M)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _slices(count):
+    return [slice(i, i + AT_ONCE) for i in range(0, count, AT_ONCE)]

@@ -9,7 +9,8 @@ from wgan.evaluation import generated
 from wgan.generators import GENERATORS, find_generator, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
 from wgan.image_files import find_images, is_image_or_text
-from wgan.scores import Statistics, frechet_distance, kernel_distance
+from wgan.scores import (
+    Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
 
 import numpy as np
 
@@ -115,7 +116,9 @@ def measure(images, network, splits, seed, batch_size):
 
 
 def distances(found, reference, seed):
-    """FID and KID between two results of `measure`, of two images or more, as a dict.
+    """FID, KID, precision, recall, density and coverage of what was found, as a dict.
+
+    found, reference: results of `measure`, of two images or more.
 
     Raises UserError if their features are not alike, as in statistics that somebody changed.
     """
@@ -123,7 +126,8 @@ def distances(found, reference, seed):
         raise UserError('the reference has %d features, and this network gives %d'
                         % (len(reference['mean']), len(found['mean'])))
     kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
-    return dict(fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+    return dict(neighbourhood_scores(found['features'], reference['features']),
+                fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
 
 

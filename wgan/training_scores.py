@@ -5,9 +5,11 @@ import os
 import pandas as pd
 
 from wgan.images import ImageSet
+from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
 
-COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std']
+COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std',
+           *NEIGHBOURHOOD_SCORES]
 SPLITS = 10
 
 
