@@ -11,10 +11,12 @@ of them are printed.
 import platform
 
 from wgan.cntk import C
-from wgan.command_line import Parser, check_outputs, number, run
+from wgan.command_line import Parser, UserError, check_outputs, number, one_line, run
 from wgan.device import add_device_option, select_device
 from wgan.disk import replacing, write_json
 from wgan.image_network import add_network_options, open_network
+from wgan.images import check_image, write_image
+from wgan.neighbours import neighbours_sheet
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
     check_count, distances, holds_statistics, load_statistics, made_with, measure, source,
@@ -35,6 +37,8 @@ def parse():
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
                    'file, to be a --reference')
+    p.add_argument('--neighbours', metavar='FILE', help='write an image here: some images of WHAT, '
+                   'each beside those of --reference that are nearest to it')
     p.add_argument('--force', action='store_true', help='overwrite without asking')
 
     g = p.add_argument_group('how many')
@@ -51,15 +55,20 @@ def parse():
 
 def main():
     options = parse()
-    check_outputs(options.json, options.save_statistics, force=options.force)
+    check_outputs(options.json, options.save_statistics, options.neighbours, force=options.force)
+    if options.neighbours is not None:
+        check_image(options.neighbours)
+        if options.reference is None:
+            raise UserError('--neighbours needs a --reference: the images to look for them in')
     network = open_network(options, select_device(options.device))
-    reference, images = open_sources(options, network)
+    reference_images, images = open_sources(options, network)
 
     def measured(images):
         return measure(images, network, options.splits, options.seed, options.batch_size)
 
+    reference = reference_images
     if reference is not None and not isinstance(reference, dict):
-        reference = measured(reference)
+        reference = measured(reference_images)
     found = measured(images)
     results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
@@ -74,6 +83,9 @@ def main():
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
     write(options, dict(found, **made_with(network)), results)
+    if options.neighbours is not None:
+        write_image(options.neighbours, neighbours_sheet(images, found, reference_images,
+                                                         reference))
     if reference is not None:
         warn_of_few(min(found['count'], results['reference_count']), found)
     show(results)
@@ -97,6 +109,9 @@ def open_sources(options, network):
             check_count(one, 2, 'a distance (FID, KID)')
     if options.save_statistics is not None:
         check_count(images, 2, '--save-statistics')
+    if options.neighbours is not None and isinstance(reference, dict):
+        raise UserError('--neighbours: %s has statistics, and no images to show; name the images '
+                        'as --reference' % one_line(options.reference))
     return reference, images
 
 

@@ -224,6 +224,48 @@ def test_saved_statistics(script, colours, tmp_path):
         other).sentence
 
 
+def test_neighbours(script, colours, tmp_path):
+    """The first column is what was scored, in its order; then the reference's, nearest first."""
+    result = script('inception_score.py', 'three', '--inception', colours, '--scale', 'raw',
+                    '--splits', 5, '--reference', 'three', '--neighbours', 'n.png')
+    assert result.code == 0, result.err
+    sheet = cv2.imread('n.png')
+    assert sheet.shape == (12 * 16 - 4, 6 * 16 - 4, 3)
+    cells = [sheet[i * 16:i * 16 + 12, :].mean(axis=0) for i in range(12)]
+    for i, row in enumerate(cells):
+        for k in range(6):                              # ten images there are of each colour
+            colour = row[k * 16:k * 16 + 12].mean(axis=0)
+            assert colour.argmax() == 2 - i % 3 and colour.max() == 200
+
+
+@pytest.mark.slow
+def test_neighbours_of_a_generator(script, colours, untrained):
+    """Those of its own images are these images, whatever was kept of them."""
+    assert script('wgan_generate.py', 'run', '--count', 40, '--out', 'own').code == 0
+    result = script('inception_score.py', 'run', '--inception', colours, '--scale', 'raw',
+                    '--splits', 2, '--count', 40, '--reference', 'own', '--neighbours', 'n.png')
+    assert result.code == 0, result.err
+    sheet = cv2.imread('n.png')
+    for i in range(12):
+        rows = sheet[i * 36:i * 36 + 32]
+        np.testing.assert_array_equal(rows[:, :32], rows[:, 36:68])
+        np.testing.assert_array_equal(rows[:, :32], cv2.imread('own/%06d.png' % i))
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--neighbours', 'n.png'], ['--neighbours needs a --reference']),
+    (['--neighbours', 'n.png', '--reference', 's.npz'], ['s.npz has statistics, and no images']),
+    (['--neighbours', 'n.gif', '--reference', 'alike'], ['n.gif', '.png']),
+    (['--neighbours', 'no/n.png', '--reference', 'alike'], ['no', 'does not exist']),
+])
+def test_neighbours_that_can_not_be_shown(script, colours, arguments, said):
+    common = ['--inception', colours, '--splits', 5, '--scale', 'raw']
+    assert script('inception_score.py', 'three', '--save-statistics', 's.npz', *common).code == 0
+    sentence = script('inception_score.py', 'three', *common, *arguments).sentence
+    assert all(words in sentence for words in said)
+    assert not os.path.exists('n.png')
+
+
 def test_scores_of_a_generator(script, colours, untrained, tmp_path):
     """From the run folder and from its ONNX export: the same images, the same scores."""
     script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')

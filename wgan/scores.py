@@ -129,7 +129,7 @@ def neighbourhood_scores(found, reference):
     inside, covered, recalled = (np.zeros(n) for n in (
         len(found), len(reference), len(reference)))
     for rows in _slices(len(reference)):
-        distances = _distances(reference[rows], found)
+        distances = distances_between(reference[rows], found)
         within = distances < radius[rows, None]
         inside += within.sum(axis=0)
         covered[rows] = within.any(axis=1)
@@ -148,11 +148,11 @@ def _radii(features):
     """How far the neighbourhood of each image reaches."""
     nearest = _nearest_in(features)                  # number 0 is the image itself
     return np.concatenate([
-        np.partition(_distances(features[rows], features), nearest, axis=1)[:, nearest]
+        np.partition(distances_between(features[rows], features), nearest, axis=1)[:, nearest]
         for rows in _slices(len(features))])
 
 
-def _distances(a, b):
+def distances_between(a, b):
     """Euclidean distances of each of a (N, F) from each of b (M, F): (N, M)."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T

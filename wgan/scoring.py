@@ -36,6 +36,10 @@ class Folder:
         for i in range(0, self.count, size):
             yield map(self._read, self.paths[i:i + size])       # one by one: some are large
 
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        return [self._read(self.paths[i]) for i in numbers]
+
     def _read(self, path):
         try:
             return decode_image(path)
@@ -51,10 +55,19 @@ class Generated:
         self.name, self.generator, self.count, self.seed = name, generator, count, seed
 
     def batches(self, size):
+        for latents in self._latents(size):
+            yield from generated(self.generator, latents, size, self.name)
+
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        latents = np.concatenate(list(self._latents(self.count)))[numbers]
+        return [image for batch in generated(self.generator, latents, 16, self.name)
+                for image in batch]
+
+    def _latents(self, size):
         rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
         for i in range(0, self.count, size):
-            latents = rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
-            yield from generated(self.generator, latents, size, self.name)
+            yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
 
 
 def source(path, option, skip_unreadable, count, seed):
@@ -95,7 +108,8 @@ def measure(images, network, splits, seed, batch_size):
 
     images: has name, count, and batches(size), which yields RGB images, uint8.
     Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
-    image is None. Raises UserError for fewer images than splits, and as `network` does.
+    image is None. kept: the numbers of the images that the features are of.
+    Raises UserError for fewer images than splits, and as `network` does.
     """
     check_count(images, splits, 'an Inception Score of %d parts' % splits)
     statistics = Statistics(images.count, splits, np.random.RandomState(seed))
@@ -111,7 +125,7 @@ def measure(images, network, splits, seed, batch_size):
                         '--scale %s what it was trained with?'
                         % (one_line(network.path), one_line(images.name), network.scale))
     return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
-                count=images.count, splits=splits, inception_score_mean=mean,
+                kept=statistics.keep, count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
 
 
