@@ -188,7 +188,7 @@ class Call:
             '--learning-rate': ['1e30', 'inf', '0', 'nan', '-1'],
             '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
             '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
-            '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'],
+            '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
     def _generate(self):
@@ -211,7 +211,8 @@ class Call:
                 '--splits', self._one(['2', '2', '2', '1', '100'])] + (
             ['--reference', self._source()] if self.rng.rand() < 0.5 else []) + (
             ['--json', self._output('.json')] if self.rng.rand() < 0.3 else []) + (
-            ['--save-statistics', self._output('.npz', '')] if self.rng.rand() < 0.3 else []
+            ['--save-statistics', self._output('.npz', '')] if self.rng.rand() < 0.3 else []) + (
+            ['--neighbours', self._output('.png', '.gif')] if self.rng.rand() < 0.3 else []
         ) + self._some({
             '--scale': ['raw', 'torchvision'], '--force': [],
             '--resize': ['opencv'], '--engine': ['cntk', 'onnxruntime'], '--seed': ['1'],
