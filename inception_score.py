@@ -66,9 +66,8 @@ def main():
     def measured(images):
         return measure(images, network, options.splits, options.seed, options.batch_size)
 
-    reference = reference_images
-    if reference is not None and not isinstance(reference, dict):
-        reference = measured(reference_images)
+    reference = (reference_images if reference_images is None or isinstance(reference_images, dict)
+                 else measured(reference_images))
     found = measured(images)
     results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
@@ -82,10 +81,9 @@ def main():
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
-    write(options, dict(found, **made_with(network)), results)
-    if options.neighbours is not None:
-        write_image(options.neighbours, neighbours_sheet(images, found, reference_images,
-                                                         reference))
+    sheet = (neighbours_sheet(images, found, reference_images, reference)
+             if options.neighbours is not None else None)
+    write(options, dict(found, **made_with(network)), results, sheet)
     if reference is not None:
         warn_of_few(min(found['count'], results['reference_count']), found)
     show(results)
@@ -115,13 +113,15 @@ def open_sources(options, network):
     return reference, images
 
 
-def write(options, statistics, results):
+def write(options, statistics, results, neighbours):
     """The files that the options ask for, before anything is printed."""
     if options.save_statistics is not None:
         with replacing(options.save_statistics) as aside, open(aside, 'wb') as file:
             np.savez(file, **statistics)            # to a name it would add a suffix
     if options.json is not None:
         write_json(options.json, results)
+    if options.neighbours is not None:
+        write_image(options.neighbours, neighbours)
 
 
 def show(results):

@@ -12,6 +12,17 @@ from collections import namedtuple
 
 import numpy as np
 
+from wgan import checkpoint, layers
+from wgan.cntk import C
+from wgan.device import select_device
+from wgan.evaluation import evaluate_in_training
+from wgan.image_network import ImageNetwork, open_network
+from wgan.objectives import OBJECTIVES, wgan_gp
+from wgan.options import objective_settings, parser as training_parser, set_defaults
+from wgan.updates import Updates
+from symbolic_gradient import gradient
+import models
+
 BATCHES = (16, 16, 16, 7, 16)           # of the calls of a graph; the last again like the third
 UPDATES = 3
 Own, Whole = namedtuple('Own', 'found expected'), namedtuple('Whole', 'values')
@@ -46,9 +57,6 @@ def calls(what, graph, kind=lambda values: values):
 
 
 def single_operations(options):
-    from wgan import layers
-    from wgan.cntk import C
-
     def x(*shape):
         return C.input_variable(shape, needs_gradient=True)
 
@@ -74,11 +82,8 @@ def single_operations(options):
 
 def batch_normalization(options):
     """As in training: values, gradients, and the statistics that it leaves behind."""
-    from wgan.cntk import C
-    from wgan.evaluation import evaluate_in_training
-    from wgan.layers import batch_normalization as layer
     what, x = 'batch normalisation', C.input_variable((8, 16, 16), needs_gradient=True)
-    graph = layer(x)
+    graph = layers.batch_normalization(x)
     yield from calls(what, graph)
     for number, count in enumerate(BATCHES):
         data = 3 * draw(number, count, *x.shape) + 1
@@ -90,9 +95,6 @@ def batch_normalization(options):
 
 def networks(options):
     """Of each size, with three passes through the critic and the gradient of one of them."""
-    import models
-    from wgan.cntk import C
-    from wgan.objectives import wgan_gp
     for size in options.sizes:
         generator = models.generator(size, width=options.width, seed=1)
         critic = models.critic(size, width=options.width, seed=2)
@@ -108,8 +110,6 @@ def overwritten_gradient(options):
     """CNTK overwrites the gradient of what a transposed convolution takes; the project's
     gradient() sees to it that nothing else uses that.
     """
-    from wgan.cntk import C
-    from symbolic_gradient import gradient
     x, kernel = C.input_variable((2, 8, 8)), C.parameter((2, 2, 3, 3), init=draw(1, 2, 2, 3, 3))
     h = C.tanh(x * C.parameter((2, 1, 1), init=draw(2, 2, 1, 1)))
     score = C.reduce_sum(C.square(h + C.convolution_transpose(
@@ -135,7 +135,6 @@ def updates(options):
 
 def checkpoints(options):
     """A checkpoint gives back what was saved, also on the other device, and goes on as before."""
-    from wgan import checkpoint
     for objective, trained, state in trainings(options):
         what, folder = objective + ', checkpoint', os.path.join(options.folder, objective)
         iterate(trained, 0)
@@ -165,12 +164,8 @@ def trainings(options):
     """(objective, its Updates, a function for its state) of all objectives, the same at first on
     each device. The state is all weights and statistics, by name.
     """
-    import models
-    from wgan.objectives import OBJECTIVES
-    from wgan.options import objective_settings, parser, set_defaults
-    from wgan.updates import Updates
     for objective, about in OBJECTIVES.items():
-        settings = parser().parse_args(['--objective', objective])
+        settings = training_parser().parse_args(['--objective', objective])
         set_defaults(settings)
         rng = np.random.RandomState(7)
         trained = Updates(*models.networks(32, 10, options.width, about.normalization, rng),
@@ -199,8 +194,6 @@ def iterate(trained, number):
 
 def scoring(options):
     """Features and probabilities of an image network: a small one, or --inception."""
-    from wgan.device import C
-    from wgan.image_network import ImageNetwork, open_network
     images = np.uint8(127.5 * draw(0, 20, 40, 40, 3) + 127.5)
     if options.inception:
         network = open_network(options, options.device)
@@ -231,7 +224,6 @@ PARTS = (single_operations, batch_normalization, networks, overwritten_gradient,
 def compute(options):
     """The parts of the options, on their device. Returns {(what, which): values}."""
     start = time.time()
-    from wgan.device import C, select_device
     select_device(options.device)
     print('%s, CNTK %s, ready after %.1f s' % (
         C.use_default_device(), C.__version__, time.time() - start), flush=True)

@@ -36,7 +36,9 @@ def select_device(name, memory=0):
     its own. A GPU that may not do is taken for 'gpu' only; what is known of it is said either way.
     Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
     """
-    cards = [] if name == 'cpu' else cntk_cards() or driver_cards()
+    if name == 'cpu':
+        return _use('cpu', C.device.cpu())
+    cards = cntk_cards() or driver_cards()
     listed = [card for card in cards if card.device is not None]
     good = [card for card in listed if doubt(card, memory) is None]
     if name == 'gpu' and not listed:
@@ -44,7 +46,7 @@ def select_device(name, memory=0):
             doubt(cards[0], memory) if cards else
             'CNTK finds no GPU. It needs an NVIDIA card of compute capability %s to %s with its '
             'driver, and the cntk-gpu package ("make setup DEVICE=gpu")' % shown(FIRST, LAST)))
-    if name == 'cpu' or not (good or name == 'gpu'):
+    if name == 'auto' and not good:
         if cards:
             warn('the CPU computes: %s. --device cpu chooses it without this warning%s' % (
                 doubt(cards[0], memory), ', --device gpu tries the card' if listed else ''))

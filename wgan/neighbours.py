@@ -1,12 +1,12 @@
 """Generated images beside the real ones that are nearest to them: does a generator copy?"""
 
 from wgan.images import grid
-from wgan.scores import distances_between
+from wgan.scores import NEAREST, distances_between
 
 import cv2
 import numpy as np
 
-ROWS, NEAREST = 12, 5
+ROWS = 12
 GAP = 4                     # white pixels between two images
 
 
