@@ -112,7 +112,7 @@ def make_updates(options, rng):
         options.image_size, options.latent_size, options.width,
         OBJECTIVES[options.objective].normalization, seeds)
     return Updates(generator, critic, options.objective, objective_settings(options),
-                   options.batch_size, rng, options.ema)
+                   options.batch_size, rng, options.ema, options.augment)
 
 
 def make_scores(options, device, out):

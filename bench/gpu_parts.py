@@ -13,6 +13,7 @@ from collections import namedtuple
 import numpy as np
 
 from wgan import checkpoint, layers
+from wgan.augmentation import Augmentation
 from wgan.cntk import C
 from wgan.device import select_device
 from wgan.evaluation import evaluate_in_training
@@ -32,8 +33,11 @@ def draw(seed, *shape):
     return np.random.RandomState(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-def calls(what, graph, kind=lambda values: values):
+def calls(what, graph, kind=lambda values: values, draws=()):
     """Values and gradients of a graph, several times.
+
+    draws: inputs that need other numbers than evenly from -1 to 1, and functions of a RandomState
+    and as many samples.
 
     cuDNN computes the first call with an algorithm that needs no memory, tries out all that it has
     in the second, and keeps the fastest from the third on, until there is another batch size.
@@ -43,6 +47,7 @@ def calls(what, graph, kind=lambda values: values):
     for number, count in enumerate(BATCHES, start=1):
         data = {v: draw(number if count != BATCHES[2] else 0, count, *v.shape)
                 for v in graph.arguments}
+        data.update((v, draws[v](np.random.RandomState(count), data[v])) for v in draws)
         gradients, values = graph.grad(data, wrt=wrt, outputs=[graph.output], as_numpy=True)
         gradients = gradients if isinstance(gradients, dict) else {wrt[0]: gradients}
         found = dict({'gradient %d' % i: np.asarray(gradients[v]) for i, v in enumerate(wrt)},
@@ -104,6 +109,13 @@ def networks(options):
         yield from calls('critic loss with its penalty, %d pixels' % size, losses.critic_loss,
                          Whole)
         yield from calls('generator loss, %d pixels' % size, losses.generator_loss, Whole)
+
+
+def augmentation(options):
+    """Of images of each size: what is drawn is the same on both devices."""
+    for size in options.sizes:
+        change, image = Augmentation(size), C.input_variable((3, size, size), needs_gradient=True)
+        yield from calls('augmentation, %d pixels' % size, change(image), draws=change.draws)
 
 
 def overwritten_gradient(options):
@@ -217,8 +229,8 @@ def scoring(options):
             yield 'image network', '%s, call %d' % (name, call), values
 
 
-PARTS = (single_operations, batch_normalization, networks, overwritten_gradient, updates,
-         checkpoints, scoring)
+PARTS = (single_operations, batch_normalization, networks, augmentation, overwritten_gradient,
+         updates, checkpoints, scoring)
 
 
 def compute(options):

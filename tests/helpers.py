@@ -161,6 +161,26 @@ def make_updates(objective, *arguments, batch_size=4):
     return wgan_training.make_updates(options, np.random.RandomState(0))
 
 
+def family():
+    """What tests/make_family_reference.py computed with PyTorch."""
+    with np.load(os.path.join(TESTS, 'family.npz'), allow_pickle=False) as saved:
+        return dict(saved)
+
+
+def augmentation_feed(augmentation, reference, name):
+    """The inputs of an Augmentation of 32 × 32, as the reference has drawn them; or {}."""
+    if not augmentation.draws:
+        return {}
+    drawn = {key: reference['%s %s' % (name, key)] for key in (
+        'brightness', 'saturation', 'contrast', 'moved', 'centre')}
+    corner = 4 - drawn.pop('moved')[:, None, ::-1]              # of the window, (column, row)
+    drawn['window'] = np.concatenate([corner, corner + 31], axis=2).astype(float)
+    drawn['mask'] = np.ones((len(corner), 3, 32, 32))
+    for mask, (row, column) in zip(drawn['mask'], drawn.pop('centre')):
+        mask[:, max(row - 8, 0):row + 8, max(column - 8, 0):column + 8] = 0
+    return {variable: drawn[variable.name] for variable in augmentation.draws}
+
+
 # Files
 
 @contextlib.contextmanager

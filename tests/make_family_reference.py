@@ -4,7 +4,8 @@
     python tests/make_family_reference.py
 
 It shares no code with the project. For each objective: one update of the critic, then one of the
-generator against the updated critic; the weights before and after both.
+generator against the updated critic; the weights before and after both. 'augmented' is wgan-gp
+with augmentation of real and generated images.
 """
 
 import os
@@ -82,6 +83,48 @@ class Critic(Network):
         return (x.flatten(1) @ w.flatten(0, 2) + b).flatten()
 
 
+def draw_change(name):
+    """The random numbers of an augmentation, for BATCH images."""
+    side = IMAGE // 8
+    for key, value in (('brightness', rng.uniform(-0.5, 0.5, (BATCH, 1, 1, 1))),
+                       ('saturation', rng.uniform(0, 2, (BATCH, 1, 1, 1))),
+                       ('contrast', rng.uniform(0.5, 1.5, (BATCH, 1, 1, 1))),
+                       ('moved', rng.randint(-side, side + 1, (BATCH, 2))),     # down, right
+                       ('centre', rng.randint(0, IMAGE + 1, (BATCH, 2)))):      # row, column
+        results['%s %s' % (name, key)] = value
+
+
+def colour(x, name):
+    b, s, c = (torch.tensor(results['%s %s' % (name, key)])
+               for key in ('brightness', 'saturation', 'contrast'))
+    x = x + b
+    x = torch.lerp(x.mean(1, keepdim=True).expand_as(x), x, s.expand_as(x))
+    return torch.lerp(x.mean((1, 2, 3), keepdim=True).expand_as(x), x, c.expand_as(x))
+
+
+def moved(x, name):
+    """Rolled, with what comes in at the other side set to 0."""
+    images = []
+    for image, (down, right) in zip(x, results[name + ' moved']):
+        image = torch.roll(image, (int(down), int(right)), (1, 2))
+        rows, columns = np.arange(IMAGE) - down, np.arange(IMAGE) - right
+        keep = [torch.tensor((at >= 0) & (at < IMAGE)) for at in (rows, columns)]
+        images.append(image * keep[0][:, None] * keep[1])
+    return torch.stack(images)
+
+
+def cut_out(x, name):
+    """Without the square of half the width around the centre."""
+    keep, half = torch.ones_like(x), IMAGE // 4
+    for mask, (row, column) in zip(keep, results[name + ' centre']):
+        mask[:, max(row - half, 0):row + half, max(column - half, 0):column + half] = 0
+    return x * keep
+
+
+def changed(x, name):
+    return cut_out(moved(colour(x, name), name), name)
+
+
 def penalty(critic, x):
     x = x.detach().requires_grad_()
     slope, = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
@@ -106,15 +149,21 @@ def rmsprop(weights, gradients):
 
 
 for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'),
-                                 ('minimax', 'batch'), ('dragan', 'layer')):
+                                 ('minimax', 'batch'), ('dragan', 'layer'),
+                                 ('augmented', 'layer')):
+    if objective == 'augmented':
+        for name in ('change of real', 'change of fake', 'change of generated'):
+            draw_change(name)
     generator, critic = Generator('generator'), Critic('critic ' + normalization, normalization)
     is_gan = objective in ('gan', 'minimax', 'dragan')
 
-    fake = generator(latents[0]).detach()
+    x, fake = real, generator(latents[0]).detach()
+    if objective == 'augmented':
+        x, fake = changed(real, 'change of real'), changed(fake, 'change of fake')
     loss = (cross_entropy(critic(real), 1.) + cross_entropy(critic(fake), 0.) if is_gan
-            else critic(fake).mean() - critic(real).mean())
-    if objective == 'wgan-gp':
-        loss = loss + 10 * penalty(critic, epsilon * real + (1 - epsilon) * fake)
+            else critic(fake).mean() - critic(x).mean())
+    if objective in ('wgan-gp', 'augmented'):
+        loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake)
     if objective == 'dragan':
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise)
@@ -136,7 +185,9 @@ for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan'
             w.data.clamp_(-0.01, 0.01)
     results[objective + ' critic_loss'] = loss.detach().numpy()
 
-    scores = critic(generator(latents[1]))
+    generated = generator(latents[1])
+    scores = critic(changed(generated, 'change of generated') if objective == 'augmented'
+                    else generated)
     loss = (-scores.mean() if not is_gan else -cross_entropy(scores, 0.)
             if objective == 'minimax' else cross_entropy(scores, 1.))
     update(generator, loss)
@@ -144,6 +195,15 @@ for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan'
     for network in (critic, generator):
         for key, w in network.weights.items():
             results['%s after %s' % (objective, key)] = w.detach().numpy()
+
+# Each part of the augmentation alone, and its gradient, of the sum of its numbers times the noise;
+# of two images.
+for part in (colour, moved, cut_out):
+    x = real.clone().requires_grad_()
+    y = part(x, 'change of real')
+    slope, = torch.autograd.grad((y * noise).sum(), x)
+    results[part.__name__], results[part.__name__ + ' gradient'] = (
+        t.detach()[:2].numpy() for t in (y, slope))
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'family.npz')
 np.savez_compressed(path, **results)

@@ -1,7 +1,6 @@
 """The objectives beside WGAN-GP, as a user trains with them."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ import pytest
 from wgan.cntk import C
 import models
 from wgan import objectives
-from helpers import SMALL, assert_same_run, losses
+from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
+from wgan.augmentation import Augmentation, Unchanged
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, parser, set_defaults
 from wgan.updates import build_losses, trainer
@@ -22,22 +22,17 @@ COLUMNS = {
 }
 
 
-def family():
-    with np.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'family.npz'),
-                 allow_pickle=False) as saved:
-        return dict(saved)
-
-
 def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan'])
+@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'augmented'])
 def test_one_update_of_each_network_equals_pytorch(objective):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r = family()
-    name = 'gan' if objective == 'minimax' else objective
-    arguments = {'wgan-gp': ['--beta2', '0.9'], 'minimax': ['--minimax']}.get(objective, [])
+    name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
+    arguments = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
+                 'minimax': ['--minimax']}.get(objective, [])
     options = parser().parse_args(['--objective', name, '--batch-size', '4'] + arguments)
     set_defaults(options)
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
@@ -50,8 +45,11 @@ def test_one_update_of_each_network_equals_pytorch(objective):
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
         real, latent = C.input_variable((3, 32, 32)), generator.arguments[0]
-        fake = C.stop_gradient(generator(latent))
-        made = build_losses(name, settings, generator, critic, real, fake)
+        of_real, of_fake = (Augmentation(32) if objective == 'augmented' else Unchanged()
+                            for _ in range(2))
+        fake = C.stop_gradient(of_fake(generator(latent)))
+        made = build_losses(name, settings, lambda z: of_fake(generator(z)), critic, latent,
+                            of_real(real), fake)
         trainers = {which: trainer(loss, [], networks[which], which, OBJECTIVES[name].learner,
                                    settings, 4, [])
                     for which, loss in (('critic', made.critic_loss),
@@ -60,8 +58,12 @@ def test_one_update_of_each_network_equals_pytorch(objective):
     draws = {'epsilon': r['epsilon'], 'delta': 0.5 * r['real'].std() * r['noise']}
     feed = {variable: draws[variable.name] for variable in made.draws}
     feed.update({real: r['real'], latent: r['latents'][0]})
+    feed.update(augmentation_feed(of_real, r, 'change of real'))
+    feed.update(augmentation_feed(of_fake, r, 'change of fake'))
     trainers['critic'].train_minibatch(feed)
-    trainers['generator'].train_minibatch({latent: r['latents'][1]})
+    feed = {latent: r['latents'][1]}
+    feed.update(augmentation_feed(of_fake, r, 'change of generated'))
+    trainers['generator'].train_minibatch(feed)
 
     for which, network in networks.items():
         assert trainers[which].previous_minibatch_loss_average == pytest.approx(

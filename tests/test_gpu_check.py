@@ -33,6 +33,7 @@ def test_nothing_is_wrong_with_other_kernels():
     ('fifth call', 'single_operations', 'product, the same call again'),
     ('third call', 'batch_normalization', 'batch normalisation'),
     ('statistics', 'batch_normalization', 'batch normalisation, statistics'),
+    ('translation', 'augmentation', 'augmentation, 32 pixels'),
     ('overwritten', 'overwritten_gradient', 'penalty through a transposed convolution'),
     ('adam', 'updates', 'wgan-gp, critic weights'),
     ('adam', 'updates', 'gan, generator weights'),

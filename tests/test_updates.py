@@ -90,10 +90,11 @@ def stalls_a_gpu(operation):
             or any(words in operation.op_name for words in ('Packed', 'Where', 'PastValue')))
 
 
+@pytest.mark.parametrize('augment', [[], ['--augment']])
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
-def test_nothing_in_the_graphs_stalls_a_gpu(objective):
+def test_nothing_in_the_graphs_stalls_a_gpu(objective, augment):
     """LinearAlgebraNodes.h: a product goes to BatchMatMul if its right operand has a batch axis."""
-    updates = make_updates(objective)
+    updates = make_updates(objective, *augment)
     graphs = [C.combine([updates.losses.critic_loss] + updates.logged),
               updates.losses.generator_loss]
     for graph in graphs:

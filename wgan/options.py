@@ -16,6 +16,7 @@ from wgan.run_place import check_place
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
 
 
+VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
 COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
 RATE, PART = number(float, 0, above=True), number(float, 0, 1)
 DECAY = number(float, 0, 1, below=True)
@@ -81,10 +82,14 @@ def _add_training(g):
 
 
 def _add_variation(g):
-    g.add_argument('--brightness', type=PART, default=0.2, help='random shift by up to this part '
-                   'of the mean; 0: off')
-    g.add_argument('--contrast', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
-    g.add_argument('--saturation', type=PART, default=0.2, help='random factor 1 ± this; 0: off')
+    g.add_argument('--augment', action='store_true', help='change real and generated images at '
+                   'random before the critic sees them (colour, translation, cutout): for few '
+                   'images; see wgan/augmentation.py')
+    for name, what in (('brightness', 'shift of the real images by up to this part of their mean'),
+                       ('contrast', 'factor 1 ± this, of the real images'),
+                       ('saturation', 'factor 1 ± this, of the real images')):
+        g.add_argument('--' + name, type=PART, help='random %s; 0: off (default: %g; with '
+                       '--augment 0)' % (what, VARIATION))
     g.add_argument('--no-mirror', dest='mirror', action='store_false',
                    help='do not flip half of the images left to right')
 
@@ -125,6 +130,9 @@ def set_defaults(options):
             setattr(options, name, settings[name])
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+    for name in ('brightness', 'contrast', 'saturation'):
+        if getattr(options, name) is None:
+            setattr(options, name, 0.0 if options.augment else VARIATION)
 
 
 def objective_settings(options):

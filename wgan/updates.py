@@ -6,6 +6,7 @@ https://arxiv.org/abs/1701.07875.
 """
 
 from wgan import processes
+from wgan.augmentation import Augmentation, Unchanged
 from wgan.cntk import C, quiet
 from wgan.learners import RmsProp, adam
 from wgan.moving_average import MovingAverage
@@ -24,10 +25,12 @@ class Updates:
     columns: names of the numbers that `row` gives.
     """
 
-    def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0):
+    def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
+                 augment=False):
         """objective: a name in OBJECTIVES. settings: values for its settings, but n_critic.
         batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
-        of the moving average of the generator's weights, per update; 0: none.
+        of the moving average of the generator's weights, per update; 0: none. augment: whether the
+        critic sees all images through an Augmentation.
         """
         self.generator, self.critic, self.settings = generator, critic, settings
         self.rng, self.batch_size = rng, batch_size
@@ -37,10 +40,20 @@ class Updates:
 
         self.latent = generator.arguments[0]
         self.real = C.input_variable(critic.arguments[0].shape, name='real')
+        of_real, of_fake = (
+            Augmentation(self.real.shape[1]) if augment else Unchanged() for _ in range(2))
+
+        def generate(latent):
+            return of_fake(generator(latent))
         # The critic update generates its own fake images; stop_gradient avoids a backward pass
         # through the generator.
-        fake = C.stop_gradient(generator(self.latent))
-        self.losses = build_losses(objective, settings, generator, critic, self.real, fake)
+        fake = C.stop_gradient(generate(self.latent))
+        self.losses = build_losses(objective, settings, generate, critic, self.latent,
+                                   of_real(self.real), fake)
+        self._critic_draws = dict(self.losses.draws)
+        self._critic_draws.update(of_real.draws)
+        self._critic_draws.update(of_fake.draws)
+        self._generator_draws = of_fake.draws
         self.logged = list(self.losses.logged.values())
         self._critic_rows = []              # what is logged of the iteration's critic updates
         self._iteration_ended = False
@@ -56,16 +69,14 @@ class Updates:
         """reals: images of the minibatch, float32 (N, 3, S, S) in [-1, 1]."""
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
-        feed = {self.real: reals, self.latent: self._draw_latents()}
-        feed.update({variable: draw(self.rng, reals)
-                     for variable, draw in self.losses.draws.items()})
+        feed = self._feed(self._critic_draws, reals)
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
                                  + [float(np.mean(values[f])) for f in self.logged])
 
     def update_generator(self, step):
         """step: which update this is, counted from 1."""
-        self.trainers['generator'].train_minibatch({self.latent: self._draw_latents()})
+        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws))
         self._iteration_ended = True
         if self.average:
             self.average.update(step)
@@ -102,9 +113,14 @@ class Updates:
             found['wgan_generator_average.model'] = self.sample_generator
         return found
 
-    def _draw_latents(self):
+    def _feed(self, draws, reals=None):
+        """What the inputs of a loss get: real images, if it has them, and what is drawn."""
         shape = (self.batch_size // processes.COUNT,) + self.latent.shape
-        return self.rng.standard_normal(shape).astype(np.float32)
+        latents = self.rng.standard_normal(shape).astype(np.float32)
+        feed = {self.latent: latents} if reals is None else {self.real: reals, self.latent: latents}
+        feed.update({variable: draw(self.rng, latents if reals is None else reals)
+                     for variable, draw in draws.items()})
+        return feed
 
 
 def memory_needed(image_size, width, batch_size):
@@ -119,11 +135,10 @@ def memory_needed(image_size, width, batch_size):
     return 4 * (15 * values + 8 * weights) // 2 ** 20
 
 
-def build_losses(objective, settings, generator, critic, real, fake):
+def build_losses(objective, settings, generator, critic, latent, real, fake):
     """The Losses of a named objective, with those of the settings that are of its losses."""
     own = {name: value for name, value in settings.items() if name in OF_THE_LOSSES}
-    return OBJECTIVES[objective].losses(generator, critic, generator.arguments[0], real, fake,
-                                        **own)
+    return OBJECTIVES[objective].losses(generator, critic, latent, real, fake, **own)
 
 
 def trainer(loss, logged, network, name, learner, settings, batch_size, extra_state):

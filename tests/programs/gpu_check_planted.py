@@ -73,6 +73,7 @@ PLANTS = {
     'transposed convolution': lambda: changed(
         layers, 'convolution_transpose', lambda y, *_: C.reshape(1.01 * y, y.shape)),
     'layer normalisation': lambda: changed(layers, 'layer_normalization', lambda y, *_: y + 0.01),
+    'translation': lambda: changed(C, 'roipooling', lambda y, *_: 1.01 * y),
     'third call': lambda: gradients_where(lambda call, count, data: call == 3),
     'other batch size': lambda: gradients_where(lambda call, count, data: count == 7),
     '64 pixels': lambda: gradients_where(lambda call, count, data: any(

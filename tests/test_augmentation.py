@@ -1,0 +1,122 @@
+"""Augmentation: each part and its gradient against PyTorch, what is drawn, and what a run does."""
+
+import json
+
+import numpy as np
+import pytest
+
+from wgan.augmentation import Augmentation
+from wgan.cntk import C
+from helpers import (
+    SMALL, assert_same_run, augmentation_feed, family, losses, make_updates)
+from wgan.objectives import OBJECTIVES
+
+
+@pytest.mark.parametrize('part, name', [
+    (Augmentation.colour, 'colour'), (Augmentation.translate, 'moved'),
+    (Augmentation.cut_out, 'cut_out')])
+def test_each_part_and_its_gradient_equal_pytorch(part, name):
+    """In float64. tests/test_family.py has the updates with all of it."""
+    r = family()
+    with C.default_options(dtype=np.float64):
+        augmentation = Augmentation(32)
+        x = C.input_variable((3, 32, 32), needs_gradient=True)
+        noise = C.input_variable((3, 32, 32))
+        image = part(augmentation, x)
+        total = C.reduce_sum(image * noise)
+    feed = {x: r['real'], noise: r['noise']}
+    feed.update((variable, value) for variable, value in augmentation_feed(
+        augmentation, r, 'change of real').items() if variable in image.arguments)
+    gradient, values = total.grad(feed, wrt=[x], outputs=[image.output])
+    assert np.abs(values[:2] - r[name]).max() < 1e-14
+    assert np.abs(gradient[:2] - r[name + ' gradient']).max() < 1e-14
+    assert 0.1 < np.abs(r[name] - r['real'][:2]).max()
+
+
+@pytest.mark.parametrize('size, margin', [(32, 4), (64, 8)])
+def test_what_is_drawn(size, margin):
+    """Evenly, within the ranges of the authors' code, to the ends; each sample by itself."""
+    augmentation, count = Augmentation(size), 500
+    rng, samples = np.random.RandomState(0), np.empty((count, 1))
+    drawn = {variable.name: draw(rng, samples) for variable, draw in augmentation.draws.items()}
+    assert {value.dtype for value in drawn.values()} == {np.dtype(np.float32)}
+    assert {len(value) for value in drawn.values()} == {count}
+    for name, low, high in (('brightness', -0.5, 0.5), ('saturation', 0, 2),
+                            ('contrast', 0.5, 1.5)):
+        x = drawn[name]
+        assert low <= x.min() < low + 0.02 * (high - low) < high - 0.02 * (high - low) < x.max()
+        assert x.max() <= high and x.mean() == pytest.approx((low + high) / 2, abs=0.15)
+
+    window = drawn['window'][:, 0].astype(int)
+    assert (window[:, 2:] - window[:, :2] == size - 1).all()
+    for corner in window.T[:2]:
+        assert corner.min() == 0 and corner.max() == 2 * margin
+    assert (window[:, 0] != window[:, 1]).any()
+
+    mask = drawn['mask']
+    assert set(np.unique(mask)) == {0, 1} and (mask == mask[:, :1]).all()
+    rows, columns = (1 - mask[:, 0]).max(2).sum(1), (1 - mask[:, 0]).max(1).sum(1)
+    assert ((1 - mask[:, 0]).sum((1, 2)) == rows * columns).all()       # each is one square
+    assert rows.max() == columns.max() == size // 2
+    assert size // 4 <= rows.min() < size // 2 and size // 4 <= columns.min() < size // 2
+    cut = 1 - mask[:, 0].mean(0)                # how often each pixel is: more in the middle
+    assert cut.min() > 0.05 and cut[size // 2, size // 2] > 2 * cut[0, 0]
+
+
+def test_an_image_moved_by_nothing_is_itself():
+    """With no change of colour, and nothing cut out."""
+    augmentation = Augmentation(32)
+    x = C.input_variable((3, 32, 32))
+    images = np.random.RandomState(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
+    neutral = {'brightness': np.zeros((2, 1, 1, 1)), 'saturation': np.ones((2, 1, 1, 1)),
+               'contrast': np.ones((2, 1, 1, 1)), 'window': np.float32([[[4, 4, 35, 35]]] * 2),
+               'mask': np.ones((2, 3, 32, 32))}
+    feed = {variable: neutral[variable.name].astype(np.float32) for variable in augmentation.draws}
+    feed[x] = images
+    np.testing.assert_allclose(augmentation(x).eval(feed), images, atol=3e-7)
+
+
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_each_update_draws_for_real_and_generated_images_apart(objective, monkeypatch):
+    updates = make_updates(objective, '--augment')
+    fed = []
+    for trainer in updates.trainers.values():
+        real = trainer.train_minibatch
+        monkeypatch.setattr(trainer, 'train_minibatch', lambda feed, real=real, **more: (
+            fed.append(feed), real(feed, **more))[1])
+    for step in (1, 2):
+        updates.update_critic(np.zeros((4, 3, 32, 32), np.float32))
+        updates.update_generator(step)
+    assert np.isfinite(updates.row()).all()
+    masks = [[value for variable, value in feed.items() if variable.name == 'mask']
+             for feed in fed]
+    assert [len(drawn) for drawn in masks] == [2, 1, 2, 1]
+    masks = [mask.tobytes() for drawn in masks for mask in drawn]
+    assert len(set(masks)) == len(masks)
+
+
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_resume_is_exact(train, images, tmp_path, objective):
+    """Everything that is drawn comes from the generator that a checkpoint saves."""
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    start = ['--data', images, '--objective', objective, '--augment', *SMALL]
+    for run, iterations in ((whole, 5), (parts, 2)):
+        assert train('--out', run, '--iterations', iterations, *start).code == 0
+    assert train('--out', parts, '--iterations', 5, '--resume').code == 0
+    assert_same_run(whole, parts)
+    settings = json.loads((parts / 'config.json').read_text())['settings']
+    assert settings['augment'] is True
+    assert (settings['brightness'], settings['contrast'], settings['saturation']) == (0, 0, 0)
+    assert np.isfinite(losses(parts).values).all()
+
+
+def test_the_articles_variation_stays_if_it_is_asked_for(train, images, tmp_path):
+    start = ['--data', images, '--iterations', 1, *SMALL]
+    assert train('--out', 'a', '--augment', '--contrast', 0.1, *start).code == 0
+    assert train('--out', 'b', *start).code == 0
+    a, b = (json.loads((tmp_path / run / 'config.json').read_text())['settings'] for run in 'ab')
+    names = 'augment', 'brightness', 'contrast', 'saturation'
+    assert [a[name] for name in names] == [True, 0, 0.1, 0]
+    assert [b[name] for name in names] == [False, 0.2, 0.2, 0.2]
+    assert 'has other settings: augment was False and is now True' in train(
+        '--out', 'b', '--resume', '--augment').sentence
