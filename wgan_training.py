@@ -13,7 +13,7 @@ from wgan.cntk import C
 from wgan.command_line import UserError, one_line, run
 from wgan.device import select_device
 from wgan.image_network import open_network
-from wgan.images import Batches, ImageSet, grid, to_images, write_image
+from wgan.images import Batches, ImageSet, grid, split, to_images, write_image
 from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, read_options
@@ -50,18 +50,18 @@ def train(options, config, changes):
         options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
     if options.resume and first >= options.iterations:
         return complete(out, make_updates(options, rng), config, path, first)
-    batches = make_batches(options, rng)
+    batches, held_out = make_batches(options, rng)
     scores = make_scores(options, device, out) if options.score_every and is_main else None
     updates = make_updates(options, rng)
     digest = processes.digest_of_all(batches.images.digest)
     if options.resume:
-        changes += restore(path, updates, batches, rng, digest, config, options)
+        changes += restore(path, updates, batches, held_out, rng, digest, config, options)
         note_other_kernels(config, device)
-    about = about_run(options, device, batches.images, digest, config, changes, first)
+    about = about_run(options, device, batches, held_out, digest, config, changes, first)
     prepare_folder(out, updates, batches, options, about, scores, first)
 
     recorder = Recorder(
-        out, updates, lambda: checkpoint.state_of(updates, batches, rng), about,
+        out, updates, lambda: checkpoint.state_of(updates, batches, held_out, rng), about,
         options.iterations, {'score': options.score_every, 'sample': options.sample_every,
                              'checkpoint': options.checkpoint_every},
         draw_latents(GRID * GRID, options.latent_size, options.seed), scores,
@@ -70,6 +70,8 @@ def train(options, config, changes):
         for step in range(first + 1, options.iterations + 1):
             for _ in range(options.n_critic):                   # algorithm 1, lines 2 to 9
                 updates.update_critic(batches.next())
+            if held_out:
+                updates.judge_held_out(held_out.next())
             updates.update_generator(step)                      # lines 10 and 11
             if recorder.record(step, updates.row()):
                 break
@@ -84,14 +86,34 @@ def train(options, config, changes):
 
 
 def make_batches(options, rng):
-    """The minibatches of this process. Raises UserError if there are too few images."""
-    images = ImageSet(options.data, options.image_size, part=(processes.RANK, processes.COUNT))
-    check_images_apart(options.out, images.paths, options.data)
+    """(minibatches to train on, those of the images that --hold-out keeps apart or None), of this
+    process. Raises UserError if there are too few images.
+    """
+    def images(part, noun, report=True):
+        def select(paths):
+            chosen = split(paths, options.hold_out, options.seed)[part]
+            chosen = chosen[processes.RANK::processes.COUNT]
+            if not chosen:
+                raise UserError('--hold-out %g of %d images leaves no %s%s' % (
+                    options.hold_out, len(paths), noun,
+                    ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
+            return chosen
+        found = ImageSet(options.data, options.image_size, select=select, noun=noun, report=report)
+        check_images_apart(options.out, found.paths, options.data)
+        return found
+
+    def batches(images, count):
+        return Batches(images, count, rng, options.brightness, options.contrast,
+                       options.saturation, options.mirror)
+
     share = options.batch_size // processes.COUNT
+    training = images(0, 'images to train on' if options.hold_out else 'images')
     if processes.COUNT > 1:                     # for one, Batches does it
-        check_share(images, share, options.batch_size)
-    return Batches(images, share, rng, options.brightness, options.contrast, options.saturation,
-                   options.mirror)
+        check_share(training, share, options.batch_size)
+    if not options.hold_out:
+        return batches(training, share), None
+    held_out = images(1, 'images to hold out', report=False)
+    return batches(training, share), batches(held_out, min(share, len(held_out)))
 
 
 def check_share(images, share, batch_size):
@@ -112,11 +134,12 @@ def make_updates(options, rng):
         options.image_size, options.latent_size, options.width,
         OBJECTIVES[options.objective].normalization, seeds)
     return Updates(generator, critic, options.objective, objective_settings(options),
-                   options.batch_size, rng, options.ema, options.augment)
+                   options.batch_size, rng, options.ema, options.augment, options.hold_out > 0)
 
 
 def make_scores(options, device, out):
-    images = training_images(options.data, options.image_size, options.score_count)
+    images = training_images(options.data, options.image_size, options.score_count,
+                             lambda paths: split(paths, options.hold_out, options.seed)[0])
     return TrainingScores(images, open_network(options, device), options.score_count,
                           options.seed, options.batch_size, out.path('scores.csv'))
 

@@ -209,10 +209,16 @@ def _steps(folder):
     return sorted(int(m.group(1)) for m in names if m and m.group(0) == name_of(int(m.group(1))))
 
 
-def state_of(updates, batches, rng):
-    """What `save` takes as the state of a training, beside its trainers."""
-    return dict(random_state(rng), order=batches.order, position=batches.position,
-                **updates.arrays())
+def state_of(updates, batches, held_out, rng):
+    """What `save` takes as the state of a training, beside its trainers.
+
+    held_out: minibatches too, or None.
+    """
+    state = dict(random_state(rng), order=batches.order, position=batches.position,
+                 **updates.arrays())
+    if held_out:
+        state.update(held_out_order=held_out.order, held_out_position=held_out.position)
+    return state
 
 
 def random_state(rng):

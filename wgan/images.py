@@ -40,17 +40,18 @@ class ImageSet:
     They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
     else each time they are asked for. An image that can't be read is named once on stderr,
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
-    part: (i, n) takes the i-th of n parts of the set. option, report: see `find_images`.
+    select: takes the paths of all files, and gives those that the set is to have. noun: what to
+    call them. option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
         folder stands: of the contents of the readable files, in their order, if they are decoded
         at the start; else of the names and sizes of all files.
     Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
-    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, part=(0, 1), option='--data',
-                 report=True):
-        self.source, self.size, self.reader = source, size, ImageReader()
-        self.paths = find_images(source, option, report)[part[0]::part[1]]
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, select=list, noun='images',
+                 option='--data', report=True):
+        self.source, self.size, self.noun, self.reader = source, size, noun, ImageReader()
+        self.paths = select(find_images(source, option, report))
         self.images = self._digest = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()
@@ -94,14 +95,26 @@ class ImageSet:
             raise self._none_readable()
         self.images, self.paths = images[:len(paths)], paths
         self._digest = digest.hexdigest()
-        progress.end('%d images from %s%s' % (
-            len(paths), one_line(self.source),
+        progress.end('%d %s from %s%s' % (
+            len(paths), self.noun, one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
         self.reader.warn()
 
     def _none_readable(self):
-        return UserError('none of the %d images in %s can be read'
-                         % (len(self.paths), one_line(self.source)))
+        return UserError('none of the %d %s in %s can be read'
+                         % (len(self.paths), self.noun, one_line(self.source)))
+
+
+def split(paths, hold_out, seed):
+    """(paths to train on, paths to hold out), each in their order.
+
+    hold_out: which part of them is held out, 0 … 1. Which ones is drawn from the seed alone: it is
+    the same in all processes, and whenever a run is resumed.
+    """
+    drawn = np.random.RandomState(seed).permutation(len(paths))
+    held_out = set(drawn[:int(round(hold_out * len(paths)))])
+    return tuple([path for i, path in enumerate(paths) if (i in held_out) == wanted]
+                 for wanted in (False, True))
 
 
 def names_digest(paths):
@@ -133,8 +146,8 @@ class Batches:
     def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
                  mirror=True):
         if batch_size > len(images):
-            raise UserError('--batch-size is %d, but %s has only %d readable images'
-                            % (batch_size, images.source, len(images)))
+            raise UserError('--batch-size is %d, but %s has only %d readable %s'
+                            % (batch_size, images.source, len(images), images.noun))
         self.images, self.batch_size, self.rng = images, batch_size, rng
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.mirror = mirror

@@ -99,6 +99,9 @@ def _add_watching(g):
                    'of generated images')
     g.add_argument('--checkpoint-every', type=COUNT, default=1000, help='iterations between two '
                    'checkpoints; the networks and the loss plot are saved with them')
+    g.add_argument('--hold-out', type=number(float, 0, 1, below=True), default=0.0,
+                   help='part of the images that is never trained on, 0.1 for a tenth; what the '
+                   'critic makes of them is logged beside what it makes of the others')
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
     g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '

@@ -26,6 +26,8 @@ PANELS = [                                              # column, label, target 
     ('density', 'density', 1.0),
     ('coverage', 'coverage', None),
 ]
+HELD_OUT = '_held_out'       # ends the name of a column that has the same of images held out
+GAP_SMOOTH = 0.98            # for both: minibatches differ by more than the gap between them
 LOSSES = ['step', 'G_loss', 'C_loss']
 LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis
 FORMATS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.pdf', '.svg', '.ps', '.eps')
@@ -52,7 +54,8 @@ def read_losses(path):
         raise UserError('%s has no rows yet' % path)
     table = pd.DataFrame(rows, columns=head, dtype=object)
     losses = pd.DataFrame({column: _numbers(table[column], path)
-                           for column in ['step'] + [panel[0] for panel in PANELS]
+                           for column in ['step'] + [panel[0] + end for panel in PANELS
+                                                     for end in ('', HELD_OUT)]
                            if column in head})
     if not (losses['step'] % 1 == 0).all():
         raise UserError('%s has a row whose step is not a whole number' % path)
@@ -100,7 +103,8 @@ def plot(paths, out, smooth=0.0):
     """Draw the loss curves of the CSV files `paths` into the image file `out`.
 
     smooth: weight of the past in an exponential moving average, 0 … below 1. With it the raw
-        curve stands behind, pale. Raises UserError as `read_losses` and `check_plot` do.
+        curve stands behind, pale. A panel with images held out is always averaged.
+    Raises UserError as `read_losses` and `check_plot` do.
     """
     check_plot(out)
     runs = list(zip(_names(paths), map(read_losses, paths)))
@@ -112,9 +116,15 @@ def plot(paths, out, smooth=0.0):
     figure = new_figure(9, 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (column, label, target) in zip(axes, panels):
+        compared = any(column + HELD_OUT in losses for _, losses in runs)
+        weight = smooth or (GAP_SMOOTH if compared else 0)
         for i, (_, losses) in enumerate(runs):
-            if column in losses:
-                _draw(axis, losses, column, 'C%d' % (i % 10), smooth)
+            for name, style in ((column, '-'), (column + HELD_OUT, ':')):
+                if name in losses:
+                    _draw(axis, losses, name, 'C%d' % (i % 10), weight, style)
+        if compared:
+            axis.legend([Line2D([], [], color='black', linestyle=style) for style in '-:'],
+                        ['training images, averaged', 'images held out, averaged'], loc='best')
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
         if target is not None:
@@ -126,13 +136,13 @@ def plot(paths, out, smooth=0.0):
     save_figure(figure, out)
 
 
-def _draw(axis, losses, column, colour, smooth):
+def _draw(axis, losses, column, colour, smooth, style='-'):
     curve = losses[column]
     if smooth:
-        axis.plot(losses['step'], curve, colour, linewidth=0.6, alpha=0.3)
+        axis.plot(losses['step'], curve, colour, linewidth=0.6, alpha=0.3, linestyle=style)
         # An average goes on over a gap; the curve does not.
         curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
-    axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8,
+    axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8, linestyle=style,
               marker='.' if len(losses) < 50 else None)
 
 

@@ -174,12 +174,12 @@ def names_to_change(text):
     return names
 
 
-def restore(path, updates, batches, rng, digest, config, options):
+def restore(path, updates, batches, held_out, rng, digest, config, options):
     """Bring everything to the state of the checkpoint `path`.
 
-    digest: of the images that there are now. Returns the change of the images that --allow-change
-    let through, as a list of one or none. Raises UserError if they are others than before and it
-    did not.
+    held_out: minibatches too, or None. digest: of the images that there are now. Returns the change
+    of the images that --allow-change let through, as a list of one or none. Raises UserError if
+    they are others than before and it did not.
     """
     state, manifest = checkpoint.restore(path, updates.trainers), checkpoint.read_manifest(path)
     checkpoint.set_random_state(rng, state)
@@ -187,17 +187,24 @@ def restore(path, updates, batches, rng, digest, config, options):
     then, lengths = manifest.get('images_sha256'), (len(state['order']), len(batches.images))
     if _same_images(then, digest, lengths):
         batches.order, batches.position = state['order'], int(state['position'])
+        if held_out and len(state['held_out_order']) == len(held_out.images):
+            held_out.order = state['held_out_order']
+            held_out.position = int(state['held_out_position'])
     else:
         batches.begin_epoch()
     # Others than the checkpoint's, if they were changed before.
     if _same_images(config.get('images_sha256', then), digest, lengths):
         return []
     source = one_line(batches.images.source)
-    if 'data' not in options.allow_change:
-        raise UserError('--resume: %s; --allow-change data continues with them' % (
-            '%s had %d readable images and now has %d' % ((source,) + lengths)
+    if held_out or 'data' not in options.allow_change:
+        raise UserError('--resume: %s; %s' % (
+            '%s had %d readable images %sand now has %d' % (
+                source, lengths[0], 'to train on ' if held_out else '', lengths[1])
             if lengths[0] != lengths[1] else
-            'the images in %s are not those that the run was trained on' % source))
+            'the images in %s are not those that the run was trained on' % source,
+            'a run with --hold-out can not continue with others, some of which it would hold out '
+            'after it was trained on them' if held_out else
+            '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
              'images': len(batches.images)}]
 
@@ -207,14 +214,16 @@ def _same_images(then, now, lengths):
     return then == now or (then is None and lengths[0] == lengths[1])
 
 
-def about_run(options, device, images, digest, config, changes, step):
+def about_run(options, device, batches, held_out, digest, config, changes, step):
     """What config.json and the checkpoints tell of a run. step: where `changes` took effect."""
+    images = batches.images
     return {
         'settings': settings_of(options),
         'paths': paths_of(options),
         'device': device,
         'kernels': kernels(device),
         'images': len(images),
+        'held_out_images': len(held_out.images) if held_out else 0,
         'unreadable_images': len(images.unreadable),
         'images_sha256': digest,
         'changes': past_changes(config) + [dict(c, step=step) for c in changes],

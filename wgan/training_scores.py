@@ -26,10 +26,13 @@ class TrainingImages:
             yield [self.images[k] for k in chosen[i:i + size]]
 
 
-def training_images(data, image_size, count):
-    """TrainingImages of a set. Raises UserError if there are too few for a score."""
+def training_images(data, image_size, count, select=list):
+    """TrainingImages of a set. Raises UserError if there are too few for a score.
+
+    select: takes the paths of all files, and gives those that are trained on.
+    """
     # Only those needed are read; training has said already what the set is.
-    images = ImageSet(data, image_size, memory_limit=0, report=False)
+    images = ImageSet(data, image_size, memory_limit=0, report=False, select=select)
     images = TrainingImages(images, count, 'the training images (%s)' % images.source)
     check_count(images, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
     return images

@@ -8,11 +8,15 @@ https://arxiv.org/abs/1701.07875.
 from wgan import processes
 from wgan.augmentation import Augmentation, Unchanged
 from wgan.cntk import C, quiet
+from wgan.evaluation import evaluate_in_training
 from wgan.learners import RmsProp, adam
 from wgan.moving_average import MovingAverage
 from wgan.objectives import OBJECTIVES, OF_THE_LOSSES
 
 import numpy as np
+
+
+JUDGEMENTS = ('wasserstein', 'D_real')          # what is logged of the real images
 
 
 class Updates:
@@ -26,11 +30,12 @@ class Updates:
     """
 
     def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
-                 augment=False):
+                 augment=False, hold_out=False):
         """objective: a name in OBJECTIVES. settings: values for its settings, but n_critic.
         batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
         of the moving average of the generator's weights, per update; 0: none. augment: whether the
-        critic sees all images through an Augmentation.
+        critic sees all images through an Augmentation. hold_out: whether `judge_held_out` will be
+        called in each iteration.
         """
         self.generator, self.critic, self.settings = generator, critic, settings
         self.rng, self.batch_size = rng, batch_size
@@ -58,6 +63,11 @@ class Updates:
         self._critic_rows = []              # what is logged of the iteration's critic updates
         self._iteration_ended = False
         self.columns = ['G_loss', 'C_loss', *self.losses.logged]
+        if hold_out:
+            name, self._judgement = next(item for item in self.losses.logged.items()
+                                         if item[0] in JUDGEMENTS)
+            self.columns.append(name + '_held_out')
+        self._held_out_row = []
         learner = OBJECTIVES[objective].learner
         self.trainers = {name: trainer(loss, logged, network, name, learner, settings, batch_size,
                                        self.extra_state)
@@ -74,6 +84,23 @@ class Updates:
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
                                  + [float(np.mean(values[f])) for f in self.logged])
 
+    def judge_held_out(self, reals):
+        """Log what the critic makes of images that it is not trained on: its Wasserstein estimate,
+        or the probability that they are real.
+
+        What it learnt by heart of the others is the gap between the two (Gulrajani et al. 2017,
+        section 5.4). As in an update; but nothing changes, also not the running statistics.
+        """
+        statistics = [p for network in (self.generator, self.critic) for p in network.constants
+                      if p.name.startswith('aggregate_')]
+        before = [p.value for p in statistics]
+        feed = self._feed(self._critic_draws, reals)
+        values = evaluate_in_training(self._judgement, {
+            variable: feed[variable] for variable in self._judgement.arguments})
+        for p, value in zip(statistics, before):
+            p.value = value
+        self._held_out_row = [float(np.mean(values))]
+
     def update_generator(self, step):
         """step: which update this is, counted from 1."""
         self.trainers['generator'].train_minibatch(self._feed(self._generator_draws))
@@ -83,10 +110,11 @@ class Updates:
 
     def row(self):
         """The generator's loss, and the means over the iteration's critic updates of their loss
-        and of what else the objective logs. Each number is a mean of the minibatch.
+        and of what else the objective logs; then what it logs of images held out. Each number is a
+        mean of the minibatch.
         """
         return [self.trainers['generator'].previous_minibatch_loss_average,
-                *np.mean(self._critic_rows, axis=0)]
+                *np.mean(self._critic_rows, axis=0), *self._held_out_row]
 
     def arrays(self):
         """What a checkpoint has to save beside the trainers, as arrays by name."""
@@ -115,8 +143,8 @@ class Updates:
 
     def _feed(self, draws, reals=None):
         """What the inputs of a loss get: real images, if it has them, and what is drawn."""
-        shape = (self.batch_size // processes.COUNT,) + self.latent.shape
-        latents = self.rng.standard_normal(shape).astype(np.float32)
+        count = self.batch_size // processes.COUNT if reals is None else len(reals)
+        latents = self.rng.standard_normal((count,) + self.latent.shape).astype(np.float32)
         feed = {self.latent: latents} if reals is None else {self.real: reals, self.latent: latents}
         feed.update({variable: draw(self.rng, latents if reals is None else reals)
                      for variable, draw in draws.items()})
