@@ -22,6 +22,7 @@ from wgan.resuming import about_run, note_other_kernels, restore
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
+from wgan.starting import begin_with
 from wgan.training_scores import TrainingScores, training_images
 from wgan.updates import Updates, memory_needed
 
@@ -57,7 +58,12 @@ def train(options, config, changes):
     if options.resume:
         changes += restore(path, updates, batches, held_out, rng, digest, config, options)
         note_other_kernels(config, device)
-    about = about_run(options, device, batches, held_out, digest, config, changes, first)
+        started_from = config.get('started_from')
+    else:
+        started_from = (None if options.start_from is None
+                        else begin_with(options.start_from, updates))
+    about = about_run(options, device, batches, held_out, digest, started_from, config, changes,
+                      first)
     prepare_folder(out, updates, batches, options, about, scores, first)
 
     recorder = Recorder(

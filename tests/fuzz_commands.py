@@ -189,7 +189,8 @@ class Call:
             '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
             '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
             '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
-            '--augment': [], '--hold-out': ['0.3', '0.9', '0.001', '1'],
+            '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''],
+            '--hold-out': ['0.3', '0.9', '0.001', '1'],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
     def _generate(self):

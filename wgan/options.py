@@ -38,6 +38,8 @@ def _add_files(g):
     g.add_argument('--data', default='data/drawn', help='folder of images, searched through, or '
                    'a map file with lines of path<TAB>label')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
+    g.add_argument('--start-from', metavar='RUN', help='begin with the networks of another run, '
+                   'of the same sizes; the optimisers begin anew')
     g.add_argument('--resume', action='store_true', help='continue from the last checkpoint in '
                    '--out; settings that are not given are taken from there')
     g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
@@ -163,6 +165,10 @@ def read_options():
             raise UserError('--resume: %s holds no run' % out.shown)
         options, config, changes = resumed_options(out, parser)
     check_place(options.out, options.data, out)
+    if options.start_from is not None and not options.resume and os.path.realpath(
+            options.start_from) == os.path.realpath(options.out):
+        raise UserError('--start-from and --out are the same folder; --resume continues a run, '
+                        'and a new one needs another --out')
     if not options.resume and not options.overwrite and out.holds_a_run():
         raise UserError('%s holds a run already; continue it with --resume, delete it with '
                         '--overwrite, or choose another --out' % out.shown)

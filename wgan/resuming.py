@@ -20,7 +20,7 @@ SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'cl
 # What --allow-change can name: what takes effect from the next iteration on.
 CHANGEABLE = ('data', 'learning_rate', 'batch_size', 'n_critic', 'beta1', 'beta2', 'brightness',
               'contrast', 'saturation')
-PATHS = ('data', 'inception')
+PATHS = ('data', 'inception', 'start_from')
 
 
 def option_of(name):
@@ -214,8 +214,12 @@ def _same_images(then, now, lengths):
     return then == now or (then is None and lengths[0] == lengths[1])
 
 
-def about_run(options, device, batches, held_out, digest, config, changes, step):
-    """What config.json and the checkpoints tell of a run. step: where `changes` took effect."""
+def about_run(options, device, batches, held_out, digest, started_from, config, changes, step):
+    """What config.json and the checkpoints tell of a run.
+
+    started_from: the SHA-256 of the networks that it began with, or None. step: where `changes`
+    took effect.
+    """
     images = batches.images
     return {
         'settings': settings_of(options),
@@ -226,6 +230,7 @@ def about_run(options, device, batches, held_out, digest, config, changes, step)
         'held_out_images': len(held_out.images) if held_out else 0,
         'unreadable_images': len(images.unreadable),
         'images_sha256': digest,
+        'started_from': started_from,
         'changes': past_changes(config) + [dict(c, step=step) for c in changes],
         'versions': VERSIONS,
     }

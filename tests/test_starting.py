@@ -1,0 +1,176 @@
+"""--start-from: a run that begins with the networks of another."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from helpers import (
+    SMALL, assert_same_run, call_program, cntk_network, full_disk, make_updates, tree, weights,
+    write_images)
+from wgan.cntk import C
+from wgan.disk import sha256
+from wgan.starting import begin_with
+import models
+
+NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
+# All that a network was, before a first step that is as good as none.
+NO_STEP = ['--learning-rate', 1e-30, '--iterations', 1]
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run of ten iterations."""
+    folder = tmp_path_factory.mktemp('trained')
+    write_images(folder / 'pics', seed=1)
+    assert call_program('wgan_training.py', '--data', folder / 'pics', '--out', folder / 'run',
+                        '--iterations', 10, '--learning-rate', 0.001, *SMALL) == 0
+    return folder / 'run'
+
+
+def settings(run):
+    return json.loads((run / 'config.json').read_text())
+
+
+def state(network):
+    return [p.value for p in list(network.parameters) + list(network.constants)
+            if p in network.parameters or p.name.startswith('aggregate')]
+
+
+def equal(a, b):
+    return len(a) == len(b) and all(map(np.array_equal, a, b))
+
+
+def test_weights_statistics_and_average_are_those_of_the_run(trained):
+    updates = make_updates('wgan-gp', '--latent-size', '5')
+    before = {name: state(network) for name, network in updates.networks().items()}
+    digests = begin_with(str(trained), updates)
+    assert digests == {name: sha256(str(trained / name)) for name in NETWORKS}
+    for name, network in updates.networks().items():
+        saved = state(C.Function.load(str(trained / name)))
+        assert equal(state(network), saved) and not equal(before[name], saved), name
+
+
+def test_what_a_run_begins_with(train, trained, images, tmp_path):
+    """On other images, with another seed; and the optimisers know nothing of the other run."""
+    begin = ['--data', images, '--start-from', trained, '--seed', 7, *SMALL]
+    assert train('--out', 'a', *NO_STEP, *begin).code == 0
+    for name in ('wgan_generator.model', 'wgan_critic.model'):
+        ours, theirs = (C.Function.load(str(run / name)).parameters
+                        for run in (tmp_path / 'a', trained))
+        assert equal([p.value for p in ours], [p.value for p in theirs]), name
+    about = settings(tmp_path / 'a')
+    assert about['started_from'] == {name: sha256(str(trained / name)) for name in NETWORKS}
+    assert about['settings']['start_from'] == str(trained)
+
+    rate = 1e-4                     # Adam's first step, from the rate and √(1 − β2) / (1 − β1)
+    assert train('--out', 'b', '--iterations', 1, '--learning-rate', rate, '--beta2', 0.9,
+                 *begin).code == 0
+    steps = [abs(x - y).max() for x, y in zip(weights(tmp_path / 'b' / 'wgan_generator.model'),
+                                              weights(trained / 'wgan_generator.model'))
+             if x.size > 20]
+    assert max(steps) == pytest.approx(rate, rel=0.05)
+
+
+def test_resume_needs_no_other_run_and_is_exact(train, trained, images, tmp_path):
+    shutil.copytree(str(trained), str(tmp_path / 'old'))
+    begin = ['--data', images, '--start-from', 'old', *SMALL]
+    for run, count in (('whole', 5), ('parts', 2)):
+        assert train('--out', run, '--iterations', count, *begin).code == 0
+    shutil.rmtree(str(tmp_path / 'old'))
+    assert train('--out', 'parts', '--resume', '--iterations', 5).code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert settings(tmp_path / 'parts')['started_from'] == settings(
+        tmp_path / 'whole')['started_from'] is not None
+    assert 'start_from was' in train('--out', 'parts', '--resume', '--start-from', 'whole').sentence
+
+
+@pytest.mark.parametrize('kept', ['wgan_generator.model', 'wgan_generator_average.model'])
+def test_of_generator_and_average_one_is_enough(trained, tmp_path, kept):
+    for name in (kept, 'wgan_critic.model'):
+        shutil.copy(str(trained / name), str(tmp_path / name))
+    updates = make_updates('wgan-gp', '--latent-size', '5')
+    assert set(begin_with(str(tmp_path), updates)) == {kept, 'wgan_critic.model'}
+    saved = state(C.Function.load(str(trained / kept)))
+    assert equal(state(updates.average.generator), saved)
+    assert equal(state(updates.generator), saved)
+
+
+def test_a_run_without_an_average(train, trained, images, tmp_path):
+    assert train('--data', images, '--out', 'run', '--start-from', trained, '--ema', 0,
+                 *NO_STEP, *SMALL).code == 0
+    assert set(settings(tmp_path / 'run')['started_from']) == {
+        'wgan_generator.model', 'wgan_critic.model'}
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--image-size', 64], 'generator.model has --image-size 32, and this run has --image-size 64'),
+    (['--width', 4], 'generator.model has --width 2, and this run has --width 4'),
+    (['--latent-size', 6], 'has --latent-size 5, and this run has --latent-size 6'),
+    (['--objective', 'wgan'], 'critic.model has normalisation layer, and this run has '
+                              'normalisation batch; it follows from --objective'),
+    (['--width', 4, '--latent-size', 6], '--width 2, --latent-size 5, and this run'),
+    (['--start-from', 'nowhere'], 'nowhere does not exist'),
+    (['--start-from', 'notes.txt'], 'notes.txt is no folder'),
+    (['--start-from', 'empty'], 'there is no wgan_generator.model in empty'),
+    (['--start-from', ''], "--start-from: '' does not exist"),
+    (['--out', 'source'], '--start-from and --out are the same folder'),
+    (['--out', 'source', '--overwrite'], '--start-from and --out are the same folder'),
+])
+def test_bad_input(train, trained, images, tmp_path, arguments, said):
+    shutil.copytree(str(trained), str(tmp_path / 'source'))
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'notes.txt').write_text('no run')
+    before = tree(tmp_path)
+    small = SMALL[:8]                           # without --n-critic, which follows the objective
+    sentence = train('--data', images, '--out', 'run', '--start-from', 'source', *small,
+                     '--iterations', 1, *arguments).sentence
+    assert said in sentence
+    assert tree(tmp_path) == before
+
+
+def damaged(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:len(data) // 2])
+
+
+def another_network(path):
+    cntk_network(path)
+
+
+def nan(path):
+    network = C.Function.load(str(path))
+    network.parameters[0].value = np.full(network.parameters[0].shape, np.nan, np.float32)
+    network.save(str(path))
+
+
+def one_layer_more(path):
+    models.critic(32, 2).save(str(path))
+    network = C.Function.load(str(path))
+    C.layers.Dense(1, name='more')(network).save(str(path))
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('change, said', [
+    (lambda path: path.write_bytes(b''), 'is no CNTK model that can be read'),
+    (lambda path: path.write_text('no model'), 'is no CNTK model that can be read'),
+    (damaged, 'is no CNTK model that can be read'),
+    (another_network, 'has --image-size 8'),
+    (one_layer_more, None),
+    (nan, 'has weights that are NaN or infinite'),
+])
+def test_networks_that_can_not_be_used(train, trained, images, tmp_path, name, change, said):
+    shutil.copytree(str(trained), str(tmp_path / 'source'))
+    change(tmp_path / 'source' / name)
+    sentence = train('--data', images, '--out', 'run', '--start-from', 'source', *SMALL).sentence
+    assert os.path.join('source', name) in sentence
+    assert (said or '--start-from') in sentence
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_disk_that_is_full(train, trained, images, tmp_path):
+    with full_disk():
+        sentence = train('--data', images, '--out', 'run', '--start-from', trained, *SMALL).sentence
+    assert 'File too large' in sentence or 'No space' in sentence
