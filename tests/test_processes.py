@@ -88,8 +88,9 @@ def test_weights_stay_the_same_in_all(images, tmp_path, objective):
     assert result.out.count('%d iterations in run' % iterations) == 1       # one speaks
 
 
-def test_resume(script, images, tmp_path):
-    start = ['--data', images, '--checkpoint-every', 4] + SMALL
+@pytest.mark.parametrize('extra', [[], ['--augment', '--hold-out', 0.2]])
+def test_resume(script, images, tmp_path, extra):
+    start = ['--data', images, '--checkpoint-every', 4] + extra + SMALL
     for run, iterations in (('whole', 10), ('parts', 6)):
         assert mpiexec(tmp_path, 2, TRAINING, '--out', run, '--iterations', iterations,
                        *start).code == 0
@@ -98,6 +99,9 @@ def test_resume(script, images, tmp_path):
     assert mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 10,
                    '--resume').code == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    if extra:
+        assert losses(tmp_path / 'parts')['wasserstein_held_out'].nunique() == 10
+        return
     # Each process has a part of the images; all must know if they are others.
     (images / '9.png').write_bytes((images / '1.png').read_bytes())
     result = mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 11, '--resume')
