@@ -5,7 +5,7 @@
 Every image is a head with shoulders, hair, eyes, brows, nose and mouth on a background, some
 with glasses or a beard, in colours, proportions, pose and light of its own. Image number i
 depends on the seed and on i alone: the same command gives the same files, and a larger count only
-adds to them.
+adds to them. labels.txt, a map file, says of each whether it has a beard, else glasses, or neither.
 """
 
 import os
@@ -13,13 +13,15 @@ import os
 import _root  # noqa: F401
 from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
                                number, run)
-from wgan.disk import remove_left_behind
+from wgan.disk import remove_left_behind, replacing
 from wgan.images import write_image
 
 import cv2
 import numpy as np
 
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
+
+LABELS = 'labels.txt'       # a map file of the faces, in their folder
 
 LARGEST_SIZE = 8192         # whose images OpenCV still reads: 2 ** 26 pixels
 
@@ -31,7 +33,7 @@ IRISES = [(70, 45, 25), (95, 120, 60), (60, 100, 150), (110, 110, 115)]
 
 
 def draw_face(size, rng):
-    """One face as RGB, uint8, (size, size, 3). rng: a numpy.random.RandomState."""
+    """(a face as RGB, uint8, (size, size, 3); its label). rng: a numpy.random.RandomState."""
     skin = _vary(_mix(SKINS, rng), 10, rng)
     hair = _vary(HAIRS[rng.randint(len(HAIRS))], 14, rng)
     width = rng.uniform(50, 60)                         # half the head, in canvas pixels
@@ -44,11 +46,11 @@ def draw_face(size, rng):
     if style in ('long', 'bob'):
         _hair_behind(image, x, y, width, height, hair, style, rng)
     _head(image, x, y, width, height, skin, rng)
-    _features(image, x, y, width, height, skin, hair, rng)
+    label = _features(image, x, y, width, height, skin, hair, rng)
     if style != 'bald':
         _hair_in_front(image, x, y, width, height, hair, rng)
     image = cv2.resize(_pose(image, rng), (size, size), interpolation=cv2.INTER_AREA)
-    return _light(image, rng)
+    return _light(image, rng), label
 
 
 def _background(rng):
@@ -79,6 +81,7 @@ def _head(image, x, y, width, height, skin, rng):
 
 
 def _features(image, x, y, width, height, skin, hair, rng):
+    """Returns the label: 'beard', else 'glasses', else 'plain'."""
     apart, eye_y = width * rng.uniform(0.4, 0.48), y + height * rng.uniform(-0.06, 0.04)
     eye_w, eye_h = width * rng.uniform(0.19, 0.25), width * rng.uniform(0.09, 0.15)
     look = rng.uniform(-0.25, 0.25) * eye_w
@@ -116,12 +119,14 @@ def _features(image, x, y, width, height, skin, hair, rng):
     else:
         _arc(image, x, mouth_y - smile, mouth_w, 3 + abs(smile), 15, 165, lips,
              rng.randint(5, 10))
-    if rng.rand() < 0.2:                                # glasses
+    glasses = rng.rand() < 0.2
+    if glasses:
         frame = _colour(rng.uniform(10, 90, 3))
         radius = width * rng.uniform(0.28, 0.34)
         for side in (-1, 1):
             _arc(image, x + side * apart, eye_y, radius, radius * 0.85, 0, 360, frame, 4)
         _line(image, (x - apart + radius, eye_y), (x + apart - radius, eye_y), frame, 4)
+    return 'beard' if beard else 'glasses' if glasses else 'plain'
 
 
 def _hair_behind(image, x, y, width, height, hair, style, rng):
@@ -237,10 +242,10 @@ def draw_all(options):
     """
     paths = [os.path.join(options.out, 'face_%06d.png' % i) for i in range(options.count)]
     remove_left_behind(options.out)
-    progress = Progress('drawing', options.count)
+    progress, labels = Progress('drawing', options.count), {}
     there_first = sorted(range(options.count), key=lambda i: not os.path.lexists(paths[i]))
     for done, i in enumerate(there_first, 1):
-        face = draw_face(options.size, np.random.RandomState([options.seed, i]))
+        face, labels[i] = draw_face(options.size, np.random.RandomState([options.seed, i]))
         if not os.path.lexists(paths[i]):
             write_image(paths[i], face)
         elif not holds(paths[i], face):
@@ -250,7 +255,29 @@ def draw_all(options):
                                 '--force overwrites it' % paths[i])
             write_image(paths[i], face)
         progress.show(done)
+    write_labels(os.path.join(options.out, LABELS), [
+        '%s\t%s\n' % (os.path.basename(path), labels[i]) for i, path in enumerate(paths)],
+        options.force)
     progress.end('%d faces in %s' % (options.count, options.out))
+
+
+def write_labels(path, lines, force):
+    """Write the map file. One that is there may be of more or fewer faces of the same seed; raises
+    UserError for anything else.
+    """
+    text = ''.join(lines)
+    if os.path.lexists(path) and not force:
+        there = ''
+        if os.path.isfile(path):
+            with open(path, 'rb') as file:
+                there = file.read().decode('utf-8', 'replace')
+        if there.startswith(text):
+            return
+        if not there or not text.startswith(there):
+            raise UserError('%s is there, and does not hold the labels of these faces: choose '
+                            'another --out; --force overwrites it' % path)
+    with replacing(path) as aside, open(aside, 'w') as file:
+        file.write(text)
 
 
 def main():

@@ -46,7 +46,7 @@ def make_world(folder):
                         cv2.GaussianBlur(rng.randint(0, 256, (40, 40, 3)).astype(np.uint8),
                                          (0, 0), 3))
     for i in (2, 3, 5):                         # drawn faces that are taken for faces
-        face = draw_face(200, np.random.RandomState(i))
+        face, _ = draw_face(200, np.random.RandomState(i))
         cv2.imwrite(os.path.join(folder, 'more', 'photo %d.jpg' % i), face[:, :, ::-1])
     with open(os.path.join(folder, 'map.txt'), 'w') as file:
         file.writelines('pics/%d.png\t%d\n' % (i, i % 3) for i in range(8))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from wgan.command_line import UserError
+from wgan.image_files import read_map_file
 
 import draw_faces
 
@@ -16,7 +17,7 @@ def test_drawn_faces(script, tmp_path):
     for out, count in (('a', 12), ('b', 5)):
         assert script('data/draw_faces.py', '--out', out, '--count', count, '--size', 40).code == 0
     script('data/draw_faces.py', '--out', 'c', '--count', 5, '--size', 40, '--seed', 1)
-    files = [sorted((tmp_path / folder).iterdir()) for folder in 'abc']
+    files = [sorted((tmp_path / folder).glob('*.png')) for folder in 'abc']
     assert [len(f) for f in files] == [12, 5, 5]
     assert all(x.read_bytes() == y.read_bytes() for x, y in zip(*files[:2]))
     assert all(x.read_bytes() != y.read_bytes() for x, y in zip(*files[1:]))
@@ -52,7 +53,9 @@ def test_faces_are_added_to_those_that_are_there(draw, tmp_path):
     before = os.stat(str(tmp_path / 'f' / 'face_000000.png'))
     draw('--count', 6)
     six = content(tmp_path / 'f')
-    assert six.pop('notes') == b'mine' and len(six) == 6
+    assert six.pop('notes') == b'mine' and len(six) == 7
+    labels = five.pop('labels.txt')
+    assert six['labels.txt'].startswith(labels) and labels.count(b'\n') == 5
     assert {name: six[name] for name in five} == five
     assert os.stat(str(tmp_path / 'f' / 'face_000000.png')).st_ino == before.st_ino
 
@@ -88,6 +91,36 @@ def test_faces_do_not_overwrite(draw, tmp_path, what):
     else:
         draw('--force')
         assert cv2.imread(str(path)).shape == (16, 16, 3)
+
+
+def test_labels(draw, tmp_path):
+    """A line a face, in their order, as a map file has them."""
+    draw('--count', 40, '--size', 64)
+    lines = [line.split('\t') for line in (tmp_path / 'f' / 'labels.txt').read_text().split('\n')]
+    assert lines.pop() == [''] and len(lines) == 40
+    assert [name for name, _ in lines] == ['face_%06d.png' % i for i in range(40)]
+    assert {label for _, label in lines} == {'beard', 'glasses', 'plain'}
+    assert read_map_file(str(tmp_path / 'f' / 'labels.txt')) == [
+        str(tmp_path / 'f' / name) for name, _ in lines]
+
+
+def test_fewer_faces_leave_the_labels(draw, tmp_path):
+    draw('--count', 5)
+    before = content(tmp_path / 'f')
+    draw('--count', 3)
+    assert content(tmp_path / 'f') == before
+
+
+@pytest.mark.parametrize('text', ['mine', '', 'face_000000.png\tglasses\nface_000001.png\t'])
+def test_labels_of_something_else(draw, tmp_path, text):
+    draw('--count', 5)
+    (tmp_path / 'f' / 'labels.txt').write_text(text)
+    before = content(tmp_path / 'f')
+    with pytest.raises(UserError, match='does not hold the labels of these faces'):
+        draw('--count', 5)
+    assert content(tmp_path / 'f') == before
+    draw('--count', 5, '--force')
+    assert content(tmp_path / 'f')['labels.txt'].count(b'\n') == 5
 
 
 def test_faces_into_a_file(draw, tmp_path):

@@ -15,7 +15,7 @@ FOUND = (2, 3, 5, 11, 13, 15)        # seeds of drawn faces that the cascades ta
 
 
 def drawn(seed, size=200):
-    return draw_face(size, np.random.RandomState(seed))
+    return draw_face(size, np.random.RandomState(seed))[0]
 
 
 @pytest.fixture
