@@ -16,11 +16,12 @@ from wgan.device import add_device_option, select_device
 from wgan.disk import replacing, write_json
 from wgan.image_network import add_network_options, open_network
 from wgan.images import check_image, write_image
+from wgan.labels import WHERE
 from wgan.neighbours import neighbours_sheet
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
-    check_count, distances, holds_statistics, load_statistics, made_with, measure, source,
-    warn_of_few)
+    check_count, distances, holds_statistics, label_distances, load_statistics, made_with, measure,
+    source, warn_of_few)
 
 import numpy as np
 import onnxruntime
@@ -34,6 +35,8 @@ def parse():
     p.add_argument('what', metavar='WHAT', help='folder of images, map file, run folder, or '
                    'generator file; what is transparent in images becomes white')
     p.add_argument('--reference', help='real images: the same, or a file of --save-statistics')
+    p.add_argument('--labels', choices=WHERE, help='where the labels of the images of --reference '
+                   '(and of WHAT, if that is images) stand: also FID for each label')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
                    'file, to be a --reference')
@@ -56,6 +59,8 @@ def parse():
 def main():
     options = parse()
     check_outputs(options.json, options.save_statistics, options.neighbours, force=options.force)
+    if options.labels and options.reference is None:
+        raise UserError('--labels needs a --reference with labels')
     if options.neighbours is not None:
         check_image(options.neighbours)
         if options.reference is None:
@@ -81,6 +86,8 @@ def main():
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
+    if options.labels:
+        results['fid_of_labels'] = label_distances(images, found, reference_images, reference)
     sheet = (neighbours_sheet(images, found, reference_images, reference)
              if options.neighbours is not None else None)
     write(options, dict(found, **made_with(network)), results, sheet)
@@ -93,7 +100,7 @@ def open_sources(options, network):
     """(reference, images): what is to be measured; a reference that is saved already is a dict,
     and None if there is none. Raises UserError for what can't be scored, before any is.
     """
-    how = options.skip_unreadable, options.count, options.seed
+    how = options.skip_unreadable, options.count, options.seed, options.labels
     reference = options.reference
     if reference is not None:
         reference = (load_statistics(reference, network) if holds_statistics(reference)
@@ -107,9 +114,13 @@ def open_sources(options, network):
             check_count(one, 2, 'a distance (FID, KID)')
     if options.save_statistics is not None:
         check_count(images, 2, '--save-statistics')
-    if options.neighbours is not None and isinstance(reference, dict):
-        raise UserError('--neighbours: %s has statistics, and no images to show; name the images '
-                        'as --reference' % one_line(options.reference))
+    if isinstance(reference, dict) and (options.neighbours is not None or options.labels):
+        raise UserError('%s: %s has statistics, and no images%s; name the images as --reference' % (
+            '--neighbours' if options.neighbours is not None else '--labels',
+            one_line(options.reference),
+            ' to show' if options.neighbours is not None else ', whose labels could be known'))
+    if options.labels and not all(images.label_names):
+        raise UserError('--labels: %s was trained without labels' % one_line(options.what))
     return reference, images
 
 
@@ -132,6 +143,8 @@ def show(results):
                                                      'reference_inception_score')),
                  ('FID', '%.4f' % results['fid']), ('KID', plus_minus('%.6f', results, 'kid'))]
         rows += [(name, '%.4f' % results[name]) for name in NEIGHBOURHOOD_SCORES]
+        rows += [('FID of ' + one_line(name), '%.4f' % fid)
+                 for name, fid in results.get('fid_of_labels', {}).items()]
     rows += [(name.replace('_', ' '), str(results[name])) for name in (
         'count', 'splits', 'resize', 'scale', 'engine', 'features_output', 'classes_output',
         'network_sha256')]

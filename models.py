@@ -1,7 +1,7 @@
 """The two networks: a DCGAN generator and a critic.
 
-Both are functions of one argument, as CNTK Functions: call one on a Function or Variable and get
-its graph, with the same parameters each time.
+Both are CNTK Functions of one argument, the latent or the image, and of a second one if there are
+labels: call one on Functions or Variables and get its graph, with the same parameters each time.
 
     DCGAN: Radford, Metz, Chintala 2016, https://arxiv.org/abs/1511.06434
     Layer normalisation in the critic: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028,
@@ -18,12 +18,14 @@ from wgan.layers import (
 import numpy as np
 
 
-def generator(image_size, latent_size=100, width=32, seed=None):
+def generator(image_size, latent_size=100, width=32, seed=None, labels=0):
     """Latent (latent_size,) ~ N(0, 1) → RGB image (3, image_size, image_size) in [-1, 1].
 
     width: channels of the last hidden layer, each layer before it having twice as many: 1024 … 32
         at 256 pixels and width 32.
     seed: decides the initial weights; None: others each time.
+    labels: how many there are; then 'label', (labels,), is an input too, and is joined to the
+        latent (Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784, section 3.2).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
@@ -31,6 +33,8 @@ def generator(image_size, latent_size=100, width=32, seed=None):
     channels, size = width * image_size // 8, 4
 
     latent = C.input_variable(latent_size, name='latent')
+    if labels:
+        latent = C.splice(latent, C.input_variable(labels, name='label'))
     # Shapes at 256 pixels and width 32; at 128 it begins with 512 channels, at 64 with 256.
     h = C.layers.Dense((channels, 4, 4), bias=False,                        # 1024 × 4 × 4
                        init=next(initializers))(latent)
@@ -45,13 +49,15 @@ def generator(image_size, latent_size=100, width=32, seed=None):
     return image
 
 
-def critic(image_size, width=32, seed=None, normalization='layer'):
+def critic(image_size, width=32, seed=None, normalization='layer', labels=0):
     """RGB image (3, image_size, image_size) in [-1, 1] → score (1,), any real number.
 
     width: channels of the first layer, each layer after it having twice as many: 32 … 1024 at 256
         pixels and width 32.
     seed: decides the initial weights; None: others each time.
     normalization: of all layers but the first, 'layer' or 'batch'.
+    labels: how many there are; then 'label', (labels,), is an input too. Its planes, 1 for the
+        label and 0 for the others, are joined to the image: the first convolution sees them.
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
@@ -62,6 +68,12 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
 
     image = C.input_variable((3, image_size, image_size), name='image')
     h = _downsample(image, next(initializers), channels)
+    if labels:
+        # Joined channels would be one convolution; its sum with another is the same.
+        planes = C.constant(np.eye(labels)[:, :, None, None] * np.ones((image_size, image_size)),
+                            dtype=image.dtype)
+        label = C.input_variable(labels, name='label')
+        h = h + _downsample(C.times(label, planes, output_rank=3), next(initializers), channels)
     h = leaky_relu(add_bias(h, 'b'))                                        # 32 × 128 × 128
     while size > 4:
         # 64 × 64 × 64, 128 × 32 × 32, 256 × 16 × 16, 512 × 8 × 8, 1024 × 4 × 4
@@ -70,10 +82,10 @@ def critic(image_size, width=32, seed=None, normalization='layer'):
     return C.layers.Dense(1, init=next(initializers), name='score')(h)
 
 
-def networks(image_size, latent_size, width, normalization, rng):
+def networks(image_size, latent_size, width, normalization, rng, labels=0):
     """(generator, critic) for each other, their initial weights drawn from the RandomState rng."""
-    return (generator(image_size, latent_size, width, seed=rng.randint(2 ** 31)),
-            critic(image_size, width, seed=rng.randint(2 ** 31), normalization=normalization))
+    return (generator(image_size, latent_size, width, rng.randint(2 ** 31), labels),
+            critic(image_size, width, rng.randint(2 ** 31), normalization, labels))
 
 
 def _upsample(h, weights, channels):

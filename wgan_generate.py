@@ -5,6 +5,8 @@
     python wgan_generate.py runs/faces --out walk.png --interpolate 4       a walk, as a strip
     python wgan_generate.py runs/faces --out walk.gif --interpolate 6       ... as a loop
     python wgan_generate.py runs/faces --export-onnx faces.onnx             for other programs
+
+A generator that was trained with labels makes a row for each; --label chooses.
 """
 
 import json
@@ -18,14 +20,16 @@ import numpy as np
 
 from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
-from wgan.disk import read_json, remove_left_behind
-from wgan.evaluation import generated
+from wgan.disk import read_json, remove_left_behind, replacing
+from wgan.evaluation import generated, latent_input
 from wgan.images import check_image, grid, write_image
-from wgan.generators import find_generator, load_generator
+from wgan.generators import find_generator, generator_labels, load_generator
+from wgan.label_grid import label_grid
+from wgan.labels import choose, draw_labels, one_hot
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 
 # Where an option is not given, argparse leaves None, so that one without effect can be refused.
-DEFAULTS = {'rows': 8, 'columns': 8, 'border': 0, 'scale': 1, 'steps': 16, 'linear': False,
+DEFAULTS = {'columns': 8, 'border': 0, 'scale': 1, 'steps': 16, 'linear': False,
             'truncation': 1.0}
 
 
@@ -45,7 +49,11 @@ def parser():
     g = p.add_argument_group('what to make')
     g.add_argument('--out', help='image of the grid or strip; .gif or .mp4 of a loop; with '
                    '--count a folder')
-    g.add_argument('--rows', type=count, help='rows of the grid' + default_of('rows'))
+    g.add_argument('--label', metavar='NAME[,NAME]', help='of which kind, if the generator was '
+                   'trained with labels: a grid has rows for each, a walk goes from one to the '
+                   'next (default: all)')
+    g.add_argument('--rows', type=count, help='rows of the grid; with labels, rows for each '
+                   '(default: 8; with labels 1)')
     g.add_argument('--columns', type=count, help='columns of the grid' + default_of('columns'))
     g.add_argument('--border', type=number(int, 0), help='pixels between the images of a grid '
                    'or strip' + default_of('border'))
@@ -87,7 +95,7 @@ def read_options():
                         'latents' % options.out)
     for without_effect, names, why in (
             (not (options.out or options.save_latents),
-             ('count', 'interpolate', 'latents', 'rows', 'columns', 'truncation'),
+             ('count', 'interpolate', 'latents', 'label', 'rows', 'columns', 'truncation'),
              'it is for images and latents, and neither --out nor --save-latents is given'),
             (not options.out, ('border', 'scale', 'steps', 'linear'),
              'it is for images, and --out is not given'),
@@ -116,19 +124,21 @@ def check_before_the_work(options):
         check_output_folder(options.out, options.force)
 
 
-def find_latents(options, generator):
+def find_latents(options, generator, kinds):
     """Read or draw the latents that the options ask for: float32 (N, latent size).
 
+    kinds: how many labels a grid shows; 0: the generator takes none.
     Raises UserError if there are none to be had, or --out could not hold the images of them.
     """
-    size, asked = generator.arguments[0].shape[0], options.count or options.interpolate
+    size, asked = latent_input(generator).shape[0], options.count or options.interpolate
     latents = read_latents(options.latents, size) if options.latents else None
-    count = len(latents) if options.latents else asked or options.rows * options.columns
+    rows = options.rows or (1 if kinds else 8)
+    count = len(latents) if options.latents else asked or rows * options.columns
     if asked and asked != count:
         raise UserError('--%s is %d, but %s holds %d latents' % (
             'count' if options.count else 'interpolate', asked, options.latents, count))
     if options.out:
-        check_size(options, count, max(generator.output.shape[1:]))
+        check_size(options, count, max(generator.output.shape[1:]), max(kinds, 1))
     if latents is None:
         latents = draw_latents(count, size, options.seed)
     with np.errstate(over='ignore'):
@@ -139,10 +149,11 @@ def find_latents(options, generator):
     return latents
 
 
-def check_size(options, count, size):
+def check_size(options, count, size, kinds):
     """Raises UserError if the format of --out allows no image as large.
 
-    count: of latents. size: width and height of an image that the generator makes.
+    count: of latents. size: width and height of an image that the generator makes. kinds: how
+    often a grid has them.
     """
     if options.count:
         check_image(os.path.join(options.out, '000000.png'), size * options.scale,
@@ -152,10 +163,21 @@ def check_size(options, count, size):
                         count * options.steps)
     else:
         rows, columns = ((count - 1, options.steps) if options.interpolate else
-                         (-(-count // options.columns), options.columns))
+                         (kinds * -(-count // options.columns), options.columns))
         check_image(options.out, *(
             (n * (size + options.border) - options.border) * options.scale
             for n in (rows, columns)))
+
+
+def labels_for(count, labels, chosen, options):
+    """Labels for so many latents, as `one_hot` gives them: the chosen ones in turn; for single
+    images, if none was named, as often as the data has them.
+    """
+    if options.count and options.label is None:
+        return draw_labels(np.random.RandomState([options.seed, 1]), count, labels.counts)
+    if not chosen:
+        return np.zeros((count, 0), np.float32)
+    return one_hot(np.resize(chosen, count), len(labels.names))
 
 
 def enlarge(image, scale):
@@ -163,34 +185,58 @@ def enlarge(image, scale):
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def write_single_images(generator, latents, options):
+def write_single_images(generator, latents, labels, names, options):
+    """labels: of each, as `one_hot` gives them. names: of all labels; if there are some, a map file
+    says which image has which.
+    """
     os.makedirs(options.out, exist_ok=True)
     remove_left_behind(options.out)
-    progress, done = Progress('generating', len(latents)), 0
-    for images in generated(generator, latents, options.batch_size, options.model):
+    progress, files = Progress('generating', len(latents)), []
+    for images in generated(generator, latents, options.batch_size, options.model, labels):
         for image in images:
-            write_image(os.path.join(options.out, '%06d.png' % done),
-                        enlarge(image, options.scale))
-            done += 1
-        progress.show(done)
+            files.append('%06d.png' % len(files))
+            write_image(os.path.join(options.out, files[-1]), enlarge(image, options.scale))
+        progress.show(len(files))
+    if names:
+        with replacing(os.path.join(options.out, 'labels.txt')) as aside, open(aside, 'w') as file:
+            file.writelines('%s\t%s\n' % (name, names[label])
+                            for name, label in zip(files, labels.argmax(axis=1)))
     progress.end('%d images in %s' % (len(latents), options.out))
 
 
-def write_one_file(generator, latents, options):
-    """A grid, or with --interpolate a strip (image file) or a loop (.gif, .mp4)."""
-    columns = options.columns
-    if options.interpolate:
-        legs = walk(latents, options.steps, options.linear, closed=options.moving)
-        latents, columns = legs.reshape(-1, legs.shape[2]), options.steps
-    images = np.concatenate(list(
-        generated(generator, latents, options.batch_size, options.model)))
+def write_grid(generator, latents, chosen, names, options):
+    """A grid of all latents, or with labels the same latents for each of the chosen ones."""
+    columns, blank = options.columns, -len(latents) % options.columns
+    labels = one_hot(np.repeat(chosen, len(latents)), len(names)) if chosen else None
+    images = np.concatenate(list(generated(
+        generator, np.tile(latents, (max(1, len(chosen)), 1)), options.batch_size, options.model,
+        labels)))
+    images = images.repeat(options.scale, axis=1).repeat(options.scale, axis=2)
+    border = options.border * options.scale
+    if not chosen:
+        write_image(options.out, grid(images, columns, border))
+        return
+    white = np.full((blank,) + images.shape[1:], 255, np.uint8)
+    rows = np.concatenate([part for of_one in np.split(images, len(chosen))
+                           for part in (of_one, white)])
+    empty = [''] * (len(rows) // columns // len(chosen) - 1)
+    write_image(options.out, label_grid(
+        rows, [name for label in chosen for name in [names[label]] + empty], columns, border))
+
+
+def write_walk(generator, latents, labels, options):
+    """A strip (image file) or a loop (.gif, .mp4); labels: of each latent."""
+    latents = walk(latents, options.steps, options.linear, closed=options.moving)
+    labels = walk(labels, options.steps, linear=True, closed=options.moving)
+    images = np.concatenate(list(generated(
+        generator, np.concatenate(latents), options.batch_size, options.model,
+        np.concatenate(labels))))
     if options.moving:
         frames = [enlarge(image, options.scale) for image in images]
         write_animation(options.out, frames, seconds=1 / 15)
     else:
-        write_image(options.out, enlarge(grid(images, columns, options.border),
+        write_image(options.out, enlarge(grid(images, options.steps, options.border),
                                          options.scale))
-    print('wrote ' + options.out)
 
 
 def describe(path):
@@ -216,9 +262,11 @@ def main():
     select_device(options.device)
     path = find_generator(options.model)
     generator = load_generator(path)
+    labels = generator_labels(path, generator)
+    chosen = choose(options.label, labels, options.model)
     about = describe(path) if options.export_onnx else None
     if options.out or options.save_latents:
-        latents = find_latents(options, generator)
+        latents = find_latents(options, generator, len(chosen))
 
     if options.export_onnx:
         print('wrote %s; ONNX Runtime differs from CNTK by at most %.1e' % (
@@ -226,10 +274,18 @@ def main():
     if options.save_latents:
         save_latents(options.save_latents, latents)
         print('wrote ' + options.save_latents)
-    if options.out and options.count:
-        write_single_images(generator, latents, options)
-    elif options.out:
-        write_one_file(generator, latents, options)
+    if not options.out:
+        return
+    if options.count or options.interpolate:
+        given = labels_for(len(latents), labels, chosen, options)
+    if options.count:
+        write_single_images(generator, latents, given, labels.names, options)
+        return
+    if options.interpolate:
+        write_walk(generator, latents, given, options)
+    else:
+        write_grid(generator, latents, chosen, labels.names, options)
+    print('wrote ' + options.out)
 
 
 if __name__ == '__main__':

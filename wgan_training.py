@@ -10,14 +10,14 @@ import os
 
 from wgan import checkpoint, processes
 from wgan.cntk import C
-from wgan.command_line import UserError, one_line, run
+from wgan.command_line import UserError, note, one_line, run
 from wgan.device import select_device
 from wgan.image_network import open_network
 from wgan.images import Batches, ImageSet, grid, split, to_images, write_image
-from wgan.latents import draw_latents
+from wgan.labels import Labels, has_labels, labels_of
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, read_options
-from wgan.recorder import GRID, Recorder
+from wgan.recorder import GRID, Recorder, Samples
 from wgan.resuming import about_run, note_other_kernels, restore
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_images_apart
@@ -29,6 +29,8 @@ from wgan.updates import Updates, memory_needed
 import numpy as np
 
 import models
+
+SHOWN = 20                      # labels at most that are listed
 
 
 def train(options, config, changes):
@@ -50,10 +52,12 @@ def train(options, config, changes):
     rng = np.random.RandomState(
         options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
     if options.resume and first >= options.iterations:
-        return complete(out, make_updates(options, rng), config, path, first)
+        return complete(out, make_updates(options, rng, labels_of(config)), config, path, first)
     batches, held_out = make_batches(options, rng)
-    scores = make_scores(options, device, out) if options.score_every and is_main else None
-    updates = make_updates(options, rng)
+    labels = count_labels(batches.images, config)
+    scores = (make_scores(options, device, out, labels) if options.score_every and is_main
+              else None)
+    updates = make_updates(options, rng, labels)
     digest = processes.digest_of_all(batches.images.digest)
     if options.resume:
         changes += restore(path, updates, batches, held_out, rng, digest, config, options)
@@ -62,22 +66,21 @@ def train(options, config, changes):
     else:
         started_from = (None if options.start_from is None
                         else begin_with(options.start_from, updates))
-    about = about_run(options, device, batches, held_out, digest, started_from, config, changes,
-                      first)
+    about = about_run(options, device, batches, held_out, digest, labels, started_from, config,
+                      changes, first)
     prepare_folder(out, updates, batches, options, about, scores, first)
 
     recorder = Recorder(
         out, updates, lambda: checkpoint.state_of(updates, batches, held_out, rng), about,
         options.iterations, {'score': options.score_every, 'sample': options.sample_every,
                              'checkpoint': options.checkpoint_every},
-        draw_latents(GRID * GRID, options.latent_size, options.seed), scores,
-        options.tensorboard, first)
+        Samples(options.latent_size, options.seed, labels), scores, options.tensorboard, first)
     with recorder:
         for step in range(first + 1, options.iterations + 1):
             for _ in range(options.n_critic):                   # algorithm 1, lines 2 to 9
-                updates.update_critic(batches.next())
+                updates.update_critic(*batches.next())
             if held_out:
-                updates.judge_held_out(held_out.next())
+                updates.judge_held_out(*held_out.next())
             updates.update_generator(step)                      # lines 10 and 11
             if recorder.record(step, updates.row()):
                 break
@@ -104,7 +107,8 @@ def make_batches(options, rng):
                     options.hold_out, len(paths), noun,
                     ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
             return chosen
-        found = ImageSet(options.data, options.image_size, select=select, noun=noun, report=report)
+        found = ImageSet(options.data, options.image_size, labels=options.labels, select=select,
+                         noun=noun, report=report)
         check_images_apart(options.out, found.paths, options.data)
         return found
 
@@ -132,22 +136,52 @@ def check_share(images, share, batch_size):
                 batch_size, processes.COUNT, share, total, one_line(images.source), len(images)))
 
 
-def make_updates(options, rng):
+def count_labels(images, config):
+    """The Labels of the images that all processes train on.
+
+    config: what config.json says of a run that is resumed, or None. Raises UserError if there is
+    no image left of one, or the run had others.
+    """
+    names = images.label_names
+    if config and names != labels_of(config).names:
+        raise UserError('--resume: %s has the labels %s, and the run has %s' % (
+            one_line(images.source), *(', '.join(map(one_line, some[:SHOWN])) or 'none'
+                                       for some in (names, labels_of(config).names))))
+    if not names:
+        if has_labels(images.source) and processes.RANK == 0:
+            note('the labels of %s are not used; --labels map trains with them'
+                 % one_line(images.source))
+        return Labels([], [])
+    counts = processes.mean([float(count) for count in images.label_counts()])
+    counts = [int(round(count * processes.COUNT)) for count in counts]
+    for name, count in zip(names, counts):
+        if not count:
+            raise UserError('of the label %s there is no image to train on: all are unreadable, or '
+                            'held out' % one_line(name))
+    if processes.RANK == 0:
+        note('labels: ' + ', '.join('%s %d' % (one_line(name), count)
+                                    for name, count in zip(names[:SHOWN], counts))
+             + (', and %d more' % (len(names) - SHOWN) if len(names) > SHOWN else ''))
+    return Labels(names, counts)
+
+
+def make_updates(options, rng, labels):
     """The two networks, and what trains them."""
     # All processes begin with the same weights.
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator, critic = models.networks(
         options.image_size, options.latent_size, options.width,
-        OBJECTIVES[options.objective].normalization, seeds)
+        OBJECTIVES[options.objective].normalization, seeds, len(labels.names))
     return Updates(generator, critic, options.objective, objective_settings(options),
-                   options.batch_size, rng, options.ema, options.augment, options.hold_out > 0)
+                   options.batch_size, rng, options.ema, options.augment, options.hold_out > 0,
+                   labels.counts)
 
 
-def make_scores(options, device, out):
+def make_scores(options, device, out, labels):
     images = training_images(options.data, options.image_size, options.score_count,
                              lambda paths: split(paths, options.hold_out, options.seed)[0])
     return TrainingScores(images, open_network(options, device), options.score_count,
-                          options.seed, options.batch_size, out.path('scores.csv'))
+                          options.seed, options.batch_size, out.path('scores.csv'), labels)
 
 
 def prepare_folder(out, updates, batches, options, about, scores, step):
@@ -159,7 +193,7 @@ def prepare_folder(out, updates, batches, options, about, scores, step):
     elif processes.RANK == 0:
         out.create(columns, options.overwrite)
         write_image(out.own.claim('samples/real.png'),
-                    grid(to_images(batches.next()), columns=GRID))
+                    grid(to_images(batches.next()[0]), columns=GRID))
     if processes.RANK == 0:
         out.write_config(dict(about, scores=scores.described() if scores else None))
     processes.wait_for_all()

@@ -32,7 +32,7 @@ def training(size, batch, data):
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
     updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
                       options.ema)
-    fixed = batches.next()
+    fixed, _ = batches.next()
 
     def iteration(next_minibatch):
         for _ in range(options.n_critic):

@@ -5,7 +5,8 @@
 Every image is a head with shoulders, hair, eyes, brows, nose and mouth on a background, some
 with glasses or a beard, in colours, proportions, pose and light of its own. Image number i
 depends on the seed and on i alone: the same command gives the same files, and a larger count only
-adds to them. labels.txt, a map file, says of each whether it has a beard, else glasses, or neither.
+adds to them. Three map files say what each is: hair.txt (bald, long, short), beard.txt and
+glasses.txt.
 """
 
 import os
@@ -21,7 +22,7 @@ import numpy as np
 
 CANVAS = 256                # drawn at this size, then shrunk by averaging: smooth edges at any size
 
-LABELS = 'labels.txt'       # a map file of the faces, in their folder
+LABELS = ('hair', 'beard', 'glasses')       # each a map file in the folder of the faces
 
 LARGEST_SIZE = 8192         # whose images OpenCV still reads: 2 ** 26 pixels
 
@@ -33,7 +34,10 @@ IRISES = [(70, 45, 25), (95, 120, 60), (60, 100, 150), (110, 110, 115)]
 
 
 def draw_face(size, rng):
-    """(a face as RGB, uint8, (size, size, 3); its label). rng: a numpy.random.RandomState."""
+    """(a face as RGB, uint8, (size, size, 3); its labels, one of each of LABELS, as a dict).
+
+    rng: a numpy.random.RandomState.
+    """
     skin = _vary(_mix(SKINS, rng), 10, rng)
     hair = _vary(HAIRS[rng.randint(len(HAIRS))], 14, rng)
     width = rng.uniform(50, 60)                         # half the head, in canvas pixels
@@ -46,11 +50,13 @@ def draw_face(size, rng):
     if style in ('long', 'bob'):
         _hair_behind(image, x, y, width, height, hair, style, rng)
     _head(image, x, y, width, height, skin, rng)
-    label = _features(image, x, y, width, height, skin, hair, rng)
+    beard, glasses = _features(image, x, y, width, height, skin, hair, rng)
     if style != 'bald':
         _hair_in_front(image, x, y, width, height, hair, rng)
     image = cv2.resize(_pose(image, rng), (size, size), interpolation=cv2.INTER_AREA)
-    return _light(image, rng), label
+    return _light(image, rng), {
+        'hair': {'bob': 'long'}.get(style, style), 'beard': 'beard' if beard else 'shaven',
+        'glasses': 'glasses' if glasses else 'none'}
 
 
 def _background(rng):
@@ -81,7 +87,7 @@ def _head(image, x, y, width, height, skin, rng):
 
 
 def _features(image, x, y, width, height, skin, hair, rng):
-    """Returns the label: 'beard', else 'glasses', else 'plain'."""
+    """Returns whether there is a beard, and whether there are glasses."""
     apart, eye_y = width * rng.uniform(0.4, 0.48), y + height * rng.uniform(-0.06, 0.04)
     eye_w, eye_h = width * rng.uniform(0.19, 0.25), width * rng.uniform(0.09, 0.15)
     look = rng.uniform(-0.25, 0.25) * eye_w
@@ -126,7 +132,7 @@ def _features(image, x, y, width, height, skin, hair, rng):
         for side in (-1, 1):
             _arc(image, x + side * apart, eye_y, radius, radius * 0.85, 0, 360, frame, 4)
         _line(image, (x - apart + radius, eye_y), (x + apart - radius, eye_y), frame, 4)
-    return 'beard' if beard else 'glasses' if glasses else 'plain'
+    return beard, glasses
 
 
 def _hair_behind(image, x, y, width, height, hair, style, rng):
@@ -255,17 +261,17 @@ def draw_all(options):
                                 '--force overwrites it' % paths[i])
             write_image(paths[i], face)
         progress.show(done)
-    write_labels(os.path.join(options.out, LABELS), [
-        '%s\t%s\n' % (os.path.basename(path), labels[i]) for i, path in enumerate(paths)],
-        options.force)
+    for kind in LABELS:
+        write_labels(os.path.join(options.out, kind + '.txt'), ''.join(
+            '%s\t%s\n' % (os.path.basename(path), labels[i][kind])
+            for i, path in enumerate(paths)), options.force)
     progress.end('%d faces in %s' % (options.count, options.out))
 
 
-def write_labels(path, lines, force):
-    """Write the map file. One that is there may be of more or fewer faces of the same seed; raises
+def write_labels(path, text, force):
+    """Write a map file. One that is there may be of more or fewer faces of the same seed; raises
     UserError for anything else.
     """
-    text = ''.join(lines)
     if os.path.lexists(path) and not force:
         there = ''
         if os.path.isfile(path):

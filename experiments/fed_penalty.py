@@ -74,7 +74,7 @@ def train(how, faces, iterations):
     rows, progress = [], Progress(how, iterations)
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
-            updates.update_critic(batches.next())
+            updates.update_critic(*batches.next())
         updates.update_generator(step)
         rows.append((step, *updates.row()))
         progress.show(step, 'C_loss %.2f |grad C| %.2f' % rows[-1][1:])

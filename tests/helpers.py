@@ -12,6 +12,7 @@ import time
 
 from wgan.command_line import run
 from wgan.cntk import C
+from wgan.labels import Labels
 from wgan.options import parser, set_defaults
 from wgan.run_folder import RunFolder
 import wgan_training
@@ -153,12 +154,12 @@ def assert_same_run(a, b):
             assert x.shape == y.shape and (x == y).all(), name
 
 
-def make_updates(objective, *arguments, batch_size=4):
+def make_updates(objective, *arguments, batch_size=4, labels=Labels([], [])):
     """Updates of small networks, as wgan_training.py makes them of its command line."""
     options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
                                    '--batch-size', str(batch_size)] + list(arguments))
     set_defaults(options)
-    return wgan_training.make_updates(options, np.random.RandomState(0))
+    return wgan_training.make_updates(options, np.random.RandomState(0), labels)
 
 
 def family():

@@ -11,6 +11,9 @@ from wgan.image_files import read_map_file
 
 import draw_faces
 
+MAPS = {'hair.txt': {'bald', 'long', 'short'}, 'beard.txt': {'beard', 'shaven'},
+        'glasses.txt': {'glasses', 'none'}}
+
 
 def test_drawn_faces(script, tmp_path):
     """The same seed gives the same files, whatever the count; no two faces are alike."""
@@ -53,9 +56,10 @@ def test_faces_are_added_to_those_that_are_there(draw, tmp_path):
     before = os.stat(str(tmp_path / 'f' / 'face_000000.png'))
     draw('--count', 6)
     six = content(tmp_path / 'f')
-    assert six.pop('notes') == b'mine' and len(six) == 7
-    labels = five.pop('labels.txt')
-    assert six['labels.txt'].startswith(labels) and labels.count(b'\n') == 5
+    assert six.pop('notes') == b'mine' and len(six) == 9
+    for name in MAPS:
+        labels = five.pop(name)
+        assert six[name].startswith(labels) and labels.count(b'\n') == 5
     assert {name: six[name] for name in five} == five
     assert os.stat(str(tmp_path / 'f' / 'face_000000.png')).st_ino == before.st_ino
 
@@ -95,13 +99,12 @@ def test_faces_do_not_overwrite(draw, tmp_path, what):
 
 def test_labels(draw, tmp_path):
     """A line a face, in their order, as a map file has them."""
-    draw('--count', 40, '--size', 64)
-    lines = [line.split('\t') for line in (tmp_path / 'f' / 'labels.txt').read_text().split('\n')]
-    assert lines.pop() == [''] and len(lines) == 40
-    assert [name for name, _ in lines] == ['face_%06d.png' % i for i in range(40)]
-    assert {label for _, label in lines} == {'beard', 'glasses', 'plain'}
-    assert read_map_file(str(tmp_path / 'f' / 'labels.txt')) == [
-        str(tmp_path / 'f' / name) for name, _ in lines]
+    draw('--count', 60)
+    for name, labels in MAPS.items():
+        found = read_map_file(str(tmp_path / 'f' / name))
+        assert [path for path, _ in found] == [
+            str(tmp_path / 'f' / ('face_%06d.png' % i)) for i in range(60)]
+        assert {label for _, label in found} == labels
 
 
 def test_fewer_faces_leave_the_labels(draw, tmp_path):
@@ -114,13 +117,13 @@ def test_fewer_faces_leave_the_labels(draw, tmp_path):
 @pytest.mark.parametrize('text', ['mine', '', 'face_000000.png\tglasses\nface_000001.png\t'])
 def test_labels_of_something_else(draw, tmp_path, text):
     draw('--count', 5)
-    (tmp_path / 'f' / 'labels.txt').write_text(text)
+    (tmp_path / 'f' / 'glasses.txt').write_text(text)
     before = content(tmp_path / 'f')
     with pytest.raises(UserError, match='does not hold the labels of these faces'):
         draw('--count', 5)
     assert content(tmp_path / 'f') == before
     draw('--count', 5, '--force')
-    assert content(tmp_path / 'f')['labels.txt'].count(b'\n') == 5
+    assert content(tmp_path / 'f')['glasses.txt'].count(b'\n') == 5
 
 
 def test_faces_into_a_file(draw, tmp_path):

@@ -46,9 +46,9 @@ def test_images_held_out_are_never_trained_on(train, greys, tmp_path, monkeypatc
     """Before and after the run is stopped and resumed; and they are all looked at."""
     seen = {'update_critic': set(), 'judge_held_out': set()}
     for name, levels in seen.items():
-        def watched(self, reals, real=getattr(Updates, name), levels=levels):
+        def watched(self, reals, labels, real=getattr(Updates, name), levels=levels):
             levels.update(int(round(127.5 * (image[0, 0, 0] + 1) / 12)) for image in reals)
-            return real(self, reals)
+            return real(self, reals, labels)
         monkeypatch.setattr(Updates, name, watched)
     start = ['--data', greys, '--out', 'run', '--hold-out', 0.3, '--iterations', 8,
              '--checkpoint-every', 4, *PLAIN, *SMALL]

@@ -130,7 +130,7 @@ def test_an_epoch_has_each_image_once(images):
     def which(batch):
         return [int(np.abs(originals - x).sum(axis=(1, 2, 3)).argmin()) for x in batch]
 
-    epochs = [which(source.next()) + which(source.next()) for _ in range(3)]
+    epochs = [which(source.next()[0]) + which(source.next()[0]) for _ in range(3)]
     assert all(sorted(e) == list(range(10)) for e in epochs)
     assert epochs[0] != epochs[1]
 
@@ -139,7 +139,7 @@ def test_variation_stays_within_its_bounds(images):
     def levels(**kwargs):
         source = batches(images, batch_size=10, **kwargs)
         source.order = np.arange(10)
-        return source.images.images.astype(float), (source.next() + 1) * 127.5
+        return source.images.images.astype(float), (source.next()[0] + 1) * 127.5
 
     plain, same = levels()
     np.testing.assert_allclose(same, np.moveaxis(plain, 3, 1), atol=1e-4)

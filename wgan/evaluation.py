@@ -6,24 +6,48 @@ from wgan.images import to_images
 import numpy as np
 
 
-def generate(generator, latents, batch_size):
+def latent_input(generator):
+    """Where a generator gets its latents: its input of that name, or the only one."""
+    return _input(generator, 'latent')
+
+
+def image_input(critic):
+    """Where a critic gets its images: its input of that name, or the only one."""
+    return _input(critic, 'image')
+
+
+def label_input(network):
+    """Where a network gets labels, as `one_hot` gives them; None if it takes none."""
+    return next((x for x in network.arguments if x.name == 'label'), None)
+
+
+def _input(network, name):
+    return next((x for x in network.arguments if x.name == name), network.arguments[0])
+
+
+def generate(generator, latents, batch_size, labels=None):
     """Images for latents (N, latent_size): float32 (N, 3, S, S) in [-1, 1].
 
-    batch_size: how many are computed at once. Batch normalisation uses its running statistics, so
-    an image depends on its own latent alone.
+    labels: (N, K), for a generator that takes some. batch_size: how many are computed at once.
+    Batch normalisation uses its running statistics, so an image depends on its own latent alone.
     """
+    inputs = {latent_input(generator): latents}
+    if label_input(generator) is not None:
+        inputs[label_input(generator)] = labels
     return np.concatenate([
-        generator.eval({generator.arguments[0]: latents[i:i + batch_size]})
+        generator.eval({variable: values[i:i + batch_size]
+                        for variable, values in inputs.items()})
         for i in range(0, len(latents), batch_size)])
 
 
-def generated(generator, latents, batch_size, name):
-    """Images for latents as they are saved: RGB, uint8, (N, S, S, 3), a batch at a time.
+def generated(generator, latents, batch_size, name, labels=None):
+    """Images for latents (and labels) as they are saved: RGB, uint8, (N, S, S, 3), batch by batch.
 
     Raises UserError, with the name of the generator, if it makes NaN or infinite values.
     """
     for first in range(0, len(latents), batch_size):
-        images = generate(generator, latents[first:first + batch_size], batch_size)
+        images = generate(generator, latents[first:first + batch_size], batch_size,
+                          None if labels is None else labels[first:first + batch_size])
         if not np.isfinite(images).all():
             raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
                             'or the latents, are not usable' % one_line(name))

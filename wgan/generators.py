@@ -6,6 +6,9 @@ from wgan.command_line import UserError
 from wgan.cntk import quiet
 from wgan.cntk_files import load_model
 from wgan import onnx_generator
+from wgan.disk import read_json
+from wgan.evaluation import label_input
+from wgan.labels import Labels, labels_of
 
 # What a run folder calls its generators, best first: the one of the lowest FID, if the run was
 # scored; then averaged weights, which make steadier images.
@@ -34,9 +37,31 @@ def load_generator(path):
         except (RuntimeError, ValueError) as error:
             raise UserError('%s is no %s model that can be read (%s)' % (
                 path, kind, str(error).split('\n')[0] or 'damaged'))
-    shapes = [x.shape for x in model.arguments], [y.shape for y in model.outputs]
+    shapes = ([x.shape for x in model.arguments if x != label_input(model)],
+              [y.shape for y in model.outputs])
     if not (len(shapes[0]) == len(shapes[1]) == 1 and len(shapes[0][0]) == 1
             and len(shapes[1][0]) == 3 and shapes[1][0][0] == 3):
         raise UserError('%s is a model, but no generator: it makes %s from %s, not one image '
                         '(3, S, S) from one latent (N,)' % (path, shapes[1], shapes[0]))
     return model
+
+
+def generator_labels(path, generator):
+    """The Labels of the generator in a file: those of its run, or of its ONNX file.
+
+    Where neither is known, they are called 0, 1, 2 …, each as often as the others. Raises UserError
+    if what is known is damaged, or of another number of labels.
+    """
+    label = label_input(generator)
+    if label is None:
+        return Labels([], [])
+    count, config = label.shape[0], os.path.join(os.path.dirname(path), 'config.json')
+    if path.lower().endswith('.onnx'):
+        found = onnx_generator.training_of(path)
+    else:
+        found = read_json(config) if os.path.isfile(config) else {}
+    labels = labels_of(found)
+    if labels.names and len(labels.names) != count:
+        raise UserError('%s takes %d labels, and its run had %d' % (path, count,
+                                                                    len(labels.names)))
+    return labels if labels.names else Labels([str(i) for i in range(count)], [1] * count)

@@ -54,7 +54,7 @@ def find_images(source, option='--data', report=True):
         if not paths:
             raise UserError('no image in the folder %s%s' % (one_line(source), passed_over))
     elif os.path.isfile(source):
-        paths = read_map_file(source, option)
+        paths = [path for path, _ in read_map_file(source, option)]
     else:
         raise UserError('%s %s; %s takes a folder of images or a map file%s' % (
             one_line(source), 'is neither a folder nor a regular file' if os.path.exists(source)
@@ -171,8 +171,9 @@ def is_image_or_text(path):
 
 
 def read_map_file(source, option='--data'):
-    """The paths in a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in each
-    line, or 'id<TAB>path<TAB>label', or the path alone; blank lines are passed over.
+    """[(path, label), …] of a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in
+    each line, or 'id<TAB>path<TAB>label', or the path alone, whose label is ''; blank lines are
+    passed over.
 
     A path that begins with '...' begins with the folder of the map file. A relative one counts
     from that folder, or, if nothing is there, from the working directory. Where a path does not
@@ -180,20 +181,20 @@ def read_map_file(source, option='--data'):
     byte order mark, or else the bytes of the names as the file system has them.
     Raises UserError, with the number of the line, for one that names no file that can be read.
     """
-    paths = []
+    found = []
     for number, line in enumerate(_lines(source, option), 1):
         columns = line.rstrip('\t\r').split('\t')
-        name = columns[1 if len(columns) > 2 else 0]
+        name, label = columns[1 if len(columns) > 2 else 0], columns[-1].strip()
         if not line.strip():
             continue
         path, problem = _find(name, os.path.dirname(source))
         if problem:
             raise UserError('%s, line %d: the image %s %s' % (
                 one_line(source), number, one_line(name[:200]) or "''", problem))
-        paths.append(path)
-    if not paths:
+        found.append((path, label if len(columns) > 1 else ''))
+    if not found:
         raise UserError('the map file %s lists no image' % one_line(source))
-    return paths
+    return found
 
 
 def _lines(source, option):

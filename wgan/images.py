@@ -7,6 +7,7 @@ from wgan.command_line import Progress, UserError, one_line
 from wgan.disk import replacing
 from wgan.image_decoder import ImageReader
 from wgan.image_files import find_images
+from wgan.labels import find_labels, names_of, one_hot
 
 import cv2
 import numpy as np
@@ -40,18 +41,25 @@ class ImageSet:
     They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
     else each time they are asked for. An image that can't be read is named once on stderr,
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
-    select: takes the paths of all files, and gives those that the set is to have. noun: what to
-    call them. option, report: see `find_images`.
+    labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
+        names, in order, and `labels` the number in them of each image; else there are no names.
+    select: takes a list with an item for each file, and gives those that the set is to have. noun:
+        what to call them. option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
         folder stands: of the contents of the readable files, in their order, if they are decoded
         at the start; else of the names and sizes of all files.
     Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
-    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, select=list, noun='images',
-                 option='--data', report=True):
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None, select=list,
+                 noun='images', option='--data', report=True):
         self.source, self.size, self.noun, self.reader = source, size, noun, ImageReader()
-        self.paths = select(find_images(source, option, report))
+        paths = find_images(source, option, report)
+        texts = find_labels(source, labels, paths) if labels else [''] * len(paths)
+        self.label_names = names_of(texts) if labels else []
+        number = {name: i for i, name in enumerate(self.label_names)}
+        files = select([(path, number.get(text, 0)) for path, text in zip(paths, texts)])
+        self.paths, self.labels = [path for path, _ in files], [label for _, label in files]
         self.images = self._digest = None
         if 3 * size * size * len(self.paths) <= memory_limit:
             self._decode_all()
@@ -64,7 +72,11 @@ class ImageSet:
     def digest(self):
         if self._digest is None:
             self._digest = names_digest(self.paths)
-        return self._digest
+        if not self.label_names:
+            return self._digest
+        labels = [self.label_names[label] for label in self.labels]
+        return hashlib.sha256('\0'.join([self._digest] + labels).encode(
+            'utf-8', 'surrogateescape')).hexdigest()
 
     def __len__(self):
         return len(self.paths)
@@ -73,7 +85,9 @@ class ImageSet:
         if self.images is not None:
             return self.images[i]
         for step in range(len(self.paths)):
-            image = self.reader.read(self.paths[(i + step) % len(self.paths)])
+            other = (i + step) % len(self.paths)
+            image = (self.reader.read(self.paths[other])
+                     if self.labels[other] == self.labels[i] else None)
             if image is not None:
                 self.reader.warn()
                 return centre_square(image, self.size)
@@ -81,7 +95,7 @@ class ImageSet:
 
     def _decode_all(self):
         images = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
-        paths, digest = [], hashlib.sha256()
+        paths, labels, digest = [], [], hashlib.sha256()
         progress = Progress('reading images', len(self.paths))
         for done, path in enumerate(self.paths, 1):
             contents = hashlib.blake2b()            # takes half the time of SHA-256
@@ -90,30 +104,35 @@ class ImageSet:
                 images[len(paths)] = centre_square(image, self.size)
                 digest.update(contents.digest())
                 paths.append(path)
+                labels.append(self.labels[done - 1])
             progress.show(done)
         if not paths:
             raise self._none_readable()
-        self.images, self.paths = images[:len(paths)], paths
+        self.images, self.paths, self.labels = images[:len(paths)], paths, labels
         self._digest = digest.hexdigest()
         progress.end('%d %s from %s%s' % (
             len(paths), self.noun, one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
         self.reader.warn()
 
+    def label_counts(self):
+        """How many images each label has: (K,)."""
+        return np.bincount(self.labels, minlength=len(self.label_names))[:len(self.label_names)]
+
     def _none_readable(self):
         return UserError('none of the %d %s in %s can be read'
                          % (len(self.paths), self.noun, one_line(self.source)))
 
 
-def split(paths, hold_out, seed):
-    """(paths to train on, paths to hold out), each in their order.
+def split(files, hold_out, seed):
+    """(files to train on, files to hold out), each in their order.
 
     hold_out: which part of them is held out, 0 … 1. Which ones is drawn from the seed alone: it is
     the same in all processes, and whenever a run is resumed.
     """
-    drawn = np.random.RandomState(seed).permutation(len(paths))
-    held_out = set(drawn[:int(round(hold_out * len(paths)))])
-    return tuple([path for i, path in enumerate(paths) if (i in held_out) == wanted]
+    drawn = np.random.RandomState(seed).permutation(len(files))
+    held_out = set(drawn[:int(round(hold_out * len(files)))])
+    return tuple([file for i, file in enumerate(files) if (i in held_out) == wanted]
                  for wanted in (False, True))
 
 
@@ -158,7 +177,9 @@ class Batches:
         self.order, self.position = self.rng.permutation(len(self.images)), 0
 
     def next(self):
-        """The next minibatch: RGB, float32, (batch_size, 3, size, size), in [-1, 1]."""
+        """The next minibatch: (images, RGB, float32, (batch_size, 3, size, size), in [-1, 1];
+        their labels, as `one_hot` gives them).
+        """
         if self.position + self.batch_size > len(self.order):
             self.begin_epoch()
         chosen = self.order[self.position:self.position + self.batch_size]
@@ -173,7 +194,8 @@ class Batches:
             1 + draw(self.contrast), draw(self.brightness), 1 + draw(self.saturation))
         images = [cv2.flip(self.images[j], 1) if flip else self.images[j]
                   for j, flip in zip(chosen, mirrored)]
-        return varied(images, contrasts, shifts, saturations)
+        labels = one_hot([self.images.labels[j] for j in chosen], len(self.images.label_names))
+        return varied(images, contrasts, shifts, saturations), labels
 
 
 # What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.

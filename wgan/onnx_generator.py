@@ -1,11 +1,13 @@
 """A generator as an ONNX file, and back.
 
     input   'latent'   float32 (batch, N), drawn from N(0, 1)
+    input   'label'    float32 (batch, K), 1 for the label and 0 for the others, if it takes labels
     output  'image'    float32 (batch, 3, S, S), RGB in [-1, 1]
 
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,7 +16,8 @@ from wgan.checkpoint import size_of
 from wgan.command_line import UserError
 from wgan.disk import make_room, replacing
 from wgan.cntk import C, quiet
-from wgan.evaluation import generate
+from wgan.evaluation import generate, label_input, latent_input
+from wgan.labels import one_hot
 from wgan.latents import draw_latents
 
 import numpy as np
@@ -63,18 +66,22 @@ def _for_any_batch(model, metadata):
     _drop_initializers_from_inputs(model.graph)     # CNTK may list them before the latent
     _free_the_batch_axis(model.graph)
     _rename(model.graph, model.graph.output[0].name, 'image')
-    _rename(model.graph, model.graph.input[0].name, 'latent')
+    if len(model.graph.input) == 1:
+        _rename(model.graph, model.graph.input[0].name, 'latent')
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return model
 
 
 def _deviation(generator, path):
-    latents = draw_latents(16, generator.arguments[0].shape[0], seed=0)
+    inputs, labels = {'latent': draw_latents(16, latent_input(generator).shape[0], seed=0)}, None
+    if label_input(generator) is not None:
+        count = label_input(generator).shape[0]
+        labels = inputs['label'] = one_hot(np.arange(16) % count, count)
     with open(path, 'rb') as file:
         session = onnxruntime.InferenceSession(file.read())
-    image, = session.run(['image'], {'latent': latents})
-    return float(np.abs(image - generate(generator, latents, 16)).max())
+    image, = session.run(['image'], inputs)
+    return float(np.abs(image - generate(generator, inputs['latent'], 16, labels)).max())
 
 
 def load(path):
@@ -85,15 +92,27 @@ def load(path):
     with tempfile.TemporaryDirectory() as folder:               # as above
         plain = shutil.copyfile(path, os.path.join(folder, 'generator.onnx'))
         network = C.Function.load(plain, format=C.ModelFormat.ONNX)
-    argument = network.arguments[0]
     # CNTK reads the free batch axis as an axis of the data, where its own functions have none.
-    latent = C.input_variable(argument.shape[1:], name='latent')
-    return C.to_batch(network(C.unpack_batch(latent)))
+    inputs = [C.input_variable(x.shape[1:], name=x.name if len(network.arguments) > 1 else 'latent')
+              for x in network.arguments]
+    return C.to_batch(network(*map(C.unpack_batch, inputs)))
+
+
+def training_of(path):
+    """What an ONNX file that `export` wrote knows of the run: its config.json; {} if nothing."""
+    about = {p.key: p.value for p in onnx.load(path).metadata_props}
+    try:
+        found = json.loads(about.get('training', '{}'))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError('%s is damaged: it does not say how it was trained' % path)
+    return found
 
 
 def _free_the_batch_axis(graph):
     """CNTK exports for minibatches of one."""
-    for value in (graph.input[0], graph.output[0]):
+    for value in list(graph.input) + [graph.output[0]]:
         value.type.tensor_type.shape.dim[0].dim_param = 'batch'
     weights = {tensor.name for tensor in graph.initializer}
     targets = {node.input[1] for node in graph.node

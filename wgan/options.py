@@ -7,6 +7,7 @@ from wgan.command_line import Parser, UserError, number
 from wgan.device import add_device_option
 from wgan.image_network import add_network_options
 from wgan.images import IMAGE_SIZES
+from wgan.labels import WHERE
 from wgan.objectives import OBJECTIVES
 from wgan.resuming import CHANGEABLE, names_to_change, option_of, resumed_options
 from wgan.run_folder import RunFolder
@@ -37,6 +38,8 @@ def parser():
 def _add_files(g):
     g.add_argument('--data', default='data/drawn', help='folder of images, searched through, or '
                    'a map file with lines of path<TAB>label')
+    g.add_argument('--labels', choices=WHERE, help='make images of a kind: each has a label, the '
+                   'last column of the map file, or the first folder below --data')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
     g.add_argument('--start-from', metavar='RUN', help='begin with the networks of another run, '
                    'of the same sizes; the optimisers begin anew')

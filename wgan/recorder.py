@@ -10,11 +10,33 @@ from wgan import checkpoint, processes
 from wgan.command_line import Progress, UserError, one_line
 from wgan.evaluation import generate
 from wgan.images import grid, to_images, write_image
+from wgan.label_grid import ROWS, label_grid
+from wgan.labels import one_hot
+from wgan.latents import draw_latents
 from wgan.run_results import BEST, plot_table
 
 import numpy as np
 
 GRID = 8                                        # sample grids are GRID × GRID
+
+
+class Samples:
+    """Images from the same latents each time, in a grid: GRID × GRID, or a row for each label with
+    its name beside it, and the same latents in each.
+    """
+
+    def __init__(self, latent_size, seed, labels):
+        self.names = labels.names[:ROWS]
+        rows = len(self.names)
+        self.latents = draw_latents(GRID if rows else GRID * GRID, latent_size, seed)
+        self.labels = one_hot(np.repeat(np.arange(rows), GRID), len(labels.names))
+        if rows:
+            self.latents = np.tile(self.latents, (rows, 1))
+
+    def sheet(self, generator, batch_size):
+        """The grid as an image, RGB, uint8."""
+        images = to_images(generate(generator, self.latents, batch_size, self.labels))
+        return (label_grid(images, self.names, GRID) if self.names else grid(images, GRID))
 
 
 class Recorder(contextlib.ExitStack):
@@ -25,17 +47,17 @@ class Recorder(contextlib.ExitStack):
     stopped: the number of the signal that ended the run, or 0.
     """
 
-    def __init__(self, out, updates, state, about, iterations, every, fixed_latents, scores=None,
+    def __init__(self, out, updates, state, about, iterations, every, samples, scores=None,
                  tensorboard=False, step=0):
         """out: the RunFolder. updates: the Updates. state: returns what else a checkpoint has to
         save, as arrays by name. about: what is kept with a checkpoint, as JSON. every: iterations
-        between two of each of 'score', 'sample' and 'checkpoint'; None: never. fixed_latents: of
-        the sample grids, (GRID², latent_size). scores: the TrainingScores, in the first process.
+        between two of each of 'score', 'sample' and 'checkpoint'; None: never. samples: the
+        Samples. scores: the TrainingScores, in the first process.
         step: iterations that are done already.
         """
         super().__init__()
         self.out, self.updates, self.state, self.about = out, updates, state, about
-        self.iterations, self.every, self.fixed_latents = iterations, every, fixed_latents
+        self.iterations, self.every, self.samples = iterations, every, samples
         self.scores, self.is_main, self.stopped = scores, processes.RANK == 0, 0
         self.progress = Progress('training', iterations, done=step)
         self.board = tensorboard_writer(out, step) if tensorboard and self.is_main else None
@@ -96,9 +118,7 @@ class Recorder(contextlib.ExitStack):
         return processes.mean([float(better)])[0] > 0
 
     def _save_samples(self, step):
-        images = generate(self.updates.sample_generator, self.fixed_latents,
-                          self.updates.batch_size)
-        sheet = grid(to_images(images), columns=GRID)
+        sheet = self.samples.sheet(self.updates.sample_generator, self.updates.batch_size)
         write_image(self.out.own.claim('samples/step_%06d.png' % step), sheet)
         if self.board:
             self.board.add_image('samples', sheet, step, dataformats='HWC')

@@ -5,24 +5,33 @@ import zipfile
 import zlib
 
 from wgan.command_line import Progress, UserError, one_line
-from wgan.evaluation import generated
-from wgan.generators import GENERATORS, find_generator, load_generator
+from wgan.evaluation import generated, latent_input
+from wgan.generators import GENERATORS, find_generator, generator_labels, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
 from wgan.image_files import find_images, is_image_or_text
+from wgan.labels import draw_labels, find_labels
 from wgan.scores import (
     Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
 
 import numpy as np
 
 
-class Folder:
-    """The images of a folder or map file, whole and in their own sizes, in their order."""
+LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
 
-    def __init__(self, path, skip_unreadable, option='WHAT'):
+
+class Folder:
+    """The images of a folder or map file, whole and in their own sizes, in their order.
+
+    labels: where the labels stand, as `find_labels` takes it, or None. label_names: of each image.
+    """
+
+    def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
         found = find_images(path, option)
+        names = find_labels(path, labels, found) if labels else [None] * len(found)
         reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
-        self.name, self.paths = path, [p for p in found if reader.read(p) is not None]
-        self.count = len(self.paths)
+        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
+        self.name, self.paths = path, [p for p, _ in readable]
+        self.count, self.label_names = len(self.paths), [name for _, name in readable]
         if reader.unreadable and not skip_unreadable:
             raise UserError('%d images in %s can not be read, the first is %s; leave them out '
                             'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
@@ -49,31 +58,41 @@ class Folder:
 
 
 class Generated:
-    """Images of a generator, rounded to 8 bits as if they had been saved."""
+    """Images of a generator, rounded to 8 bits as if they had been saved.
 
-    def __init__(self, name, generator, count, seed):
+    labels: the Labels of the data, if it takes some: they are drawn as often. label_names: of each
+    image.
+    """
+
+    def __init__(self, name, generator, count, seed, labels):
         self.name, self.generator, self.count, self.seed = name, generator, count, seed
+        self.labels = draw_labels(np.random.RandomState([seed, 1]), count, labels.counts)
+        self.label_names = ([labels.names[number] for number in self.labels.argmax(axis=1)]
+                            if labels.names else [None] * count)
 
     def batches(self, size):
-        for latents in self._latents(size):
-            yield from generated(self.generator, latents, size, self.name)
+        for i, latents in enumerate(self._latents(size)):
+            yield from generated(self.generator, latents, size, self.name,
+                                 self.labels[i * size:(i + 1) * size])
 
     def take(self, numbers):
         """The images of these numbers, counted from 0."""
         latents = np.concatenate(list(self._latents(self.count)))[numbers]
-        return [image for batch in generated(self.generator, latents, 16, self.name)
+        return [image for batch in generated(self.generator, latents, 16, self.name,
+                                             self.labels[numbers])
                 for image in batch]
 
     def _latents(self, size):
-        rng, width = np.random.RandomState(self.seed), self.generator.arguments[0].shape[0]
+        rng, width = np.random.RandomState(self.seed), latent_input(self.generator).shape[0]
         for i in range(0, self.count, size):
             yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
 
 
-def source(path, option, skip_unreadable, count, seed):
+def source(path, option, skip_unreadable, count, seed, labels=None):
     """The images that a command-line argument stands for; option: what the user calls it.
 
     skip_unreadable: leave out files that can't be read. count, seed: of what a generator makes.
+    labels: where those of images stand, as `find_labels` takes it; a generator has its own.
     Raises UserError if it is neither images nor a generator.
     """
     if not os.path.exists(path):
@@ -87,12 +106,13 @@ def source(path, option, skip_unreadable, count, seed):
             raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
                             'are no images to score' % (one_line(path), GENERATORS[-1]))
         if os.path.isdir(path) or is_image_or_text(path):
-            return Folder(path, skip_unreadable, option)
+            return Folder(path, skip_unreadable, option, labels)
         if holds_statistics(path):
             raise UserError('%s holds statistics: it can be a --reference, but not %s'
                             % (one_line(path), option))
     path = find_generator(path)
-    return Generated(path, load_generator(path), count, seed)
+    generator = load_generator(path)
+    return Generated(path, generator, count, seed, generator_labels(path, generator))
 
 
 def check_count(images, least, use):
@@ -143,6 +163,19 @@ def distances(found, reference, seed):
     return dict(neighbourhood_scores(found['features'], reference['features']),
                 fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
+
+
+def label_distances(images, found, reference_images, reference):
+    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept."""
+    def of_each(source, measured):
+        names = np.array(source.label_names)[measured['kept']]
+        return {name: measured['features'][names == name] for name in sorted(set(names))}
+
+    ours, theirs = of_each(images, found), of_each(reference_images, reference)
+    return {name: frechet_distance(*(statistic for features in (ours[name], theirs[name])
+                                     for statistic in (features.mean(axis=0),
+                                                       np.cov(features, rowvar=False))))
+            for name in ours if min(len(ours[name]), len(theirs.get(name, ()))) >= LABEL_COUNT}
 
 
 def warn_of_few(count, measured):

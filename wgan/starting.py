@@ -6,6 +6,7 @@ from wgan.cntk import quiet
 from wgan.cntk_files import load_model
 from wgan.command_line import UserError, one_line
 from wgan.disk import sha256
+from wgan.evaluation import label_input
 
 import numpy as np
 
@@ -75,8 +76,9 @@ def _settings(network):
 
     Those that can't be seen, in a network of something else, are left out.
     """
-    shapes = [x.shape for x in network.arguments + network.outputs]
-    found = {}
+    label = label_input(network)
+    shapes = [x.shape for x in network.arguments + network.outputs if x != label]
+    found = {'number of labels': label.shape[0] if label is not None else 0}
     images = [shape for shape in shapes if len(shape) == 3 and shape[0] == 3]
     if images:
         found['--image-size'] = images[0][1]

@@ -42,20 +42,23 @@ class TrainingScores:
     """Measures generators with the same latents and the same reference each time.
 
     images: the reference. network: an ImageNetwork. count: how many images to generate for a
-    score. seed: of the latents. csv: the file that `add` writes rows to; rows that it holds already
+    score. seed: of the latents. labels: the Labels of the data; generated images have each as
+    often. csv: the file that `add` writes rows to; rows that it holds already
     count for what is best.
     Draws no random numbers from the training, which is the same with it and without.
     """
 
-    def __init__(self, images, network, count, seed, batch_size, csv):
+    def __init__(self, images, network, count, seed, batch_size, csv, labels):
         self.network, self.count, self.seed, self.batch_size, self.csv = (
             network, count, seed, batch_size, csv)
+        self.labels = labels
         self.reference = self._measure(images)
         warn_of_few(min(self.reference['count'], count), self.reference)
 
     def add(self, step, generator):
         """Score the generator after `step`; True if no FID before was as low."""
-        found = self._measure(Generated('iteration %d' % step, generator, self.count, self.seed))
+        found = self._measure(Generated(
+            'iteration %d' % step, generator, self.count, self.seed, self.labels))
         found.update(distances(found, self.reference, self.seed), step=step)
         print('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
             step, found['inception_score_mean'], self.reference['inception_score_mean'],

@@ -8,7 +8,8 @@ https://arxiv.org/abs/1701.07875.
 from wgan import processes
 from wgan.augmentation import Augmentation, Unchanged
 from wgan.cntk import C, quiet
-from wgan.evaluation import evaluate_in_training
+from wgan.evaluation import evaluate_in_training, image_input, label_input, latent_input
+from wgan.labels import draw_labels
 from wgan.learners import RmsProp, adam
 from wgan.moving_average import MovingAverage
 from wgan.objectives import OBJECTIVES, OF_THE_LOSSES
@@ -30,12 +31,13 @@ class Updates:
     """
 
     def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
-                 augment=False, hold_out=False):
+                 augment=False, hold_out=False, label_counts=()):
         """objective: a name in OBJECTIVES. settings: values for its settings, but n_critic.
         batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
         of the moving average of the generator's weights, per update; 0: none. augment: whether the
         critic sees all images through an Augmentation. hold_out: whether `judge_held_out` will be
-        called in each iteration.
+        called in each iteration. label_counts: how many images each label has, for networks that
+        take labels: generated images get them as often.
         """
         self.generator, self.critic, self.settings = generator, critic, settings
         self.rng, self.batch_size = rng, batch_size
@@ -43,17 +45,23 @@ class Updates:
         self.sample_generator = self.average.generator if self.average else generator
         self.extra_state = [self.average] if self.average else []
 
-        self.latent = generator.arguments[0]
-        self.real = C.input_variable(critic.arguments[0].shape, name='real')
+        self.label_counts = label_counts
+        self.latent, self.label = latent_input(generator), label_input(generator)
+        self.real = C.input_variable(image_input(critic).shape, name='real')
         of_real, of_fake = (
             Augmentation(self.real.shape[1]) if augment else Unchanged() for _ in range(2))
 
+        given = {'label': self.label} if self.label is not None else {}
+
         def generate(latent):
-            return of_fake(generator(latent))
-        # The critic update generates its own fake images; stop_gradient avoids a backward pass
-        # through the generator.
+            return of_fake(generator(latent=latent, **given))
+
+        def judge(image):
+            return critic(image=image, **given)
+        # The critic update generates its own fake images, with the labels of the real ones;
+        # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
-        self.losses = build_losses(objective, settings, generate, critic, self.latent,
+        self.losses = build_losses(objective, settings, generate, judge, self.latent,
                                    of_real(self.real), fake)
         self._critic_draws = dict(self.losses.draws)
         self._critic_draws.update(of_real.draws)
@@ -75,16 +83,18 @@ class Updates:
                              ('critic', self.losses.critic_loss, self.logged, critic),
                              ('generator', self.losses.generator_loss, [], generator))}
 
-    def update_critic(self, reals):
-        """reals: images of the minibatch, float32 (N, 3, S, S) in [-1, 1]."""
+    def update_critic(self, reals, labels=None):
+        """reals: images of the minibatch, float32 (N, 3, S, S) in [-1, 1]. labels: of theirs, as
+        `one_hot` gives them, for networks that take some.
+        """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
-        feed = self._feed(self._critic_draws, reals)
+        feed = self._feed(self._critic_draws, reals, labels)
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
                                  + [float(np.mean(values[f])) for f in self.logged])
 
-    def judge_held_out(self, reals):
+    def judge_held_out(self, reals, labels=None):
         """Log what the critic makes of images that it is not trained on: its Wasserstein estimate,
         or the probability that they are real.
 
@@ -94,7 +104,7 @@ class Updates:
         statistics = [p for network in (self.generator, self.critic) for p in network.constants
                       if p.name.startswith('aggregate_')]
         before = [p.value for p in statistics]
-        feed = self._feed(self._critic_draws, reals)
+        feed = self._feed(self._critic_draws, reals, labels)
         values = evaluate_in_training(self._judgement, {
             variable: feed[variable] for variable in self._judgement.arguments})
         for p, value in zip(statistics, before):
@@ -141,11 +151,16 @@ class Updates:
             found['wgan_generator_average.model'] = self.sample_generator
         return found
 
-    def _feed(self, draws, reals=None):
-        """What the inputs of a loss get: real images, if it has them, and what is drawn."""
+    def _feed(self, draws, reals=None, labels=None):
+        """What the inputs of a loss get: real images and their labels, if it has them, and what is
+        drawn.
+        """
         count = self.batch_size // processes.COUNT if reals is None else len(reals)
         latents = self.rng.standard_normal((count,) + self.latent.shape).astype(np.float32)
         feed = {self.latent: latents} if reals is None else {self.real: reals, self.latent: latents}
+        if self.label is not None:
+            feed[self.label] = (draw_labels(self.rng, count, self.label_counts) if reals is None
+                                else labels)
         feed.update({variable: draw(self.rng, latents if reals is None else reals)
                      for variable, draw in draws.items()})
         return feed

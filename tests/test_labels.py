@@ -1,0 +1,370 @@
+"""Labels: where they stand, minibatches, runs, and everything that is made with them."""
+
+import json
+import os
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from helpers import (
+    SMALL, assert_same_run, call_program, losses, make_updates, onnx_network, write_images)
+from wgan.command_line import UserError
+from wgan.evaluation import generate
+from wgan.image_files import find_images
+from wgan.images import Batches, ImageSet
+from wgan.labels import Labels, draw_labels, find_labels, names_of, one_hot
+from wgan.objectives import OBJECTIVES
+import models
+
+PLAIN = dict(brightness=0, contrast=0, saturation=0, mirror=False)
+COLOURS = {'blue': (200, 0, 0), 'green': (0, 200, 0), 'red': (0, 0, 200)}      # BGR
+
+
+@pytest.fixture(scope='module')
+def kinds(tmp_path_factory):
+    """A folder with `kinds/NAME/…`: 8 images of each colour, each a little other; a map file of
+    them; and a run of four iterations on it.
+    """
+    folder = tmp_path_factory.mktemp('labels')
+    lines = []
+    for name, colour in COLOURS.items():
+        (folder / 'kinds' / name).mkdir(parents=True)
+        for i in range(8):
+            image = np.full((32, 32, 3), colour, np.uint8) + np.uint8(i)
+            cv2.imwrite(str(folder / 'kinds' / name / ('%d.png' % i)), image)
+            lines.append('%s/%d.png\t%s\n' % (name, i, name))
+    (folder / 'kinds' / 'map.txt').write_text(''.join(lines))
+    assert call_program('wgan_training.py', '--data', folder / 'kinds', '--labels', 'folders',
+                        '--out', folder / 'run', '--iterations', 4, '--sample-every', 2,
+                        *SMALL) == 0
+    return folder
+
+
+@pytest.fixture
+def shuffled(tmp_path):
+    """A map file of 12 images, each of one grey, with labels in no order; and the labels."""
+    lines = []
+    for i in range(12):
+        cv2.imwrite(str(tmp_path / ('%02d.png' % i)), np.full((8, 8, 3), 20 * i, np.uint8))
+        lines.append('%02d.png\t%s' % (i, 'abc'[(5 * i + i // 3) % 3]))
+    (tmp_path / 'map.txt').write_text('\n'.join(lines))
+    return tmp_path / 'map.txt', [line[-1] for line in lines]
+
+
+@pytest.mark.parametrize('line', ['{0}\t{1}', '7\t{0}\t{1}', '{0}\t{1}\r', '{0}\t {1} '])
+@pytest.mark.parametrize('names', ['ab', '01', ['a word', 'ä']])
+def test_labels_of_a_map_file(tmp_path, line, names):
+    write_images(tmp_path / 'pics', count=4)
+    labels = [names[i % 2] for i in range(4)]
+    path = tmp_path / 'map.txt'
+    path.write_text('\n'.join(line.format('pics/%d.png' % i, label)
+                              for i, label in enumerate(labels)), encoding='utf-8')
+    assert find_labels(str(path), 'map', find_images(str(path))) == labels
+
+
+def test_labels_of_folders(kinds):
+    source = str(kinds / 'kinds')
+    found = find_images(source)
+    assert find_labels(source, 'folders', found) == [
+        os.path.basename(os.path.dirname(path)) for path in found]
+
+
+@pytest.mark.parametrize('labels, order', [
+    ({'10', '9', '2'}, ['2', '9', '10']), ({'b', 'a', '1'}, ['1', 'a', 'b']),
+    ({'0', '00', '1'}, ['0', '00', '1']), ({'-1', '1'}, ['-1', '1'])])
+def test_order_of_names(labels, order):
+    assert names_of(labels) == order
+
+
+@pytest.mark.parametrize('text, said', [
+    ('0.png\ta\n1.png\ta\n2.png\tb\n', 'the label b occurs once in {0}, for {1}2.png'),
+    ('0.png\ta\n1.png\n2.png\tb\n', 'lists the image {1}1.png without a label (1 of 3 lines)'),
+    ('0.png\n1.png\n2.png\n', 'lists the image {1}0.png without a label (3 of 3 lines)'),
+    ('0.png\ta\n1.png\ta\n', 'all images in {0} have the label a'),
+])
+def test_map_files_that_will_not_do(train, tmp_path, text, said):
+    write_images(tmp_path / 'pics', count=4)
+    (tmp_path / 'pics' / 'map.txt').write_text(text)
+    sentence = train('--data', 'pics/map.txt', '--labels', 'map', '--out', 'run', *SMALL).sentence
+    assert said.format('pics/map.txt', 'pics/') in sentence
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('data, how, said', [
+    ('pics', 'map', 'pics is a folder; name a map file'),
+    ('pics/map.txt', 'folders', 'pics/map.txt is a map file'),
+    ('pics', 'folders', 'has the image pics/0.png in no folder'),
+    ('pics', 'both', 'invalid choice'),
+])
+def test_labels_that_are_not_there(train, tmp_path, data, how, said):
+    write_images(tmp_path / 'pics', count=4)
+    (tmp_path / 'pics' / 'map.txt').write_text('0.png\ta\n1.png\ta\n2.png\tb\n3.png\tb\n')
+    sentence = train('--data', data, '--labels', how, '--out', 'run', *SMALL).sentence
+    assert said in sentence
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('limit', [1 << 30, 0])
+def test_each_image_has_its_own_label(shuffled, limit):
+    """In minibatches, decoded at the start or each time, and of what is read in place of a file
+    that can't be read.
+    """
+    path, labels = shuffled
+    (path.parent / '04.png').write_bytes(b'no image')
+    images = ImageSet(str(path), 8, memory_limit=limit, labels='map')
+    assert images.label_names == ['a', 'b', 'c']
+    batches = Batches(images, 4, np.random.RandomState(0), **PLAIN)
+    for _ in range(20):
+        pixels, given = batches.next()
+        assert given.dtype == np.float32 and given.shape == (4, 3) and (given.sum(1) == 1).all()
+        numbers = np.rint((pixels[:, 0, 4, 4] + 1) * 127.5 / 20).astype(int)
+        assert ['abc'[k] for k in given.argmax(1)] == [labels[i] for i in numbers]
+
+
+def test_counts_and_digest(shuffled):
+    path, labels = shuffled
+    images = ImageSet(str(path), 8, labels='map')
+    assert images.label_counts().tolist() == [labels.count(name) for name in 'abc']
+    plain, other = ImageSet(str(path), 8), path.parent / 'other.txt'
+    other.write_text(path.read_text().replace('\ta', '\td'))
+    digests = [images.digest, plain.digest, ImageSet(str(other), 8, labels='map').digest]
+    assert len(set(digests)) == 3 and plain.label_names == []
+    assert plain.digest == ImageSet(str(other), 8).digest
+
+
+def test_labels_are_drawn_as_often_as_the_data_has_them():
+    rng = np.random.RandomState(0)
+    drawn = draw_labels(rng, 20000, [10, 60, 30])
+    assert drawn.shape == (20000, 3) and drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.1, 0.6, 0.3], atol=0.01)
+    before = rng.get_state()[1].tolist(), rng.get_state()[2]
+    assert draw_labels(rng, 5, []).shape == (5, 0)
+    assert (rng.get_state()[1].tolist(), rng.get_state()[2]) == before
+    assert one_hot([2, 0], 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_updates_get_the_labels(objective, monkeypatch):
+    """The critic those of the real images, the generator some that are drawn."""
+    updates = make_updates(objective, '--augment', labels=Labels(['a', 'b', 'c'], [3, 1, 0]))
+    fed = []
+    for trainer in updates.trainers.values():
+        real = trainer.train_minibatch
+        monkeypatch.setattr(trainer, 'train_minibatch', lambda feed, real=real, **more: (
+            fed.append(feed), real(feed, **more))[1])
+    given = one_hot([0, 2, 2, 1], 3)
+    updates.update_critic(np.zeros((4, 3, 32, 32), np.float32), given)
+    updates.update_generator(1)
+    assert (fed[0][updates.label] == given).all()
+    assert fed[1][updates.label].shape == (4, 3) and not fed[1][updates.label][:, 2].any()
+    assert np.isfinite(updates.row()).all()
+
+
+@pytest.mark.parametrize('network', ['generator', 'critic'])
+def test_networks_make_a_difference_between_labels(network):
+    make = {'generator': models.generator, 'critic': models.critic}[network]
+    f = make(32, width=2, seed=1, labels=3)
+    x = [v for v in f.arguments if v.name != 'label'][0]
+    label = [v for v in f.arguments if v.name == 'label'][0]
+    assert label.shape == (3,) and len(f.arguments) == 2
+    values = f.eval({x: np.ones((3,) + x.shape, np.float32), label: np.eye(3, dtype=np.float32)})
+    assert len({value.tobytes() for value in values}) == 3
+
+
+def test_a_run(kinds):
+    about = json.loads((kinds / 'run' / 'config.json').read_text())
+    assert about['labels'] == {'names': ['blue', 'green', 'red'], 'counts': [8, 8, 8]}
+    assert about['settings']['labels'] == 'folders'
+    sheet = cv2.imread(str(kinds / 'run' / 'samples' / 'step_000004.png'))
+    assert sheet.shape[0] == 3 * 32 and sheet.shape[1] > 8 * 32 + 20
+    margin = sheet[:, :-8 * 32]
+    for row in np.split(margin, 3):                         # black letters on white in each
+        assert row.min() < 60 and row.max() == 255
+    assert (kinds / 'run' / 'training.gif').exists()
+
+
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_resume_is_exact(train, kinds, tmp_path, objective):
+    start = ['--data', kinds / 'kinds' / 'map.txt', '--labels', 'map', '--hold-out', 0.3,
+             '--objective', objective, *SMALL]
+    for run, iterations in (('whole', 5), ('parts', 2)):
+        assert train('--out', run, '--iterations', iterations, *start).code == 0
+    assert train('--out', 'parts', '--iterations', 5, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert np.isfinite(losses(tmp_path / 'parts').values).all()
+    assert 'labels was map and is now' in train('--out', 'parts', '--resume', '--labels',
+                                                'folders').sentence
+
+
+def test_other_labels_of_the_same_images_are_other_images(train, kinds, tmp_path):
+    text = (kinds / 'kinds' / 'map.txt').read_text()
+    path = tmp_path / 'map.txt'
+    path.write_text(text.replace('blue/', '%s/blue/' % (kinds / 'kinds')).replace(
+        'green/', '%s/green/' % (kinds / 'kinds')).replace('red/', '%s/red/' % (kinds / 'kinds')))
+    start = ['--data', path, '--labels', 'map', '--out', 'run', *SMALL]
+    assert train('--iterations', 1, *start).code == 0
+    path.write_text(path.read_text().replace('\tred', '\tblue', 3))
+    result = train('--out', 'run', '--resume', '--iterations', 2)
+    assert 'not those that the run was trained on' in result.sentence
+    path.write_text(path.read_text().replace('\tgreen', '\tblack'))
+    assert 'has the labels' in train('--out', 'run', '--resume', '--iterations', 2,
+                                     '--allow-change', 'data').sentence
+
+
+def test_a_run_says_that_labels_are_not_used(train, kinds, images, tmp_path):
+    result = train('--data', kinds / 'kinds' / 'map.txt', '--out', 'a', '--iterations', 1, *SMALL)
+    assert 'labels of' in result.err and '--labels map' in result.err
+    result = train('--data', kinds / 'kinds' / 'map.txt', '--out', 'b', '--iterations', 1,
+                   '--labels', 'map', *SMALL)
+    assert '--labels map' not in result.err and 'labels: blue 8, green 8, red 8' in result.err
+    (tmp_path / 'same.txt').write_text('images/0.png\t0\nimages/1.png\t0\n' * 2)
+    assert 'labels' not in train('--data', 'same.txt', '--out', 'c', '--iterations', 1,
+                                 *SMALL).err
+
+
+def test_start_from(train, kinds, images):
+    start = ['--iterations', 1, '--start-from', kinds / 'run', *SMALL]
+    assert train('--data', kinds / 'kinds', '--labels', 'folders', '--out', 'a', *start).code == 0
+    sentence = train('--data', images, '--out', 'b', *start).sentence
+    assert 'has number of labels 3, and this run has number of labels 0' in sentence
+
+
+# What is made with a run
+
+def test_a_grid_has_rows_for_each_label(script, kinds, tmp_path):
+    def made(*arguments):
+        assert script('wgan_generate.py', kinds / 'run', '--out', 'g.png', '--force',
+                      *arguments).code == 0
+        return cv2.imread(str(tmp_path / 'g.png'))
+
+    all_three = made('--columns', 4)
+    assert all_three.shape[0] == 3 * 32
+    pixels = all_three[:, -4 * 32:]
+    assert (made('--columns', 4, '--label', 'red')[:, -4 * 32:] == pixels[64:]).all()
+    two = made('--columns', 2, '--rows', 2, '--label', 'red, blue')[:, -64:]
+    assert two.shape[0] == 4 * 32
+    assert (two[:32] == pixels[64:, :64]).all() and (two[64:96] == pixels[:32, :64]).all()
+    assert (two[32:64] == pixels[64:, 64:]).all()       # the same latents, in two rows
+    large = made('--columns', 4, '--label', 'green', '--scale', 2, '--border', 1)
+    assert large.shape[0] == 64 and (large[::2, -8:][:, ::2] == pixels[32:64, -4:]).all()
+
+
+def test_single_images_have_a_map_file(script, kinds, tmp_path):
+    """Of one label, or as often as the data has them; they can be trained on."""
+    for out, arguments in (('all', []), ('red', ['--label', 'red'])):
+        assert script('wgan_generate.py', kinds / 'run', '--out', out, '--count', 40,
+                      *arguments).code == 0
+    found = find_labels(str(tmp_path / 'all' / 'labels.txt'), 'map', [])
+    assert set(found) == set(COLOURS) and len(found) == 40
+    lines = (tmp_path / 'red' / 'labels.txt').read_text().splitlines()
+    assert lines == ['%06d.png\tred' % i for i in range(40)]
+
+
+def test_walks(script, kinds, tmp_path):
+    """Within a label, and from one to another."""
+    def walk(*arguments):
+        assert script('wgan_generate.py', kinds / 'run', '--out', 'w.png', '--force',
+                      '--interpolate', 2, '--steps', 5, *arguments).code == 0
+        return np.split(cv2.imread(str(tmp_path / 'w.png')), 5, axis=1)
+
+    red, blue, both = walk('--label', 'red'), walk('--label', 'blue'), walk('--label', 'red,blue')
+    assert (both[0] == red[0]).all() and (both[4] == blue[4]).all()
+    assert (both[2] != red[2]).any() and (both[2] != blue[2]).any()
+    result = script('wgan_generate.py', kinds / 'run', '--out', 'w.gif', '--interpolate', 3,
+                    '--steps', 2)
+    assert result.code == 0, result.err
+
+
+def test_onnx_has_a_second_input(script, kinds, tmp_path):
+    assert script('wgan_generate.py', kinds / 'run', '--export-onnx', 'g.onnx').code == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / 'g.onnx'))
+    inputs = {x.name: x.shape for x in session.get_inputs()}
+    assert inputs == {'latent': ['batch', 5], 'label': ['batch', 3]}
+    about = {p.key: p.value for p in onnx.load(str(tmp_path / 'g.onnx')).metadata_props}
+    assert json.loads(about['training'])['labels']['names'] == sorted(COLOURS)
+    for out, model in (('a.png', kinds / 'run'), ('b.png', 'g.onnx')):
+        assert script('wgan_generate.py', model, '--out', out, '--label', 'red,green').code == 0
+    a, b = (cv2.imread(str(tmp_path / name)).astype(int) for name in ('a.png', 'b.png'))
+    assert a.shape == b.shape and abs(a - b).max() <= 1
+
+
+def test_a_model_without_its_run_has_numbers_for_names(script, kinds, tmp_path):
+    (tmp_path / 'g.model').write_bytes((kinds / 'run' / 'wgan_generator.model').read_bytes())
+    for label, code in (('2', 0), ('red', 2)):
+        result = script('wgan_generate.py', 'g.model', '--out', label + '.png', '--label', label)
+        assert result.code == code
+    assert 'g.model has no label red; it has 0, 1, 2' in result.sentence
+
+
+@pytest.mark.parametrize('label, said', [
+    ('nose', 'has no label nose; it has blue, green, red'),
+    ('red,', "has no label ''; it has"), ('red;blue', 'has no label red;blue'),
+    ('', 'has no label')])
+def test_unknown_labels(script, kinds, tmp_path, label, said):
+    assert said in script('wgan_generate.py', kinds / 'run', '--out', 'x.png', '--label',
+                          label).sentence
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_labels_of_a_run_that_has_none(script, untrained, kinds, colours, tmp_path):
+    assert 'was trained without labels' in script(
+        'wgan_generate.py', untrained, '--out', 'x.png', '--label', 'red').sentence
+    assert 'was trained without labels' in script(
+        'inception_score.py', untrained, '--inception', colours, '--count', 20, '--reference',
+        kinds / 'kinds', '--labels', 'folders').sentence
+
+
+def test_scores_draw_labels_and_tell_of_each(script, kinds, tmp_path, monkeypatch):
+    """FID for a label is that of the images that have it."""
+    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    network = onnx_network(tmp_path / 'n.onnx')
+    generator = kinds / 'run'
+    assert script('wgan_generate.py', generator, '--out', 'red', '--count', 40, '--label',
+                  'red').code == 0
+    result = script('inception_score.py', generator, '--inception', network, '--count', 90,
+                    '--reference', kinds / 'kinds', '--labels', 'folders', '--json', 'r.json')
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / 'r.json').read_text())['fid_of_labels']
+    assert sorted(found) == sorted(COLOURS) and len(set(found.values())) == 3
+    assert 'FID of red' in result.out
+    same = script('inception_score.py', kinds / 'kinds', '--inception', network, '--reference',
+                  kinds / 'kinds', '--labels', 'folders', '--json', 's.json')
+    assert same.code == 0, same.err
+    found = json.loads((tmp_path / 's.json').read_text())['fid_of_labels']
+    assert max(found.values()) < 1e-6
+
+
+def test_scores_while_training(train, kinds, tmp_path):
+    assert train('--data', kinds / 'kinds', '--labels', 'folders', '--out', 'run', '--iterations',
+                 2, '--score-every', 1, '--score-count', 20, '--inception',
+                 onnx_network(tmp_path / 'n.onnx'), *SMALL).code == 0
+
+
+def test_a_damaged_config(script, kinds, tmp_path):
+    for labels in ('x', {}, {'names': ['a', 'a', 'b'], 'counts': [1, 1, 1]},
+                   {'names': ['a', 'b', 'c'], 'counts': [1, 0, 'x']}):
+        (tmp_path / 'g.model').write_bytes((kinds / 'run' / 'wgan_generator.model').read_bytes())
+        (tmp_path / 'config.json').write_text(json.dumps({'settings': {}, 'labels': labels}))
+        assert 'its labels are' in script('wgan_generate.py', 'g.model', '--out',
+                                          'x.png').sentence
+    (tmp_path / 'config.json').write_text(json.dumps(
+        {'settings': {}, 'labels': {'names': ['a', 'b'], 'counts': [1, 1]}}))
+    assert 'takes 3 labels, and its run had 2' in script('wgan_generate.py', 'g.model', '--out',
+                                                         'x.png').sentence
+
+
+def test_find_labels_refuses_what_has_none(tmp_path):
+    with pytest.raises(UserError, match='without a label'):
+        write_images(tmp_path / 'pics', count=2)
+        (tmp_path / 'map.txt').write_text('pics/0.png\npics/1.png\n')
+        find_labels(str(tmp_path / 'map.txt'), 'map', find_images(str(tmp_path / 'map.txt')))
+
+
+def test_average_generator_takes_labels(kinds):
+    from wgan.generators import load_generator
+    generator = load_generator(str(kinds / 'run' / 'wgan_generator_average.model'))
+    images = generate(generator, np.ones((3, 5), np.float32), 2, one_hot([0, 1, 2], 3))
+    assert images.shape == (3, 3, 32, 32)
