@@ -18,7 +18,7 @@ from wgan.layers import (
 import numpy as np
 
 
-def generator(image_size, latent_size=100, width=32, seed=None, labels=0):
+def generator(image_size, latent_size=100, width=32, seed=None, labels=0, colours=3):
     """Latent (latent_size,) ~ N(0, 1) → RGB image (3, image_size, image_size) in [-1, 1].
 
     width: channels of the last hidden layer, each layer before it having twice as many: 1024 … 32
@@ -26,6 +26,7 @@ def generator(image_size, latent_size=100, width=32, seed=None, labels=0):
     seed: decides the initial weights; None: others each time.
     labels: how many there are; then 'label', (labels,), is an input too, and is joined to the
         latent (Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784, section 3.2).
+    colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
@@ -44,12 +45,12 @@ def generator(image_size, latent_size=100, width=32, seed=None, labels=0):
         channels, size = channels // 2, size * 2
         h = _upsample(h, next(initializers), channels)
     image = C.layers.ConvolutionTranspose2D(                                # 3 × 256 × 256
-        (5, 5), 3, strides=2, pad=True, output_shape=(image_size, image_size),
+        (5, 5), colours, strides=2, pad=True, output_shape=(image_size, image_size),
         init=next(initializers), activation=C.tanh, name='image')(h)
     return image
 
 
-def critic(image_size, width=32, seed=None, normalization='layer', labels=0):
+def critic(image_size, width=32, seed=None, normalization='layer', labels=0, colours=3):
     """RGB image (3, image_size, image_size) in [-1, 1] → score (1,), any real number.
 
     width: channels of the first layer, each layer after it having twice as many: 32 … 1024 at 256
@@ -58,6 +59,7 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0):
     normalization: of all layers but the first, 'layer' or 'batch'.
     labels: how many there are; then 'label', (labels,), is an input too. Its planes, 1 for the
         label and 0 for the others, are joined to the image: the first convolution sees them.
+    colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
     _check(image_size)
@@ -66,7 +68,7 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0):
                  'batch': lambda h: batch_normalization(add_bias(h, 'b'))}[normalization]
     channels, size = width, image_size // 2
 
-    image = C.input_variable((3, image_size, image_size), name='image')
+    image = C.input_variable((colours, image_size, image_size), name='image')
     h = _downsample(image, next(initializers), channels)
     if labels:
         # Joined channels would be one convolution; its sum with another is the same.
@@ -82,10 +84,10 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0):
     return C.layers.Dense(1, init=next(initializers), name='score')(h)
 
 
-def networks(image_size, latent_size, width, normalization, rng, labels=0):
+def networks(image_size, latent_size, width, normalization, rng, labels=0, colours=3):
     """(generator, critic) for each other, their initial weights drawn from the RandomState rng."""
-    return (generator(image_size, latent_size, width, rng.randint(2 ** 31), labels),
-            critic(image_size, width, rng.randint(2 ** 31), normalization, labels))
+    return (generator(image_size, latent_size, width, rng.randint(2 ** 31), labels, colours),
+            critic(image_size, width, rng.randint(2 ** 31), normalization, labels, colours))
 
 
 def _upsample(h, weights, channels):

@@ -239,10 +239,10 @@ def write_walk(generator, latents, labels, options):
                                          options.scale))
 
 
-def describe(path):
+def describe(path, generator):
     """What an ONNX file says of the generator in the file `path`: dict of str → str."""
-    about = {'name': one_line(os.path.basename(path)), 'output': 'RGB, -1 to 1',
-             'latent': 'drawn from N(0, 1)'}
+    about = {'name': one_line(os.path.basename(path)), 'latent': 'drawn from N(0, 1)',
+             'output': '%s, -1 to 1' % ('RGB' if generator.output.shape[0] == 3 else 'grey')}
     config = os.path.join(os.path.dirname(path), 'config.json')
     if not os.path.isfile(config):              # a model file may have left its run folder
         return about
@@ -264,7 +264,7 @@ def main():
     generator = load_generator(path)
     labels = generator_labels(path, generator)
     chosen = choose(options.label, labels, options.model)
-    about = describe(path) if options.export_onnx else None
+    about = describe(path, generator) if options.export_onnx else None
     if options.out or options.save_latents:
         latents = find_latents(options, generator, len(chosen))
 

@@ -114,12 +114,15 @@ def make_batches(options, rng):
 
     def batches(images, count):
         return Batches(images, count, rng, options.brightness, options.contrast,
-                       options.saturation, options.mirror)
+                       options.saturation, options.mirror, options.channels)
 
     share = options.batch_size // processes.COUNT
     training = images(0, 'images to train on' if options.hold_out else 'images')
     if processes.COUNT > 1:                     # for one, Batches does it
         check_share(training, share, options.batch_size)
+    if options.channels is None:                # config.json will have what the images decide
+        grey = processes.mean([float(training.is_grey())])[0] == 1
+        options.channels = 1 if grey else 3
     if not options.hold_out:
         return batches(training, share), None
     held_out = images(1, 'images to hold out', report=False)
@@ -171,7 +174,7 @@ def make_updates(options, rng, labels):
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator, critic = models.networks(
         options.image_size, options.latent_size, options.width,
-        OBJECTIVES[options.objective].normalization, seeds, len(labels.names))
+        OBJECTIVES[options.objective].normalization, seeds, len(labels.names), options.channels)
     return Updates(generator, critic, options.objective, objective_settings(options),
                    options.batch_size, rng, options.ema, options.augment, options.hold_out > 0,
                    labels.counts)

@@ -114,7 +114,8 @@ def networks(options):
 def augmentation(options):
     """Of images of each size: what is drawn is the same on both devices."""
     for size in options.sizes:
-        change, image = Augmentation(size), C.input_variable((3, size, size), needs_gradient=True)
+        image = C.input_variable((3, size, size), needs_gradient=True)
+        change = Augmentation(image.shape)
         yield from calls('augmentation, %d pixels' % size, change(image), draws=change.draws)
 
 

@@ -5,7 +5,7 @@
 Every image is a head with shoulders, hair, eyes, brows, nose and mouth on a background, some
 with glasses or a beard, in colours, proportions, pose and light of its own. Image number i
 depends on the seed and on i alone: the same command gives the same files, and a larger count only
-adds to them. Three map files say what each is: hair.txt (bald, long, short), beard.txt and
+adds to them. Three map files say what each is: hair.txt (dark, fair, grey), beard.txt and
 glasses.txt.
 """
 
@@ -30,6 +30,7 @@ SKINS = [(255, 224, 196), (241, 194, 160), (224, 172, 130), (198, 134, 90), (141
          (92, 56, 38)]
 HAIRS = [(32, 24, 20), (66, 42, 28), (112, 70, 40), (170, 120, 60), (222, 188, 120),
          (150, 60, 30), (150, 150, 150), (215, 212, 205)]
+HAIR_NAMES = ['dark', 'dark', 'dark', 'fair', 'fair', 'fair', 'grey', 'grey']
 IRISES = [(70, 45, 25), (95, 120, 60), (60, 100, 150), (110, 110, 115)]
 
 
@@ -39,7 +40,8 @@ def draw_face(size, rng):
     rng: a numpy.random.RandomState.
     """
     skin = _vary(_mix(SKINS, rng), 10, rng)
-    hair = _vary(HAIRS[rng.randint(len(HAIRS))], 14, rng)
+    colour = rng.randint(len(HAIRS))
+    hair = _vary(HAIRS[colour], 14, rng)
     width = rng.uniform(50, 60)                         # half the head, in canvas pixels
     height = width * rng.uniform(1.22, 1.42)
     x, y = 128, 124
@@ -55,7 +57,7 @@ def draw_face(size, rng):
         _hair_in_front(image, x, y, width, height, hair, rng)
     image = cv2.resize(_pose(image, rng), (size, size), interpolation=cv2.INTER_AREA)
     return _light(image, rng), {
-        'hair': {'bob': 'long'}.get(style, style), 'beard': 'beard' if beard else 'shaven',
+        'hair': HAIR_NAMES[colour], 'beard': 'beard' if beard else 'shaven',
         'glasses': 'glasses' if glasses else 'none'}
 
 

@@ -159,6 +159,7 @@ def make_updates(objective, *arguments, batch_size=4, labels=Labels([], [])):
     options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
                                    '--batch-size', str(batch_size)] + list(arguments))
     set_defaults(options)
+    options.channels = options.channels or 3                # else the images decide
     return wgan_training.make_updates(options, np.random.RandomState(0), labels)
 
 

@@ -19,7 +19,7 @@ def test_each_part_and_its_gradient_equal_pytorch(part, name):
     """In float64. tests/test_family.py has the updates with all of it."""
     r = family()
     with C.default_options(dtype=np.float64):
-        augmentation = Augmentation(32)
+        augmentation = Augmentation((3, 32, 32))
         x = C.input_variable((3, 32, 32), needs_gradient=True)
         noise = C.input_variable((3, 32, 32))
         image = part(augmentation, x)
@@ -36,7 +36,7 @@ def test_each_part_and_its_gradient_equal_pytorch(part, name):
 @pytest.mark.parametrize('size, margin', [(32, 4), (64, 8)])
 def test_what_is_drawn(size, margin):
     """Evenly, within the ranges of the authors' code, to the ends; each sample by itself."""
-    augmentation, count = Augmentation(size), 500
+    augmentation, count = Augmentation((3, size, size)), 500
     rng, samples = np.random.RandomState(0), np.empty((count, 1))
     drawn = {variable.name: draw(rng, samples) for variable, draw in augmentation.draws.items()}
     assert {value.dtype for value in drawn.values()} == {np.dtype(np.float32)}
@@ -65,7 +65,7 @@ def test_what_is_drawn(size, margin):
 
 def test_an_image_moved_by_nothing_is_itself():
     """With no change of colour, and nothing cut out."""
-    augmentation = Augmentation(32)
+    augmentation = Augmentation((3, 32, 32))
     x = C.input_variable((3, 32, 32))
     images = np.random.RandomState(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
     neutral = {'brightness': np.zeros((2, 1, 1, 1)), 'saturation': np.ones((2, 1, 1, 1)),

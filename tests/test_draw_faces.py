@@ -11,7 +11,7 @@ from wgan.image_files import read_map_file
 
 import draw_faces
 
-MAPS = {'hair.txt': {'bald', 'long', 'short'}, 'beard.txt': {'beard', 'shaven'},
+MAPS = {'hair.txt': {'dark', 'fair', 'grey'}, 'beard.txt': {'beard', 'shaven'},
         'glasses.txt': {'glasses', 'none'}}
 
 

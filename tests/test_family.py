@@ -45,7 +45,7 @@ def test_one_update_of_each_network_equals_pytorch(objective):
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
         real, latent = C.input_variable((3, 32, 32)), generator.arguments[0]
-        of_real, of_fake = (Augmentation(32) if objective == 'augmented' else Unchanged()
+        of_real, of_fake = (Augmentation((3, 32, 32)) if objective == 'augmented' else Unchanged()
                             for _ in range(2))
         fake = C.stop_gradient(of_fake(generator(latent)))
         made = build_losses(name, settings, lambda z: of_fake(generator(z)), critic, latent,

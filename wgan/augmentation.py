@@ -15,21 +15,24 @@ CUTOUT = 1 / 2                          # of the image's width: the side of the 
 
 
 class Augmentation:
-    """T: (3, S, S) in [-1, 1] → (3, S, S), as a CNTK graph that is linear in the image.
+    """T: (colours, S, S) in [-1, 1] → the same, as a CNTK graph that is linear in the image.
+
+    shape: (colours, S, S); colours: 3, or 1 for grey images.
 
     draws: its inputs, and the functions that draw them from a RandomState, for as many samples as
         an array has. Each sample gets its own.
     """
 
-    def __init__(self, image_size):
+    def __init__(self, shape):
         def each(shape, name):
             return C.input_variable(shape, name=name)
 
-        self.size, self.margin = image_size, int(image_size * TRANSLATION + 0.5)
+        self.shape, self.size = shape, shape[1]
+        self.margin = int(self.size * TRANSLATION + 0.5)
         self.brightness, self.saturation, self.contrast = (
             each((1, 1, 1), name) for name in ('brightness', 'saturation', 'contrast'))
         self.window = each((1, 4), 'window')
-        self.mask = each((3, image_size, image_size), 'mask')
+        self.mask = each(shape, 'mask')
         self.draws = {
             self.brightness: _evenly(-0.5, 0.5), self.saturation: _evenly(0, 2),
             self.contrast: _evenly(0.5, 1.5), self.window: self._draw_window,
@@ -57,7 +60,7 @@ class Augmentation:
         edge = (self.margin, self.margin)
         x = C.pad(x, [(0, 0), edge, edge])
         pooled = C.roipooling(x, self.window, C.MAX_POOLING, (self.size, self.size), 1.0)
-        return C.reshape(pooled, (3, self.size, self.size))
+        return C.reshape(pooled, self.shape)
 
     def cut_out(self, x):
         """Make a square of the image grey, 0."""
@@ -75,7 +78,7 @@ class Augmentation:
         pixels = np.arange(self.size)
         inside = [(pixels >= first) & (pixels < first + side) for first in (top, left)]
         mask = ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
-        return np.repeat(mask, 3, axis=1).astype(np.float32)
+        return np.repeat(mask, self.shape[0], axis=1).astype(np.float32)
 
 
 class Unchanged:

@@ -40,9 +40,10 @@ def load_generator(path):
     shapes = ([x.shape for x in model.arguments if x != label_input(model)],
               [y.shape for y in model.outputs])
     if not (len(shapes[0]) == len(shapes[1]) == 1 and len(shapes[0][0]) == 1
-            and len(shapes[1][0]) == 3 and shapes[1][0][0] == 3):
+            and len(shapes[1][0]) == 3 and shapes[1][0][0] in (1, 3)):
         raise UserError('%s is a model, but no generator: it makes %s from %s, not one image '
-                        '(3, S, S) from one latent (N,)' % (path, shapes[1], shapes[0]))
+                        '(3, S, S) or (1, S, S) from one latent (N,)'
+                        % (path, shapes[1], shapes[0]))
     return model
 
 

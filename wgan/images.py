@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
+LOOKED_AT = 100
 MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step
 
 
@@ -115,6 +116,12 @@ class ImageSet:
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
         self.reader.warn()
 
+    def is_grey(self):
+        """Whether all images are; of a set that is decoded later, LOOKED_AT of them."""
+        step = 1 if self.images is not None else max(1, len(self) // LOOKED_AT)
+        return all((image == image[:, :, :1]).all() for image in (
+            self[i] for i in range(0, len(self), step)))
+
     def label_counts(self):
         """How many images each label has: (K,)."""
         return np.bincount(self.labels, minlength=len(self.label_names))[:len(self.label_names)]
@@ -157,19 +164,20 @@ class Batches:
 
     brightness, contrast, saturation: how far each image is varied at random; 0.2 means by a
         factor from 0.8 to 1.2 (brightness: a shift by that part of the image's mean), 0 not at
-        all. mirror: whether half of the images are flipped left to right.
+        all. mirror: whether half of the images are flipped left to right. colours: 3, or 1 for
+        grey images, in which colours become what they weigh (GREY).
     rng: the numpy.random.RandomState that all of it is drawn from.
     Raises UserError if there are fewer images than batch_size.
     """
 
     def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
-                 mirror=True):
+                 mirror=True, colours=3):
         if batch_size > len(images):
             raise UserError('--batch-size is %d, but %s has only %d readable %s'
                             % (batch_size, images.source, len(images), images.noun))
         self.images, self.batch_size, self.rng = images, batch_size, rng
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
-        self.mirror = mirror
+        self.mirror, self.colours = mirror, colours
         self.begin_epoch()
 
     def begin_epoch(self):
@@ -177,7 +185,7 @@ class Batches:
         self.order, self.position = self.rng.permutation(len(self.images)), 0
 
     def next(self):
-        """The next minibatch: (images, RGB, float32, (batch_size, 3, size, size), in [-1, 1];
+        """The next minibatch: (images, float32, (batch_size, colours, size, size), in [-1, 1];
         their labels, as `one_hot` gives them).
         """
         if self.position + self.batch_size > len(self.order):
@@ -195,7 +203,10 @@ class Batches:
         images = [cv2.flip(self.images[j], 1) if flip else self.images[j]
                   for j, flip in zip(chosen, mirrored)]
         labels = one_hot([self.images.labels[j] for j in chosen], len(self.images.label_names))
-        return varied(images, contrasts, shifts, saturations), labels
+        if self.colours == 1:
+            saturations = np.zeros(count)               # then red is grey, and so are the others
+        images = varied(images, contrasts, shifts, saturations)[:, :self.colours]
+        return np.ascontiguousarray(images), labels
 
 
 # What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.
@@ -229,9 +240,12 @@ def to_network(images):
 
 
 def to_images(images):
-    """Inverse of `to_network`: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded."""
+    """Inverse of `to_network`: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded. Grey ones,
+    (N, 1, H, W), become RGB too.
+    """
     levels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(levels, 1, 3))
+    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(levels, 1, 3),
+                                                (len(levels),) + levels.shape[2:] + (3,)))
 
 
 def grid(images, columns, border=0):

@@ -2,7 +2,7 @@
 
     input   'latent'   float32 (batch, N), drawn from N(0, 1)
     input   'label'    float32 (batch, K), 1 for the label and 0 for the others, if it takes labels
-    output  'image'    float32 (batch, 3, S, S), RGB in [-1, 1]
+    output  'image'    float32 (batch, 3, S, S), RGB in [-1, 1], or (batch, 1, S, S), grey
 
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """

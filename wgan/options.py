@@ -55,6 +55,8 @@ def _add_files(g):
 def _add_networks(g):
     g.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=256,
                    help='width and height of the images')
+    g.add_argument('--channels', type=int, choices=(1, 3), help='1 for grey images, 3 for RGB '
+                   '(default: 1 if all images are grey)')
     g.add_argument('--width', type=COUNT, default=32, help='channels of the widest layers of image '
                    'size; the others have 2, 4, 8 … times as many')
     g.add_argument('--latent-size', type=COUNT, default=100, help='numbers an image is made from')

@@ -79,12 +79,13 @@ def _settings(network):
     label = label_input(network)
     shapes = [x.shape for x in network.arguments + network.outputs if x != label]
     found = {'number of labels': label.shape[0] if label is not None else 0}
-    images = [shape for shape in shapes if len(shape) == 3 and shape[0] == 3]
+    images = [shape for shape in shapes if len(shape) == 3]
     if images:
-        found['--image-size'] = images[0][1]
-    kernels = [p.shape for p in network.parameters if len(p.shape) == 4 and p.shape[1] == 3]
-    if kernels:                                 # of the layer at the image
-        found['--width'] = kernels[0][0]
+        found['--channels'], found['--image-size'] = images[0][:2]
+        kernels = [p.shape for p in network.parameters
+                   if len(p.shape) == 4 and p.shape[1] == images[0][0]]
+        if kernels:                             # of the layer at the image
+            found['--width'] = kernels[0][0]
     if len(shapes[0]) == 1:
         found['--latent-size'] = shapes[0][0]
     else:

@@ -49,7 +49,7 @@ class Updates:
         self.latent, self.label = latent_input(generator), label_input(generator)
         self.real = C.input_variable(image_input(critic).shape, name='real')
         of_real, of_fake = (
-            Augmentation(self.real.shape[1]) if augment else Unchanged() for _ in range(2))
+            Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
 
         given = {'label': self.label} if self.label is not None else {}
 
