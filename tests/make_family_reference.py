@@ -5,7 +5,7 @@
 
 It shares no code with the project. For each objective: one update of the critic, then one of the
 generator against the updated critic; the weights before and after both. 'augmented' is wgan-gp
-with augmentation of real and generated images.
+with augmentation of real and generated images; 'labelled …' have networks that take labels.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-IMAGE, WIDTH, LATENT, BATCH = 32, 2, 5, 4
+IMAGE, WIDTH, LATENT, BATCH, LABELS = 32, 2, 5, 4, 2
 rng = np.random.RandomState(20140610)
 results = {
     'real': rng.uniform(-1, 1, (BATCH, 3, IMAGE, IMAGE)),
@@ -51,7 +51,7 @@ class Network:
 class Generator(Network):
     def __call__(self, z):
         maps = WIDTH * IMAGE // 8
-        h = F.conv_transpose2d(z[:, :, None, None], self.weight('W', (LATENT, maps, 4, 4)))
+        h = F.conv_transpose2d(z[:, :, None, None], self.weight('W', (z.shape[1], maps, 4, 4)))
         while maps > WIDTH:
             h = F.relu(self.normalized(h, 'batch'))
             maps //= 2
@@ -70,10 +70,14 @@ class Critic(Network):
         super().__init__(name)
         self.normalization = normalization
 
-    def __call__(self, x):
+    def __call__(self, x, labels=None):
         maps, channels = WIDTH, 3
         while maps <= WIDTH * IMAGE // 8:
             w, b = self.weight('W', (maps, channels, 3, 3)), self.weight('b', (maps, 1, 1))
+            if channels == 3 and labels is not None:        # one convolution of all planes
+                w = torch.cat([w, self.weight('W', (maps, LABELS, 3, 3))], 1)
+                planes = labels[:, :, None, None].expand(-1, -1, IMAGE, IMAGE)
+                x = torch.cat([x, planes], 1)
             x = F.conv2d(F.pad(x, (1, 0, 1, 0)), w, b.flatten(), stride=2)
             if channels != 3:
                 x = self.normalized(x, self.normalization)
@@ -125,9 +129,9 @@ def changed(x, name):
     return cut_out(moved(colour(x, name), name), name)
 
 
-def penalty(critic, x):
+def penalty(critic, x, labels):
     x = x.detach().requires_grad_()
-    slope, = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    slope, = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
     return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
@@ -148,25 +152,36 @@ def rmsprop(weights, gradients):
     torch.optim.RMSprop(weights, lr=5e-5).step()
 
 
-for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'),
-                                 ('minimax', 'batch'), ('dragan', 'layer'),
-                                 ('augmented', 'layer')):
-    if objective == 'augmented':
+CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 'batch'),
+         ('dragan', 'layer'), ('augmented', 'layer'))
+for case, normalization in CASES + tuple(('labelled ' + name, how) for name, how in CASES[:5]):
+    labelled, objective = case.startswith('labelled'), case.split()[-1]
+    kind = 'labelled ' if labelled else ''
+    if case == 'augmented':
         for name in ('change of real', 'change of fake', 'change of generated'):
             draw_change(name)
-    generator, critic = Generator('generator'), Critic('critic ' + normalization, normalization)
+    if labelled and 'labels' not in results:
+        results['labels'] = np.eye(LABELS)[rng.randint(LABELS, size=(2, BATCH))]
+    labels = torch.tensor(results['labels']) if labelled else (None, None)
+    generator = Generator(kind + 'generator')
+    critic = Critic('%scritic %s' % (kind, normalization), normalization)
     is_gan = objective in ('gan', 'minimax', 'dragan')
 
-    x, fake = real, generator(latents[0]).detach()
+    def generate(i):
+        z = latents[i]
+        return generator(torch.cat([z, labels[i]], 1) if labelled else z)
+
+    x, fake = real, generate(0).detach()
     if objective == 'augmented':
         x, fake = changed(real, 'change of real'), changed(fake, 'change of fake')
-    loss = (cross_entropy(critic(real), 1.) + cross_entropy(critic(fake), 0.) if is_gan
-            else critic(fake).mean() - critic(x).mean())
+    of_real, of_fake = critic(x, labels[0]), critic(fake, labels[0])
+    loss = (cross_entropy(of_real, 1.) + cross_entropy(of_fake, 0.) if is_gan
+            else of_fake.mean() - of_real.mean())
     if objective in ('wgan-gp', 'augmented'):
-        loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake)
+        loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake, labels[0])
     if objective == 'dragan':
         deviation = real.std(unbiased=False)
-        loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise)
+        loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
 
     def update(network, loss):
         weights = list(network.weights.values())
@@ -183,18 +198,18 @@ for objective, normalization in (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan'
     if objective == 'wgan':
         for w in critic.weights.values():
             w.data.clamp_(-0.01, 0.01)
-    results[objective + ' critic_loss'] = loss.detach().numpy()
+    results[case + ' critic_loss'] = loss.detach().numpy()
 
-    generated = generator(latents[1])
+    generated = generate(1)
     scores = critic(changed(generated, 'change of generated') if objective == 'augmented'
-                    else generated)
+                    else generated, labels[1])
     loss = (-scores.mean() if not is_gan else -cross_entropy(scores, 0.)
             if objective == 'minimax' else cross_entropy(scores, 1.))
     update(generator, loss)
-    results[objective + ' generator_loss'] = loss.detach().numpy()
+    results[case + ' generator_loss'] = loss.detach().numpy()
     for network in (critic, generator):
         for key, w in network.weights.items():
-            results['%s after %s' % (objective, key)] = w.detach().numpy()
+            results['%s after %s' % (case, key)] = w.detach().numpy()
 
 # Each part of the augmentation alone, and its gradient, of the sum of its numbers times the noise;
 # of two images.

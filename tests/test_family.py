@@ -10,6 +10,7 @@ import models
 from wgan import objectives
 from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
 from wgan.augmentation import Augmentation, Unchanged
+from wgan.evaluation import label_input, latent_input
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, parser, set_defaults
 from wgan.updates import build_losses, trainer
@@ -26,30 +27,40 @@ def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'augmented'])
-def test_one_update_of_each_network_equals_pytorch(objective):
+OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan']
+
+
+@pytest.mark.parametrize('case', OBJECTIVE_CASES + ['augmented'] + [
+    'labelled ' + objective for objective in OBJECTIVE_CASES])
+def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
-    r = family()
+    r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]
     name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
     arguments = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
                  'minimax': ['--minimax']}.get(objective, [])
     options = parser().parse_args(['--objective', name, '--batch-size', '4'] + arguments)
     set_defaults(options)
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
+    labels = r['labels'].shape[2] if kind else 0
     with C.default_options(dtype=np.float64):
-        networks = {'generator': models.generator(32, 5, 2),
-                    'critic': models.critic(32, 2, normalization=normalization)}
-        generator, critic = networks['generator'], networks['critic']
-        keys = {'generator': 'generator', 'critic': 'critic ' + normalization}
+        networks = {'generator': models.generator(32, 5, 2, labels=labels),
+                    'critic': models.critic(32, 2, normalization=normalization, labels=labels)}
+        keys = {'generator': kind + 'generator', 'critic': kind + 'critic ' + normalization}
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
-        real, latent = C.input_variable((3, 32, 32)), generator.arguments[0]
+        latent = latent_input(networks['generator'])
+        label = label_input(networks['generator'])
+        given = {'label': label} if kind else {}
+        real = C.input_variable((3, 32, 32))
         of_real, of_fake = (Augmentation((3, 32, 32)) if objective == 'augmented' else Unchanged()
                             for _ in range(2))
-        fake = C.stop_gradient(of_fake(generator(latent)))
-        made = build_losses(name, settings, lambda z: of_fake(generator(z)), critic, latent,
-                            of_real(real), fake)
+
+        def generate(z):
+            return of_fake(networks['generator'](latent=z, **given))
+        made = build_losses(name, settings, generate,
+                            lambda x: networks['critic'](image=x, **given), latent,
+                            of_real(real), C.stop_gradient(generate(latent)))
         trainers = {which: trainer(loss, [], networks[which], which, OBJECTIVES[name].learner,
                                    settings, 4, [])
                     for which, loss in (('critic', made.critic_loss),
@@ -60,16 +71,18 @@ def test_one_update_of_each_network_equals_pytorch(objective):
     feed.update({real: r['real'], latent: r['latents'][0]})
     feed.update(augmentation_feed(of_real, r, 'change of real'))
     feed.update(augmentation_feed(of_fake, r, 'change of fake'))
+    feed.update({label: r['labels'][0]} if kind else {})
     trainers['critic'].train_minibatch(feed)
     feed = {latent: r['latents'][1]}
     feed.update(augmentation_feed(of_fake, r, 'change of generated'))
+    feed.update({label: r['labels'][1]} if kind else {})
     trainers['generator'].train_minibatch(feed)
 
     for which, network in networks.items():
         assert trainers[which].previous_minibatch_loss_average == pytest.approx(
-            float(r['%s %s_loss' % (objective, which)]), rel=1e-7)
+            float(r['%s %s_loss' % (case, which)]), rel=1e-7)
         for p in network.parameters:                # a step is about as long as the learning rate
-            after = r['%s after %s' % (objective, key(keys[which], p))]
+            after = r['%s after %s' % (case, key(keys[which], p))]
             assert np.abs(p.value - after).max() < 1e-5 * options.learning_rate, key(which, p)
 
 
