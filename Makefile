@@ -1,4 +1,5 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
+# make labels  set up, draw faces, train on them with their hair as the label: three minutes
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
@@ -13,22 +14,32 @@ ARGS ?=
 PY = .venv/bin/python
 drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
 
-.PHONY: demo check test train compare setup clean
+.PHONY: demo labels check test train compare setup clean
 
 demo: runs/demo/faces.png
 	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train again."
 
+labels: runs/labels/faces.png
+	@$(PY) experiments/label_accuracy.py runs/labels --data data/drawn/hair.txt
+	@echo "The faces are in $<, a row for each label."
+
 # For a few minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
 # critic updates, no variation of colours.
+short = --image-size 32 --iterations 1600 --learning-rate 2e-4 --beta2 0.9 --n-critic 3 \
+	--brightness 0 --contrast 0 --saturation 0 --sample-every 80 --checkpoint-every 400
+
 # A demo that was stopped goes on from its last checkpoint; one that has ended makes what is missing.
 runs/demo/faces.png: | setup data/drawn/face_001999.png
 	@how=--overwrite; ls -d runs/demo/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
-	$(PY) wgan_training.py --data data/drawn --out runs/demo --image-size 32 --iterations 1600 \
-		--learning-rate 2e-4 --beta2 0.9 --n-critic 3 --brightness 0 --contrast 0 --saturation 0 \
-		--sample-every 80 --checkpoint-every 400 $$how
+	$(PY) wgan_training.py --data data/drawn --out runs/demo $(short) $$how
 	@$(PY) wgan_generate.py runs/demo --out $@ --scale 2
 
-data/drawn/face_001999.png: | setup
+runs/labels/faces.png: | setup data/drawn/hair.txt
+	@how=--overwrite; ls -d runs/labels/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
+	$(PY) wgan_training.py --data data/drawn/hair.txt --labels map --out runs/labels $(short) $$how
+	@$(PY) wgan_generate.py runs/labels --out $@ --columns 12 --scale 2
+
+data/drawn/face_001999.png data/drawn/hair.txt: | setup
 	@$(PY) data/draw_faces.py --out data/drawn --count 2000
 
 # Threads that wait for work sleep: tests and the programs that they start share the cores. With

@@ -36,7 +36,8 @@ def train(model, images, iterations, rng):
     loss = C.cross_entropy_with_softmax(model, label)
     learner = C.adam(model.parameters, lr=1e-3, momentum=0.9, minibatch_size=C.learners.IGNORE)
     trainer = C.Trainer(model, (loss, None), [learner])
-    batches, progress = Batches(images, BATCH, rng), Progress('training', iterations)
+    batches = Batches(images, BATCH, rng, brightness=0, contrast=0, saturation=0)
+    progress = Progress('training', iterations)
     for step in range(1, iterations + 1):
         pixels, labels = batches.next()
         trainer.train_minibatch({model.arguments[0]: pixels, label: labels})

@@ -15,8 +15,12 @@ def make(tmp_path):
     shutil.copy(os.path.join(ROOT, 'Makefile'), str(tmp_path))
     python = tmp_path / 'python'
     python.write_text('#!/bin/sh\necho "$@" >>log\n'
-                      'case "$*" in *faces.png*) mkdir -p runs/demo; echo >runs/demo/faces.png;;'
-                      ' *draw_faces*) mkdir -p data/drawn; echo >data/drawn/face_001999.png;; esac')
+                      'case "$*" in *runs/demo/faces.png*) echo >runs/demo/faces.png;;'
+                      ' *runs/labels/faces.png*) echo >runs/labels/faces.png;;'
+                      ' *draw_faces*) mkdir -p data/drawn; echo >data/drawn/face_001999.png;'
+                      ' echo >data/drawn/hair.txt;; esac')
+    for folder in ('demo', 'labels'):
+        (tmp_path / 'runs' / folder).mkdir(parents=True)
     python.chmod(0o755)
 
     def call(*arguments):
@@ -32,6 +36,18 @@ def test_make_draws_what_it_trains_on(make):
     assert make('train')[0] == ['data/draw_faces.py', 'wgan_training.py']
     assert make('train')[0] == ['wgan_training.py']
     assert make('train', 'DATA=photographs')[0] == ['wgan_training.py']
+
+
+def test_make_labels(make, tmp_path):
+    """It draws what is missing, and measures each time."""
+    called, log = make('labels')
+    assert called == ['data/draw_faces.py', 'wgan_training.py', 'wgan_generate.py',
+                      'experiments/label_accuracy.py']
+    assert '--data data/drawn/hair.txt --labels map' in log
+    assert make('labels')[0] == ['experiments/label_accuracy.py']
+    (tmp_path / 'data' / 'drawn' / 'hair.txt').unlink()         # faces of an earlier version
+    (tmp_path / 'runs' / 'labels' / 'faces.png').unlink()
+    assert make('labels')[0][:2] == ['data/draw_faces.py', 'wgan_training.py']
 
 
 def test_make_demo_makes_what_is_missing(make, tmp_path):
