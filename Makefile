@@ -1,5 +1,5 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
-# make labels  set up, draw faces, train on them with their hair as the label: three minutes
+# make labels  set up, draw faces, train on them with their hair as the label: seven minutes
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs

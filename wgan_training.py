@@ -66,8 +66,9 @@ def train(options, config, changes):
     else:
         started_from = (None if options.start_from is None
                         else begin_with(options.start_from, updates))
-    about = about_run(options, device, batches, held_out, digest, labels, started_from, config,
-                      changes, first)
+    about = about_run(
+        options, device, batches, held_out, config, changes, first, images_sha256=digest,
+        labels=dict(labels._asdict()) if labels.names else None, started_from=started_from)
     prepare_folder(out, updates, batches, options, about, scores, first)
 
     recorder = Recorder(

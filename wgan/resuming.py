@@ -214,28 +214,23 @@ def _same_images(then, now, lengths):
     return then == now or (then is None and lengths[0] == lengths[1])
 
 
-def about_run(options, device, batches, held_out, digest, labels, started_from, config, changes,
-              step):
-    """What config.json and the checkpoints tell of a run.
+def about_run(options, device, batches, held_out, config, changes, step, **known):
+    """What config.json and the checkpoints tell of a run. step: where `changes` took effect.
 
-    started_from: the SHA-256 of the networks that it began with, or None. step: where `changes`
-    took effect.
+    known: what else there is to tell, as JSON.
     """
     images = batches.images
-    return {
-        'settings': settings_of(options),
-        'paths': paths_of(options),
-        'device': device,
-        'kernels': kernels(device),
-        'images': len(images),
-        'held_out_images': len(held_out.images) if held_out else 0,
-        'unreadable_images': len(images.unreadable),
-        'images_sha256': digest,
-        'labels': dict(labels._asdict()) if labels.names else None,
-        'started_from': started_from,
-        'changes': past_changes(config) + [dict(c, step=step) for c in changes],
-        'versions': VERSIONS,
-    }
+    return dict(
+        known,
+        settings=settings_of(options),
+        paths=paths_of(options),
+        device=device,
+        kernels=kernels(device),
+        images=len(images),
+        held_out_images=len(held_out.images) if held_out else 0,
+        unreadable_images=len(images.unreadable),
+        changes=past_changes(config) + [dict(c, step=step) for c in changes],
+        versions=VERSIONS)
 
 
 def note_other_kernels(config, device):
