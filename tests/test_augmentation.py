@@ -95,6 +95,7 @@ def test_each_update_draws_for_real_and_generated_images_apart(objective, monkey
     assert len(set(masks)) == len(masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_resume_is_exact(train, images, tmp_path, objective):
     """Everything that is drawn comes from the generator that a checkpoint saves."""

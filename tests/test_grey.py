@@ -107,6 +107,7 @@ def test_updates(objective):
     assert np.isfinite(updates.row()).all()
 
 
+@pytest.mark.slow
 def test_resume_is_exact(train, digits, tmp_path):
     start = ['--data', digits, '--augment', '--hold-out', 0.2, *SMALL]
     for run, iterations in (('whole', 5), ('parts', 2)):

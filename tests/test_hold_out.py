@@ -91,6 +91,7 @@ def test_what_is_logged_and_that_nothing_changes(objective):
         assert row['D_real_held_out'] == pytest.approx((1 / (1 + np.exp(-real))).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 @pytest.mark.parametrize('augment', [[], ['--augment']])
 def test_resume_is_exact(train, images, tmp_path, objective, augment):
@@ -114,6 +115,7 @@ def test_scores_compare_with_images_that_are_trained_on(train, tmp_path):
     assert about['scores']['reference_count'] == about['images'] == 30
 
 
+@pytest.mark.slow
 def test_the_critic_learns_by_heart(train, tmp_path):
     """Noise that it was trained on and noise that it was not: only by heart can it tell them."""
     write_images(tmp_path / 'pics', count=16)

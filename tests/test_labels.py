@@ -186,6 +186,7 @@ def test_a_run(kinds):
     assert (kinds / 'run' / 'training.gif').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_resume_is_exact(train, kinds, tmp_path, objective):
     start = ['--data', kinds / 'kinds' / 'map.txt', '--labels', 'map', '--hold-out', 0.3,
@@ -199,6 +200,7 @@ def test_resume_is_exact(train, kinds, tmp_path, objective):
                                                 'folders').sentence
 
 
+@pytest.mark.slow
 def test_other_labels_of_the_same_images_are_other_images(train, kinds, tmp_path):
     text = (kinds / 'kinds' / 'map.txt').read_text()
     path = tmp_path / 'map.txt'
@@ -214,6 +216,7 @@ def test_other_labels_of_the_same_images_are_other_images(train, kinds, tmp_path
                                      '--allow-change', 'data').sentence
 
 
+@pytest.mark.slow
 def test_a_run_says_that_labels_are_not_used(train, kinds, images, tmp_path):
     result = train('--data', kinds / 'kinds' / 'map.txt', '--out', 'a', '--iterations', 1, *SMALL)
     assert 'labels of' in result.err and '--labels map' in result.err

@@ -74,6 +74,7 @@ def test_what_a_run_begins_with(train, trained, images, tmp_path):
     assert max(steps) == pytest.approx(rate, rel=0.05)
 
 
+@pytest.mark.slow
 def test_resume_needs_no_other_run_and_is_exact(train, trained, images, tmp_path):
     shutil.copytree(str(trained), str(tmp_path / 'old'))
     begin = ['--data', images, '--start-from', 'old', *SMALL]
@@ -152,6 +153,7 @@ def one_layer_more(path):
     C.layers.Dense(1, name='more')(network).save(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NETWORKS)
 @pytest.mark.parametrize('change, said', [
     (lambda path: path.write_bytes(b''), 'is no CNTK model that can be read'),
