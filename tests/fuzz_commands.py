@@ -190,7 +190,8 @@ class Call:
             '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
             '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
             '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''],
-            '--hold-out': ['0.3', '0.9', '0.001', '1'],
+            '--hold-out': ['0.3', '0.9', '0.001', '1'], '--labels': ['map', 'folders', 'x'],
+            '--channels': ['1', '3', '2'],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
     def _generate(self):
@@ -201,7 +202,7 @@ class Call:
             ['--save-latents', self._output('.npy', '')] if self.rng.rand() < 0.2 else []
         ) + self._some({
             '--count': ['0', '3', '5'],
-            '--rows': ['1', '-1', '2'], '--columns': ['3'],
+            '--rows': ['1', '-1', '2'], '--columns': ['3'], '--label': ['0', 'a,b', '', 'ü'],
             '--interpolate': ['2', '3', '1'], '--steps': ['2', '3'], '--linear': [], '--force': [],
             '--latents': ['z.npy', 'stats.npz', 'notes.txt', 'pics', 'nowhere'],
             '--scale': ['2', '0'], '--border': ['2'], '--truncation': ['0.5', 'inf', '1e30'],
@@ -219,7 +220,7 @@ class Call:
             '--scale': ['raw', 'torchvision'], '--force': [],
             '--resize': ['opencv'], '--engine': ['cntk', 'onnxruntime'], '--seed': ['1'],
             '--features-output': ['pool', 'x'], '--batch-size': ['1', '5'],
-            '--classes-output': ['logits', 'pool']})
+            '--classes-output': ['logits', 'pool'], '--labels': ['map', 'folders']})
 
     def _plot(self):
         sources = ['run/wgan.csv'] * 8 + [
