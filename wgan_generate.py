@@ -198,7 +198,8 @@ def write_single_images(generator, latents, labels, names, options):
             write_image(os.path.join(options.out, files[-1]), enlarge(image, options.scale))
         progress.show(len(files))
     if names:
-        with replacing(os.path.join(options.out, 'labels.txt')) as aside, open(aside, 'w') as file:
+        with replacing(os.path.join(options.out, 'labels.txt')) as aside, open(
+                aside, 'w', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines('%s\t%s\n' % (name, names[label])
                             for name, label in zip(files, labels.argmax(axis=1)))
     progress.end('%d images in %s' % (len(latents), options.out))

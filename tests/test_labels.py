@@ -359,6 +359,28 @@ def test_a_damaged_config(script, kinds, tmp_path):
                                                          'x.png').sentence
 
 
+@pytest.mark.slow
+def test_names_in_any_bytes_and_under_any_locale(command, tmp_path):
+    """Folders with names that are no text, or not of the locale: the same run and labels."""
+    names = ['ä', os.fsdecode(b'\xe9'), 'a\nb']
+    (tmp_path / 'pics').mkdir()
+    for i, name in enumerate(names):            # OpenCV can't write to each name
+        write_images(tmp_path / 'plain', count=4, seed=i).rename(tmp_path / 'pics' / name)
+    assert command('wgan_training.py', '--data', 'pics', '--labels', 'folders', '--out', 'run',
+                   '--iterations', 1, '--sample-every', 1, *SMALL).code == 0
+    result = command('wgan_training.py', '--out', 'run', '--resume', '--iterations', 2,
+                     LC_ALL='C')
+    assert result.code == 0, result.err
+    for locale in ({}, {'LC_ALL': 'C'}):
+        result = command('wgan_generate.py', 'run', '--out', 'x', '--count', 30, '--force',
+                         **locale)
+        assert result.code == 0, result.err
+        lines = (tmp_path / 'x' / 'labels.txt').read_bytes()
+        assert '\tä\n'.encode() in lines and b'\t\xe9\n' in lines
+        assert command('wgan_generate.py', 'run', '--out', 'x.png', '--label', 'ä', '--force',
+                       **locale).code == 0
+
+
 def test_find_labels_refuses_what_has_none(tmp_path):
     with pytest.raises(UserError, match='without a label'):
         write_images(tmp_path / 'pics', count=2)

@@ -127,3 +127,18 @@ def write_json(path, value):
     with replacing(path) as aside, open(aside, 'w', encoding='utf-8') as file:
         json.dump(value, file, indent=2, sort_keys=True)
         file.write('\n')
+
+
+def as_text(value):
+    """A path as it is kept in JSON: bytes that are no text of UTF-8 as lone surrogates.
+
+    Under LC_ALL=C Python has all but ASCII as such; kept like this, a run is the same under any.
+    """
+    if not isinstance(value, str):
+        return value
+    return os.fsencode(value).decode('utf-8', 'surrogateescape')
+
+
+def as_path(text):
+    """Inverse of `as_text`."""
+    return os.fsdecode(text.encode('utf-8', 'surrogateescape'))

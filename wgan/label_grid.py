@@ -2,6 +2,7 @@
 
 import os
 
+from wgan.command_line import one_line
 from wgan.images import grid
 
 from matplotlib import get_data_path
@@ -18,6 +19,7 @@ def label_grid(images, names, columns, border=0):
     sheet, height = grid(images, columns, border), images.shape[1]
     font = ImageFont.truetype(os.path.join(get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'),
                               max(8, min(LARGEST_FONT, height // 3)))
+    names = [one_line(name) for name in names]
     names = [name if len(name) <= LONGEST else name[:LONGEST - 1] + '…' for name in names]
     width = max(font.getsize(name)[0] for name in names) + 2 * MARGIN
     margin = Image.new('RGB', (width, len(sheet)), 'white')

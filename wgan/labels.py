@@ -8,6 +8,7 @@ from collections import namedtuple
 import os
 
 from wgan.command_line import UserError, one_line
+from wgan.disk import as_text
 from wgan.image_files import read_map_file
 
 import numpy as np
@@ -23,20 +24,21 @@ def find_labels(source, where, paths):
 
     where: 'map': the last column of the map file `source`. 'folders': the first folder below the
     folder `source`.
+    Bytes that are no text are as `as_text` keeps them: a label is the same under any locale.
     Raises UserError if an image has none, a label occurs once, or all are the same.
     """
     if where == 'map':
         if os.path.isdir(source):
             raise UserError('--labels map: %s is a folder; name a map file, or take the names of '
                             'its folders with --labels folders' % one_line(source))
-        labels = [label for _, label in read_map_file(source)]
+        labels = [as_text(label) for _, label in read_map_file(source)]
         kind, missing = 'lines', 'lists the image %s without a label'
     else:
         if not os.path.isdir(source):
             raise UserError('--labels folders: %s is a map file; take the labels from it with '
                             '--labels map' % one_line(source))
         inner = [os.path.relpath(path, source).split(os.sep) for path in paths]
-        labels = [parts[0] if len(parts) > 1 else '' for parts in inner]
+        labels = [as_text(parts[0]) if len(parts) > 1 else '' for parts in inner]
         kind, missing = 'images', 'has the image %s in no folder that would be its label'
     without = [path for path, label in zip(paths, labels) if not label]
     if without:
@@ -97,6 +99,7 @@ def choose(text, labels, model):
         return list(range(len(labels.names)))
     if not labels.names:
         raise UserError('--label: %s was trained without labels' % one_line(model))
+    text = as_text(text)
     names = [text] if text in labels.names else [name.strip() for name in text.split(',')]
     for name in names:
         if name not in labels.names:

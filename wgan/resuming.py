@@ -7,6 +7,7 @@ import sys
 from wgan import checkpoint, processes
 from wgan.command_line import UserError, one_line, warn
 from wgan.device import cntk_cards, kernels
+from wgan.disk import as_path, as_text
 from wgan.run_folder import VERSIONS
 
 # What decides nothing of what the weights become, and is no setting of the run.
@@ -25,21 +26,6 @@ PATHS = ('data', 'inception', 'start_from')
 
 def option_of(name):
     return '--' + name.replace('_', '-')
-
-
-def as_text(value):
-    """A path as it is kept in JSON: bytes that are no text of UTF-8 as lone surrogates.
-
-    Under LC_ALL=C Python has all but ASCII as such; kept like this, a run is the same under any.
-    """
-    if not isinstance(value, str):
-        return value
-    return os.fsencode(value).decode('utf-8', 'surrogateescape')
-
-
-def as_path(text):
-    """Inverse of `as_text`."""
-    return os.fsdecode(text.encode('utf-8', 'surrogateescape'))
 
 
 def settings_of(options):
