@@ -38,6 +38,11 @@ def test_make_draws_what_it_trains_on(make):
     assert make('train', 'DATA=photographs')[0] == ['wgan_training.py']
 
 
+def test_make_faces(make):
+    called, log = make('faces')
+    assert called == ['wgan_generate.py', 'wgan_generate.py'] and log.count('pretrained') == 2
+
+
 def test_make_labels(make, tmp_path):
     """It draws what is missing, and measures each time."""
     called, log = make('labels')

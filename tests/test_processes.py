@@ -1,5 +1,6 @@
 """Training by several processes over MPI, against one process; skipped where mpiexec is missing."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import (
-    ROOT, SMALL, TESTS, TRAINING, assert_same_run, finished, losses, rows, wait_for)
+    ROOT, SMALL, TESTS, TRAINING, assert_same_run, finished, losses, rows, wait_for, write_images)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     not shutil.which('mpiexec'), reason='mpiexec is not installed (package openmpi-bin)')]
@@ -106,6 +107,19 @@ def test_resume(script, images, tmp_path, extra):
     (images / '9.png').write_bytes((images / '1.png').read_bytes())
     result = mpiexec(tmp_path, 2, TRAINING, '--out', 'parts', '--iterations', 11, '--resume')
     assert result.code == 2 and 'not those that the run was trained on' in result.err
+
+
+def test_labels(tmp_path):
+    """Each process has its part of the images, and all know how many each label has."""
+    (tmp_path / 'kinds').mkdir()
+    for i, name in enumerate(('one', 'other')):
+        write_images(tmp_path / 'kinds' / name, count=4 + 3 * i, seed=i)
+    result = mpiexec(tmp_path, 2, TRAINING, '--data', 'kinds', '--labels', 'folders', '--out',
+                     'run', '--iterations', 3, *SMALL)
+    assert result.code == 0, result.err
+    about = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert about['labels'] == {'names': ['one', 'other'], 'counts': [4, 7]}
+    assert result.err.count('labels: one 4, other 7') == 1
 
 
 def test_all_end_when_one_is_killed(images, tmp_path):
