@@ -44,7 +44,7 @@ def arguments_of(objective, options):
     # Without the moving average: a short run would show more of how it began than of its end.
     return ['--objective', objective, '--data=' + options.data, '--iterations',
             str(options.iterations), '--image-size', str(options.image_size), '--width',
-            str(options.width), '--ema', '0', '--sample-every', '250']
+            str(options.width), '--channels', '3', '--ema', '0', '--sample-every', '250']
 
 
 def check_run(folder, arguments, digest):
