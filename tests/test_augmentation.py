@@ -111,6 +111,7 @@ def test_resume_is_exact(train, images, tmp_path, objective):
     assert np.isfinite(losses(parts).values).all()
 
 
+@pytest.mark.slow
 def test_the_articles_variation_stays_if_it_is_asked_for(train, images, tmp_path):
     start = ['--data', images, '--iterations', 1, *SMALL]
     assert train('--out', 'a', '--augment', '--contrast', 0.1, *start).code == 0

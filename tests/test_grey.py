@@ -70,6 +70,7 @@ def test_what_is_grey_is_seen(tmp_path, suffix):
     assert not ImageSet(str(folder), 32).is_grey()
 
 
+@pytest.mark.slow
 def test_one_colour_image_makes_it_rgb(script, digits, tmp_path):
     cv2.imwrite(str(digits / 'x.png'), np.full((40, 40, 3), (0, 0, 255), np.uint8))
     assert script('wgan_training.py', '--data', digits, '--out', 'run', '--iterations', 1,
@@ -79,6 +80,7 @@ def test_one_colour_image_makes_it_rgb(script, digits, tmp_path):
                                                              'RGB, -1 to 1')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels, grey', [(1, False), (3, True)])
 def test_what_is_asked_for_wins(script, tmp_path, channels, grey):
     write(tmp_path / 'pics', 8, grey=grey)
@@ -119,6 +121,7 @@ def test_resume_is_exact(train, digits, tmp_path):
                                                   3).sentence
 
 
+@pytest.mark.slow
 def test_start_from(train, digits, images):
     assert train('--data', digits, '--out', 'grey', '--iterations', 1, *SMALL).code == 0
     start = ['--data', images, '--iterations', 1, '--start-from', 'grey', *SMALL]

@@ -42,6 +42,7 @@ def test_split(count, part):
         assert len(set(np.diff([int(path) for path in held_out]))) > 1      # not every tenth
 
 
+@pytest.mark.slow
 def test_images_held_out_are_never_trained_on(train, greys, tmp_path, monkeypatch):
     """Before and after the run is stopped and resumed; and they are all looked at."""
     seen = {'update_critic': set(), 'judge_held_out': set()}
@@ -106,6 +107,7 @@ def test_resume_is_exact(train, images, tmp_path, objective, augment):
     assert losses(parts)[column].nunique() == 5
 
 
+@pytest.mark.slow
 def test_scores_compare_with_images_that_are_trained_on(train, tmp_path):
     write_images(tmp_path / 'pics', count=40)
     assert train('--data', 'pics', '--out', 'run', '--iterations', 1, '--hold-out', 0.25,
@@ -140,6 +142,7 @@ def test_bad_input(train, images, tmp_path, arguments, said):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 def test_resumed_with_other_images(train, images, tmp_path):
     """Some of them would be held out now that were trained on: it is not allowed at all."""
     assert train('--data', images, '--out', 'run', '--iterations', 1, '--hold-out', 0.4,

@@ -228,6 +228,7 @@ def test_a_run_says_that_labels_are_not_used(train, kinds, images, tmp_path):
                                  *SMALL).err
 
 
+@pytest.mark.slow
 def test_start_from(train, kinds, images):
     start = ['--iterations', 1, '--start-from', kinds / 'run', *SMALL]
     assert train('--data', kinds / 'kinds', '--labels', 'folders', '--out', 'a', *start).code == 0
@@ -340,6 +341,7 @@ def test_scores_draw_labels_and_tell_of_each(script, kinds, tmp_path, monkeypatc
     assert max(found.values()) < 1e-6
 
 
+@pytest.mark.slow
 def test_scores_while_training(train, kinds, tmp_path):
     assert train('--data', kinds / 'kinds', '--labels', 'folders', '--out', 'run', '--iterations',
                  2, '--score-every', 1, '--score-count', 20, '--inception',

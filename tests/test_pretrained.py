@@ -6,6 +6,7 @@ import pathlib
 
 import cv2
 import numpy as np
+import pytest
 
 from helpers import ROOT, losses, write_images
 
@@ -31,6 +32,7 @@ def test_it_makes_faces(script, tmp_path):
         assert all(np.abs(image - other).mean() > 10 for other in images[:i])
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_it(script, tmp_path):
     write_images(tmp_path / 'pics')
     assert script('wgan_training.py', '--data', 'pics', '--out', 'run', '--image-size', 64,

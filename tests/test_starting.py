@@ -53,6 +53,7 @@ def test_weights_statistics_and_average_are_those_of_the_run(trained):
         assert equal(state(network), saved) and not equal(before[name], saved), name
 
 
+@pytest.mark.slow
 def test_what_a_run_begins_with(train, trained, images, tmp_path):
     """On other images, with another seed; and the optimisers know nothing of the other run."""
     begin = ['--data', images, '--start-from', trained, '--seed', 7, *SMALL]
@@ -99,6 +100,7 @@ def test_of_generator_and_average_one_is_enough(trained, tmp_path, kept):
     assert equal(state(updates.generator), saved)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_average(train, trained, images, tmp_path):
     assert train('--data', images, '--out', 'run', '--start-from', trained, '--ema', 0,
                  *NO_STEP, *SMALL).code == 0
@@ -172,7 +174,9 @@ def test_networks_that_can_not_be_used(train, trained, images, tmp_path, name, c
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(train, trained, images, tmp_path):
     with full_disk():
-        sentence = train('--data', images, '--out', 'run', '--start-from', trained, *SMALL).sentence
+        sentence = train('--data', images, '--out', 'run', '--start-from', trained,
+                         '--checkpoint-every', 1, *SMALL).sentence
     assert 'File too large' in sentence or 'No space' in sentence

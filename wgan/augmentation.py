@@ -24,15 +24,13 @@ class Augmentation:
     """
 
     def __init__(self, shape):
-        def each(shape, name):
-            return C.input_variable(shape, name=name)
-
         self.shape, self.size = shape, shape[1]
         self.margin = int(self.size * TRANSLATION + 0.5)
         self.brightness, self.saturation, self.contrast = (
-            each((1, 1, 1), name) for name in ('brightness', 'saturation', 'contrast'))
-        self.window = each((1, 4), 'window')
-        self.mask = each(shape, 'mask')
+            C.input_variable((1, 1, 1), name=name)
+            for name in ('brightness', 'saturation', 'contrast'))
+        self.window = C.input_variable((1, 4), name='window')
+        self.mask = C.input_variable(shape, name='mask')
         self.draws = {
             self.brightness: _evenly(-0.5, 0.5), self.saturation: _evenly(0, 2),
             self.contrast: _evenly(0.5, 1.5), self.window: self._draw_window,
