@@ -4,7 +4,7 @@
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
-# make compare set up, train four objectives on the same pictures, put them side by side:
+# make compare set up, train all objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
 # make setup   set up only; DEVICE=cpu or gpu, PYTHON=path of a Python 3.6
 # make clean   delete the environment and the drawn faces; runs/ is left alone

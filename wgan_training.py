@@ -24,7 +24,7 @@ from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
 from wgan.starting import begin_with
 from wgan.training_scores import TrainingScores, training_images
-from wgan.updates import Updates, memory_needed
+from wgan.updates import Updates, critic_updates, memory_needed
 
 import numpy as np
 
@@ -78,7 +78,8 @@ def train(options, config, changes):
         Samples(options.latent_size, options.seed, labels), scores, options.tensorboard, first)
     with recorder:
         for step in range(first + 1, options.iterations + 1):
-            for _ in range(options.n_critic):                   # algorithm 1, lines 2 to 9
+            for _ in range(critic_updates(step, options.n_critic, options.n_critic_boost)):
+                # algorithm 1, lines 2 to 9
                 updates.update_critic(*batches.next())
             if held_out:
                 updates.judge_held_out(*held_out.next())

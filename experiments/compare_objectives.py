@@ -1,4 +1,4 @@
-"""The four objectives side by side: the same images, seed, networks' width and iterations.
+"""The objectives side by side: the same images, seed, networks' width and iterations.
 
     .venv/bin/python experiments/compare_objectives.py --data data/faces --inception inception.onnx
 
@@ -119,9 +119,9 @@ def draw(rows, path):
 
 
 def main():
-    parser = Parser(description='Train and compare the four objectives.')
+    parser = Parser(description='Train and compare the objectives.')
     parser.add_argument('--data', default='data/drawn', help='folder of images, or map file')
-    parser.add_argument('--out', default='runs/compare', help='folder for the four runs')
+    parser.add_argument('--out', default='runs/compare', help='folder for the runs')
     parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
                         help='width and height of the images')
     parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')

@@ -184,10 +184,12 @@ class Call:
         arguments = ['--out', out if not out.startswith('-') else './' + out,
                      *data, *small, *score, *self._one(how)]
         return ['wgan_training.py'] + arguments + self._some({
-            '--objective': ['wgan', 'gan', 'dragan', 'none'],
+            '--objective': ['wgan', 'gan', 'dragan', 'ls-gan', 'none'],
             '--learning-rate': ['1e30', 'inf', '0', 'nan', '-1'],
             '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
             '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
+            '--preset': ['wgan-paper', 'article', 'x'], '--margin-weight': ['0', '1e9', '-1'],
+            '--weight-decay': ['0', '0.1'], '--n-critic-boost': ['0', '3', '-1'],
             '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
             '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''],
             '--hold-out': ['0.3', '0.9', '0.001', '1'], '--labels': ['map', 'folders', 'x'],

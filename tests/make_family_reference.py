@@ -154,7 +154,9 @@ def rmsprop(weights, gradients):
 
 CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 'batch'),
          ('dragan', 'layer'), ('augmented', 'layer'))
-for case, normalization in CASES + tuple(('labelled ' + name, how) for name, how in CASES[:5]):
+# ls-gan comes last: what was drawn for the others stays the same.
+for case, normalization in CASES + tuple(
+        ('labelled ' + name, how) for name, how in CASES[:5]) + (('ls-gan', 'batch'),):
     labelled, objective = case.startswith('labelled'), case.split()[-1]
     kind = 'labelled ' if labelled else ''
     if case == 'augmented':
@@ -177,6 +179,11 @@ for case, normalization in CASES + tuple(('labelled ' + name, how) for name, how
     of_real, of_fake = critic(x, labels[0]), critic(fake, labels[0])
     loss = (cross_entropy(of_real, 1.) + cross_entropy(of_fake, 0.) if is_gan
             else of_fake.mean() - of_real.mean())
+    if objective == 'ls-gan':       # a margin weight at which the batch has both kinds of pairs
+        distance = (x - fake).abs().flatten(1).sum(1)
+        loss = F.relu(0.0005 * distance + of_fake - of_real)
+        results['ls-gan hinge'] = loss.detach().numpy()
+        loss = loss.mean()
     if objective in ('wgan-gp', 'augmented'):
         loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake, labels[0])
     if objective == 'dragan':
@@ -191,6 +198,9 @@ for case, normalization in CASES + tuple(('labelled ' + name, how) for name, how
             rmsprop(weights, gradients)
         elif is_gan:
             adam(weights, gradients, 2e-4, 0.5, 0.999)
+        elif objective == 'ls-gan':
+            gradients = [g + 0.01 * w.detach() for w, g in zip(weights, gradients)]
+            adam(weights, gradients, 1e-4, 0.5, 0.999)
         else:
             adam(weights, gradients, 1e-4, 0.0, 0.9)
 

@@ -20,6 +20,7 @@ COLUMNS = {
     'wgan': ['wasserstein'],
     'gan': ['D_real', 'D_fake'],
     'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
+    'ls-gan': ['score_difference', 'margin'],
 }
 
 
@@ -28,17 +29,20 @@ def key(network, parameter):
 
 
 OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan']
+ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
+             'minimax': ['--minimax'],
+             'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
+CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
+    'labelled ' + objective for objective in OBJECTIVE_CASES]
 
 
-@pytest.mark.parametrize('case', OBJECTIVE_CASES + ['augmented'] + [
-    'labelled ' + objective for objective in OBJECTIVE_CASES])
+@pytest.mark.parametrize('case', CASES)
 def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]
     name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
-    arguments = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
-                 'minimax': ['--minimax']}.get(objective, [])
-    options = parser().parse_args(['--objective', name, '--batch-size', '4'] + arguments)
+    options = parser().parse_args(
+        ['--objective', name, '--batch-size', '4'] + ARGUMENTS.get(objective, []))
     set_defaults(options)
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
     labels = r['labels'].shape[2] if kind else 0
@@ -100,6 +104,12 @@ def test_dragan_draws_half_a_deviation():
     assert drawn['delta'].dtype == drawn['epsilon'].dtype == np.float32
 
 
+def test_the_margin_is_kept_by_some_pairs_only():
+    """Of the pairs that `ls-gan` is compared with, so that both sides of the hinge are."""
+    hinge = family()['ls-gan hinge']
+    assert (hinge == 0).any() and (hinge > 0).any()
+
+
 def size(*extra):
     """SMALL without --n-critic: that follows the objective."""
     return SMALL[:SMALL.index('--n-critic')] + list(extra)
@@ -140,7 +150,15 @@ def test_what_is_set_wins(script, images, tmp_path):
 
 
 @pytest.mark.parametrize('arguments, said', [
-    (['--objective', 'lsgan'], ['lsgan', 'wgan-gp', 'dragan']),
+    (['--objective', 'lsgan'], ['lsgan', 'wgan-gp', 'ls-gan']),
+    (['--objective', 'gan', '--weight-decay', 0.1], ['--weight-decay', 'gan', '--minimax']),
+    (['--objective', 'ls-gan', '--margin-weight', -1], ['--margin-weight', 'at least 0']),
+    (['--n-critic-boost', 100], ['--n-critic-boost', 'wgan-gp', '--n-critic']),
+    (['--objective', 'wgan', '--n-critic-boost', -1], ['--n-critic-boost', 'at least 0']),
+    (['--preset', 'wgan'], ['--preset', 'wgan', 'wgan-paper']),
+    (['--preset', 'wgan-paper', '--objective', 'gan'],
+     ['--preset wgan-paper', '--objective wgan', 'not gan']),
+    (['--preset', 'wgan-paper', '--beta1', 0.5], ['--beta1', 'wgan']),
     (['--objective', 'wgan', '--penalty-weight', 10], ['--penalty-weight', 'wgan', '--clip']),
     (['--objective', 'wgan', '--beta1', 0.5], ['--beta1', 'wgan']),
     (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),

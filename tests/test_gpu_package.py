@@ -15,6 +15,7 @@ import pytest
 from helpers import ROOT, SMALL, TESTS, assert_same_run
 from wgan.cntk import LIBRARIES
 from wgan.device import driver_cards, has_gpu_part
+from wgan.objectives import OBJECTIVES
 
 pytestmark = [
     pytest.mark.slow,
@@ -74,7 +75,7 @@ def test_quick_tests(cntk_gpu):
     assert result.returncode == 0, said[-5000:]
 
 
-@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'dragan'])
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_numbers_are_the_same(command, images, tmp_path, cntk_gpu, objective):
     """To the last bit: losses, and the weights of both networks and of the average."""
     start = ('--data', images, '--iterations', 3, '--objective', objective) + tuple(SMALL)

@@ -5,17 +5,18 @@ import numpy as np
 from wgan.cntk import C
 
 
-def adam(parameters, learning_rate, beta1, beta2):
+def adam(parameters, learning_rate, beta1, beta2, weight_decay=0.0):
     """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
     (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1). A CNTK learner.
 
     learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
     and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
     has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
-    gradient with 1 − β1, as the paper does.
+    gradient with 1 − β1, as the paper does. weight_decay times the weight is added to the gradient.
     """
     return C.adam(parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2,
-                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE)
+                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE,
+                  l2_regularization_weight=weight_decay)
 
 
 class RmsProp:

@@ -92,6 +92,23 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
                   {epsilon: _even, delta: _half_a_deviation})
 
 
+def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
+    """Loss-sensitive GAN: Qi 2017, https://arxiv.org/abs/1701.06264
+
+    critic loss      E[(λ‖x − x̃‖₁ + C(x̃) − C(x))₊]     (section 3: S, without its first term)
+    generator loss  −E[C(G(z))]                         (section 3: T)
+
+    The paper's loss of an image is −C here. A real image is to score better than a generated one by
+    a margin, which grows with the distance of the two; pairs that keep it are let alone. As in
+    CNTK's tutorial 206 C, the weight λ is of the margin (margin_weight), the distance is a sum over
+    all numbers of an image, and S lacks its first term, −E[C(x)].
+    """
+    margin = margin_weight * C.times(C.abs(real - fake), C.constant(1, real.shape + (1,)))
+    difference = critic(real) - critic(fake)
+    return Losses(C.relu(margin - difference), -critic(generator(latent)),
+                  {'score_difference': difference, 'margin': margin}, {})
+
+
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
     grad = gradient(critic(image), image)
@@ -110,20 +127,25 @@ def _half_a_deviation(rng, real):
 
 # losses: one of the functions above. normalization: of the critic, as the articles have it, but by
 # sample where its gradient is penalised. learner: 'adam' or 'rmsprop'. settings: what can be set of
-# it, with defaults: the article's for the first, the WGAN paper's for the second, DCGAN's for the
-# others (https://arxiv.org/abs/1511.06434, section 4). β2 None stands for CNTK's own.
+# it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
+# tutorial 206 C for the last, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
+# β2 None stands for CNTK's own.
 Objective = namedtuple('Objective', 'losses normalization learner settings')
 
 OBJECTIVES = {
     'wgan-gp': Objective(wgan_gp, 'layer', 'adam', dict(
         n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
     'wgan': Objective(wgan, 'batch', 'rmsprop', dict(
-        n_critic=5, learning_rate=5e-5, clip=0.01)),
+        n_critic=5, n_critic_boost=0, learning_rate=5e-5, clip=0.01)),
     'gan': Objective(gan, 'batch', 'adam', dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
     'dragan': Objective(dragan, 'layer', 'adam', dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
         minimax=False)),
+    'ls-gan': Objective(ls_gan, 'batch', 'adam', dict(
+        n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
+        weight_decay=5e-5)),
 }
-# Those of the settings that the functions above take.
-OF_THE_LOSSES = ('penalty_weight', 'minimax')
+# Those of the settings that the functions above take, and those of the training loop.
+OF_THE_LOSSES = ('penalty_weight', 'minimax', 'margin_weight')
+OF_THE_LOOP = ('n_critic', 'n_critic_boost')

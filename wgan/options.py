@@ -8,14 +8,11 @@ from wgan.device import add_device_option
 from wgan.image_network import add_network_options
 from wgan.images import IMAGE_SIZES
 from wgan.labels import WHERE
-from wgan.objectives import OBJECTIVES
+from wgan.objectives import OBJECTIVES, OF_THE_LOOP
+from wgan.presets import CNTK_BETA2_PER_SAMPLE, PRESETS
 from wgan.resuming import CHANGEABLE, names_to_change, option_of, resumed_options
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_place
-
-# CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
-CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
-
 
 VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
 COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
@@ -63,18 +60,28 @@ def _add_networks(g):
 
 
 def _add_training(g):
+    g.add_argument('--preset', choices=list(PRESETS), help='settings of a source, for all that is '
+                   'not given: see docs/presets.md')
     g.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
                    help='what is trained for: see wgan/objectives.py')
     g.add_argument('--iterations', type=COUNT, default=50000, help='updates of the generator')
     g.add_argument('--batch-size', type=COUNT, default=16, help='images for one update')
     g.add_argument('--n-critic', type=COUNT, help='critic updates for one of the generator'
                    + defaults_of('n_critic'))
+    g.add_argument('--n-critic-boost', type=number(int, 0), help='critic updates in each of the '
+                   'first 25 iterations and in every 500th after them; 0: as in the others'
+                   + defaults_of('n_critic_boost'))
     g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
                    'update' + defaults_of('learning_rate'))
     g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1'))
     g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2'))
     g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
                    'penalty' + defaults_of('penalty_weight'))
+    g.add_argument('--margin-weight', type=number(float, 0), help='weight of the distance of two '
+                   'images, which is the margin between their scores'
+                   + defaults_of('margin_weight'))
+    g.add_argument('--weight-decay', type=number(float, 0), help='part of a weight that is added '
+                   'to its gradient' + defaults_of('weight_decay'))
     g.add_argument('--clip', type=RATE, help="bound of the critic's weights"
                    + defaults_of('clip'))
     g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
@@ -146,11 +153,26 @@ def set_defaults(options):
 
 
 def objective_settings(options):
-    """The settings of the objective that the options name, as a dict; without n_critic, which is
-    the loop's.
-    """
+    """The settings of the objective that the options name, as a dict, but those of the loop."""
     return {name: getattr(options, name) for name in OBJECTIVES[options.objective].settings
-            if name != 'n_critic'}
+            if name not in OF_THE_LOOP}
+
+
+def with_preset(p, arguments=None):
+    """What the parser p makes of a command line, with the settings of its preset, if it names one.
+
+    arguments: the command line; None: that of this program. Raises UserError if the preset is for
+    another objective than the command line names.
+    """
+    options = p.parse_args(arguments)
+    if options.preset is None:
+        return options
+    p.set_defaults(**PRESETS[options.preset])
+    objective, options = PRESETS[options.preset]['objective'], p.parse_args(arguments)
+    if options.objective != objective:
+        raise UserError('--preset %s is for --objective %s, not %s' % (
+            options.preset, objective, options.objective))
+    return options
 
 
 def read_options():
@@ -158,7 +180,7 @@ def read_options():
 
     config, changes: None and [], or, for a run that is resumed, those of `resumed_options`.
     """
-    options, config, changes = parser().parse_args(), None, []
+    options, config, changes = with_preset(parser()), None, []
     processes.check()
     out = RunFolder(options.out)
     if options.resume and options.overwrite:

@@ -16,6 +16,8 @@ PANELS = [                                              # column, label, target 
     ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
     ('grad_norm', 'gradient norm ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
+    ('score_difference', 'score difference\nC(x) − C(G(z))', None),
+    ('margin', 'margin', None),
     ('D_real', 'probability of being real\nD(x)', 0.5),
     ('D_fake', 'probability of being real\nD(G(z))', 0.5),
     ('fid', 'Frechet distance (FID)', None),

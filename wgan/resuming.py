@@ -19,8 +19,8 @@ FREE_TO_CHANGE = ('iterations', 'sample_every', 'checkpoint_every', 'tensorboard
 SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
            'engine')
 # What --allow-change can name: what takes effect from the next iteration on.
-CHANGEABLE = ('data', 'learning_rate', 'batch_size', 'n_critic', 'beta1', 'beta2', 'brightness',
-              'contrast', 'saturation')
+CHANGEABLE = ('data', 'learning_rate', 'batch_size', 'n_critic', 'n_critic_boost', 'beta1', 'beta2',
+              'brightness', 'contrast', 'saturation')
 PATHS = ('data', 'inception', 'start_from')
 
 

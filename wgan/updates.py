@@ -17,7 +17,8 @@ from wgan.objectives import OBJECTIVES, OF_THE_LOSSES
 import numpy as np
 
 
-JUDGEMENTS = ('wasserstein', 'D_real')          # what is logged of the real images
+# What is logged of the real images.
+JUDGEMENTS = ('wasserstein', 'D_real', 'score_difference')
 
 
 class Updates:
@@ -32,12 +33,12 @@ class Updates:
 
     def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
                  augment=False, hold_out=False, label_counts=()):
-        """objective: a name in OBJECTIVES. settings: values for its settings, but n_critic.
-        batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
-        of the moving average of the generator's weights, per update; 0: none. augment: whether the
-        critic sees all images through an Augmentation. hold_out: whether `judge_held_out` will be
-        called in each iteration. label_counts: how many images each label has, for networks that
-        take labels: generated images get them as often.
+        """objective: a name in OBJECTIVES. settings: values for its settings, except those of the
+        loop. batch_size: images of all processes together. rng: the RandomState to draw from. ema:
+        decay of the moving average of the generator's weights, per update; 0: none. augment:
+        whether the critic sees all images through an Augmentation. hold_out: whether
+        `judge_held_out` will be called in each iteration. label_counts: how many images each label
+        has, for networks that take labels: generated images get them as often.
         """
         self.generator, self.critic, self.settings = generator, critic, settings
         self.rng, self.batch_size = rng, batch_size
@@ -166,6 +167,15 @@ class Updates:
         return feed
 
 
+def critic_updates(step, n_critic, boost=None):
+    """How many critic updates the iteration `step`, counted from 1, has.
+
+    boost: how many it has in the first 25 iterations and in each 500th after them, as in the code
+    of Arjovsky et al. 2017; 0 or None: as many as in the others.
+    """
+    return boost if boost and (step <= 25 or step % 500 == 1) else n_critic
+
+
 def memory_needed(image_size, width, batch_size):
     """MB that training by `Updates` takes at least, to a tenth or two: 32-bit numbers.
 
@@ -197,6 +207,6 @@ def trainer(loss, logged, network, name, learner, settings, batch_size, extra_st
         learner = rmsprop.learner
     else:
         learner = adam(network.parameters, settings['learning_rate'], settings['beta1'],
-                       settings['beta2'])
+                       settings['beta2'], settings.get('weight_decay', 0.0))
     with quiet():                       # CNTK remarks that the other network isn't trained
         return C.Trainer(C.combine([loss] + logged), (loss, None), [processes.shared(learner)])
