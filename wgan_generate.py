@@ -4,6 +4,7 @@
     python wgan_generate.py runs/faces --out faces --count 1000             single images
     python wgan_generate.py runs/faces --out walk.png --interpolate 4       a walk, as a strip
     python wgan_generate.py runs/faces --out walk.gif --interpolate 6       ... as a loop
+    python wgan_generate.py runs/names --out names.txt --count 1000         lines of text
     python wgan_generate.py runs/faces --export-onnx faces.onnx             for other programs
 
 A generator that was trained with labels makes a row for each; --label chooses.
@@ -20,17 +21,20 @@ import numpy as np
 
 from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
-from wgan.disk import read_json, remove_left_behind, replacing
-from wgan.evaluation import generated, latent_input
+from wgan.disk import remove_left_behind, replacing
+from wgan.evaluation import generated, latent_input, makes_text
 from wgan.images import check_image, grid, write_image
-from wgan.generators import find_generator, generator_labels, load_generator
+from wgan.generators import (
+    config_of, find_generator, generator_characters, generator_labels, load_any_generator)
 from wgan.label_grid import label_grid
 from wgan.labels import choose, draw_labels, one_hot
 from wgan.latents import draw_latents, read_latents, save_latents, walk
+from wgan.text import decode, generated_codes, unique_lines, write_lines
 
 # Where an option is not given, argparse leaves None, so that one without effect can be refused.
 DEFAULTS = {'columns': 8, 'border': 0, 'scale': 1, 'steps': 16, 'linear': False,
-            'truncation': 1.0}
+            'truncation': 1.0, 'unique': False}
+LINES = 64                      # of text, if --count does not say
 
 
 def default_of(name):
@@ -38,8 +42,8 @@ def default_of(name):
 
 
 def parser():
-    p = Parser(description='Make images with a trained generator.', usage='%(prog)s '
-               'RUN-OR-MODEL --out FILE [options]')
+    p = Parser(description='Make images or lines of text with a trained generator.',
+               usage='%(prog)s RUN-OR-MODEL --out FILE [options]')
     count, seed = number(int, 1), number(int, 0, 2 ** 32 - 1)
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its best generator, if '
                    'it was scored, else the averaged one), or a generator file, of CNTK or .onnx')
@@ -48,7 +52,7 @@ def parser():
 
     g = p.add_argument_group('what to make')
     g.add_argument('--out', help='image of the grid or strip; .gif or .mp4 of a loop; with '
-                   '--count a folder')
+                   '--count a folder. Of text: a .txt file, a line for each')
     g.add_argument('--label', metavar='NAME[,NAME]', help='of which kind, if the generator was '
                    'trained with labels: a grid has rows for each, a walk goes from one to the '
                    'next (default: all)')
@@ -59,7 +63,9 @@ def parser():
                    'or strip' + default_of('border'))
     g.add_argument('--scale', type=count, help='enlarge each pixel to a square of this width'
                    + default_of('scale'))
-    g.add_argument('--count', type=count, help='write this many single images')
+    g.add_argument('--count', type=count, help='write this many single images, or lines')
+    g.add_argument('--unique', action='store_true', default=None, help='of lines: no two that are '
+                   'the same')
     g.add_argument('--interpolate', type=number(int, 2), metavar='K', help='walk through K '
                    'latents: a strip with a row for each leg, or a loop')
     g.add_argument('--steps', type=number(int, 2), help='images on each leg of a walk'
@@ -90,6 +96,7 @@ def read_options():
     if options.count and options.interpolate:
         p.error('--count and --interpolate exclude each other')
     options.moving = bool(options.out) and options.out.lower().endswith(('.gif', '.mp4'))
+    options.lines = bool(options.out) and options.out.lower().endswith('.txt')
     if options.moving and not options.count and not options.interpolate:
         raise UserError('%s would be an animation: say with --interpolate between how many '
                         'latents' % options.out)
@@ -103,10 +110,15 @@ def read_options():
             (options.interpolate, ('rows', 'columns'), 'a walk has a row for each of its legs'),
             (not options.interpolate, ('steps', 'linear'), 'it is for a walk: --interpolate'),
             (options.latents, ('rows',), 'there are as many rows as --latents needs'),
-            (options.moving, ('border',), 'in an animation no images lie side by side')):
+            (options.moving, ('border',), 'in an animation no images lie side by side'),
+            (options.lines, ('label', 'rows', 'columns', 'border', 'scale'),
+             'it is for images, and a .txt file holds lines of text'),
+            (not options.lines, ('unique',), 'it is for lines of text: --out FILE.txt'),
+            (options.unique, ('interpolate', 'latents', 'save_latents'),
+             '--unique draws latents until there are lines enough')):
         for name in names:
             if without_effect and getattr(options, name) is not None:
-                p.error('--%s would have no effect: %s' % (name, why))
+                p.error('--%s would have no effect: %s' % (name.replace('_', '-'), why))
     for name, value in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -115,8 +127,8 @@ def read_options():
 
 def check_before_the_work(options):
     """Raises UserError if an output can't be written, or is not to be overwritten."""
-    single = options.count is not None
-    if options.out and not single:
+    single = options.count is not None and not options.lines
+    if options.out and not single and not options.lines:
         (check_animation if options.moving else check_image)(options.out)
     check_outputs(options.export_onnx, options.save_latents, None if single else options.out,
                   force=options.force)
@@ -137,7 +149,7 @@ def find_latents(options, generator, kinds):
     if asked and asked != count:
         raise UserError('--%s is %d, but %s holds %d latents' % (
             'count' if options.count else 'interpolate', asked, options.latents, count))
-    if options.out:
+    if options.out and not options.lines:
         check_size(options, count, max(generator.output.shape[1:]), max(kinds, 1))
     if latents is None:
         latents = draw_latents(count, size, options.seed)
@@ -240,21 +252,32 @@ def write_walk(generator, latents, labels, options):
                                          options.scale))
 
 
+def write_text(generator, path, options):
+    """Lines: of drawn or given latents, all different if asked for, or on the way between some."""
+    characters, batch_size = generator_characters(path, generator), options.batch_size
+    if options.unique:
+        lines = unique_lines(generator, characters, options.count or LINES, options.seed,
+                             options.truncation, batch_size, options.model)
+    else:
+        latents = find_latents(options, generator, 0)
+        if options.save_latents:
+            save_latents(options.save_latents, latents)
+            print('wrote ' + options.save_latents)
+        if options.interpolate:
+            latents = np.concatenate(walk(latents, options.steps, options.linear, closed=False))
+        lines = decode(generated_codes(generator, latents, batch_size, options.model), characters)
+    write_lines(options.out, lines)
+    print('wrote %s: %d lines' % (options.out, len(lines)))
+
+
 def describe(path, generator):
     """What an ONNX file says of the generator in the file `path`: dict of str → str."""
+    output = ('probabilities of characters' if makes_text(generator) else
+              '%s, -1 to 1' % ('RGB' if generator.output.shape[0] == 3 else 'grey'))
     about = {'name': one_line(os.path.basename(path)), 'latent': 'drawn from N(0, 1)',
-             'output': '%s, -1 to 1' % ('RGB' if generator.output.shape[0] == 3 else 'grey')}
-    config = os.path.join(os.path.dirname(path), 'config.json')
-    if not os.path.isfile(config):              # a model file may have left its run folder
-        return about
-    try:
-        run_settings = read_json(config)
-        if not isinstance(run_settings, dict) or 'settings' not in run_settings:
-            raise ValueError('no settings')
-    except ValueError:
-        raise UserError('%s is not, or no longer, what training wrote there; move it away, and '
-                        'the ONNX file will not have the settings of the run' % config)
-    return dict(about, training=json.dumps(run_settings, sort_keys=True))
+             'output': output}
+    config = config_of(path)
+    return dict(about, training=json.dumps(config, sort_keys=True)) if config else about
 
 
 def main():
@@ -262,16 +285,23 @@ def main():
     check_before_the_work(options)
     select_device(options.device)
     path = find_generator(options.model)
-    generator = load_generator(path)
+    generator = load_any_generator(path)
+    if options.out and makes_text(generator) != options.lines:
+        raise UserError('%s is a generator of %s' % (one_line(path), (
+            'text: --out takes a .txt file' if makes_text(generator) else
+            'images, and a .txt file holds lines of text')))
     labels = generator_labels(path, generator)
     chosen = choose(options.label, labels, options.model)
     about = describe(path, generator) if options.export_onnx else None
-    if options.out or options.save_latents:
+    if (options.out or options.save_latents) and not options.lines:
         latents = find_latents(options, generator, len(chosen))
 
     if options.export_onnx:
         print('wrote %s; ONNX Runtime differs from CNTK by at most %.1e' % (
             options.export_onnx, onnx_generator.export(generator, options.export_onnx, about)))
+    if options.lines:
+        write_text(generator, path, options)
+        return
     if options.save_latents:
         save_latents(options.save_latents, latents)
         print('wrote ' + options.save_latents)

@@ -1,36 +1,33 @@
-"""Train a Wasserstein GAN (or one of its relatives) on a folder of images.
+"""Train a Wasserstein GAN (or one of its relatives) on a folder of images, or on lines of text.
 
     python wgan_training.py --data photographs --out runs/faces --image-size 64
+    python wgan_training.py --text --data names.txt --out runs/names
 
-What is trained for is one of wgan/objectives.py; an update is in wgan/updates.py. Everything that a
-run writes goes into its folder: settings, losses, image grids, checkpoints, the two networks.
+What is trained for is one of wgan/objectives.py; an update is in wgan/updates.py. What images and
+text have of their own is in wgan/image_runs.py and wgan/text_runs.py. Everything that a run writes
+goes into its folder: settings, losses, samples, checkpoints, the two networks.
 """
 
 import os
 
 from wgan import checkpoint, processes
 from wgan.cntk import C
-from wgan.command_line import UserError, note, one_line, run
+from wgan.command_line import UserError, one_line, run
 from wgan.device import select_device
-from wgan.image_network import open_network
-from wgan.images import Batches, ImageSet, grid, split, to_images, write_image
-from wgan.labels import Labels, has_labels, labels_of
-from wgan.objectives import OBJECTIVES
+from wgan.image_runs import ImageRun
 from wgan.options import objective_settings, read_options
-from wgan.recorder import GRID, Recorder, Samples
+from wgan.recorder import Recorder
 from wgan.resuming import about_run, note_other_kernels, restore
 from wgan.run_folder import RunFolder
-from wgan.run_place import check_images_apart
 from wgan.run_results import animate, complete, continue_tables
 from wgan.starting import begin_with
-from wgan.training_scores import TrainingScores, training_images
-from wgan.updates import Updates, critic_updates, memory_needed
+from wgan.text_runs import TextRun
+from wgan.updates import Updates, critic_updates
 
 import numpy as np
 
 import models
-
-SHOWN = 20                      # labels at most that are listed
+import text_models
 
 
 def train(options, config, changes):
@@ -43,8 +40,8 @@ def train(options, config, changes):
     is_main = processes.RANK == 0               # of several processes, the one that writes
     if options.deterministic:
         C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
-    device = select_device(options.device, memory_needed(
-        options.image_size, options.width, options.batch_size // processes.COUNT))
+    kind = kind_of_run(options, config)
+    device = select_device(options.device, kind.memory_needed())
     out = RunFolder(options.out)
     if is_main:
         out.lock(make=False)
@@ -52,13 +49,13 @@ def train(options, config, changes):
     rng = np.random.RandomState(
         options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
     if options.resume and first >= options.iterations:
-        return complete(out, make_updates(options, rng, labels_of(config)), config, path, first)
-    batches, held_out = make_batches(options, rng)
-    labels = count_labels(batches.images, config)
-    scores = (make_scores(options, device, out, labels) if options.score_every and is_main
+        return complete(out, make_updates(options, rng, kind), kind.score_columns, config, path,
+                        first)
+    batches, held_out = kind.make_batches(rng)
+    scores = (kind.make_scores(device, out.path('scores.csv')) if options.score_every and is_main
               else None)
-    updates = make_updates(options, rng, labels)
-    digest = processes.digest_of_all(batches.images.digest)
+    updates = make_updates(options, rng, kind)
+    digest = processes.digest_of_all(batches.items.digest)
     if options.resume:
         changes += restore(path, updates, batches, held_out, rng, digest, config, options)
         note_other_kernels(config, device)
@@ -66,21 +63,19 @@ def train(options, config, changes):
     else:
         started_from = (None if options.start_from is None
                         else begin_with(options.start_from, updates))
-    about = about_run(
-        options, device, batches, held_out, config, changes, first, images_sha256=digest,
-        labels=dict(labels._asdict()) if labels.names else None, started_from=started_from)
-    prepare_folder(out, updates, batches, options, about, scores, first)
+    about = about_run(options, device, batches, held_out, config, changes, first, kind.noun,
+                      data_sha256=digest, started_from=started_from, **kind.known())
+    prepare_folder(out, updates, batches, options, about, scores, kind, first)
 
     recorder = Recorder(
         out, updates, lambda: checkpoint.state_of(updates, batches, held_out, rng), about,
         options.iterations, {'score': options.score_every, 'sample': options.sample_every,
                              'checkpoint': options.checkpoint_every},
-        Samples(options.latent_size, options.seed, labels), scores, options.tensorboard, first)
+        kind.samples(), scores, options.tensorboard, first)
     with recorder:
         for step in range(first + 1, options.iterations + 1):
             for _ in range(critic_updates(step, options.n_critic, options.n_critic_boost)):
-                # algorithm 1, lines 2 to 9
-                updates.update_critic(*batches.next())
+                updates.update_critic(*batches.next())          # algorithm 1, lines 2 to 9
             if held_out:
                 updates.judge_held_out(*held_out.next())
             updates.update_generator(step)                      # lines 10 and 11
@@ -96,109 +91,31 @@ def train(options, config, changes):
         animate(out)
 
 
-def make_batches(options, rng):
-    """(minibatches to train on, those of the images that --hold-out keeps apart or None), of this
-    process. Raises UserError if there are too few images.
-    """
-    def images(part, noun, report=True):
-        def select(paths):
-            chosen = split(paths, options.hold_out, options.seed)[part]
-            chosen = chosen[processes.RANK::processes.COUNT]
-            if not chosen:
-                raise UserError('--hold-out %g of %d images leaves no %s%s' % (
-                    options.hold_out, len(paths), noun,
-                    ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
-            return chosen
-        found = ImageSet(options.data, options.image_size, labels=options.labels, select=select,
-                         noun=noun, report=report)
-        check_images_apart(options.out, found.paths, options.data)
-        return found
-
-    def batches(images, count):
-        return Batches(images, count, rng, options.brightness, options.contrast,
-                       options.saturation, options.mirror, options.channels)
-
-    share = options.batch_size // processes.COUNT
-    training = images(0, 'images to train on' if options.hold_out else 'images')
-    if processes.COUNT > 1:                     # for one, Batches does it
-        check_share(training, share, options.batch_size)
-    if options.channels is None:                # config.json will have what the images decide
-        grey = processes.mean([float(training.is_grey())])[0] == 1
-        options.channels = 1 if grey else 3
-    if not options.hold_out:
-        return batches(training, share), None
-    held_out = images(1, 'images to hold out', report=False)
-    return batches(training, share), batches(held_out, min(share, len(held_out)))
+def kind_of_run(options, config):
+    """The ImageRun or TextRun that the options describe. config: as read_options gives it."""
+    return (TextRun(options, config, text_models.networks) if options.text
+            else ImageRun(options, config, models.networks))
 
 
-def check_share(images, share, batch_size):
-    """Raise UserError if a process has fewer images than its part of a minibatch."""
-    total = round(processes.mean([len(images)])[0] * processes.COUNT)
-    if share > len(images):
-        raise UserError(
-            '--batch-size %d is shared by %d processes, %d images each; but of the %d readable '
-            'images in %s, which are shared too, one has only %d' % (
-                batch_size, processes.COUNT, share, total, one_line(images.source), len(images)))
-
-
-def count_labels(images, config):
-    """The Labels of the images that all processes train on.
-
-    config: what config.json says of a run that is resumed, or None. Raises UserError if there is
-    no image left of one, or the run had others.
-    """
-    names = images.label_names
-    if config and names != labels_of(config).names:
-        raise UserError('--resume: %s has the labels %s, and the run has %s' % (
-            one_line(images.source), *(', '.join(map(one_line, some[:SHOWN])) or 'none'
-                                       for some in (names, labels_of(config).names))))
-    if not names:
-        if has_labels(images.source) and processes.RANK == 0:
-            note('the labels of %s are not used; --labels map trains with them'
-                 % one_line(images.source))
-        return Labels([], [])
-    counts = processes.mean([float(count) for count in images.label_counts()])
-    counts = [int(round(count * processes.COUNT)) for count in counts]
-    for name, count in zip(names, counts):
-        if not count:
-            raise UserError('of the label %s there is no image to train on: all are unreadable, or '
-                            'held out' % one_line(name))
-    if processes.RANK == 0:
-        note('labels: ' + ', '.join('%s %d' % (one_line(name), count)
-                                    for name, count in zip(names[:SHOWN], counts))
-             + (', and %d more' % (len(names) - SHOWN) if len(names) > SHOWN else ''))
-    return Labels(names, counts)
-
-
-def make_updates(options, rng, labels):
+def make_updates(options, rng, kind):
     """The two networks, and what trains them."""
     # All processes begin with the same weights.
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
-    generator, critic = models.networks(
-        options.image_size, options.latent_size, options.width,
-        OBJECTIVES[options.objective].normalization, seeds, len(labels.names), options.channels)
+    generator, critic = kind.networks(seeds)
     return Updates(generator, critic, options.objective, objective_settings(options),
                    options.batch_size, rng, options.ema, options.augment, options.hold_out > 0,
-                   labels.counts)
+                   kind.label_counts)
 
 
-def make_scores(options, device, out, labels):
-    images = training_images(options.data, options.image_size, options.score_count,
-                             lambda paths: split(paths, options.hold_out, options.seed)[0])
-    return TrainingScores(images, open_network(options, device), options.score_count,
-                          options.seed, options.batch_size, out.path('scores.csv'), labels)
-
-
-def prepare_folder(out, updates, batches, options, about, scores, step):
+def prepare_folder(out, updates, batches, options, about, scores, kind, step):
     """Begin the files of a run, or bring them back to where it continues."""
     columns = ['step', *updates.columns, 'seconds']
     if processes.RANK == 0 and options.resume:
         out.open()
-        continue_tables(out, columns, step)
+        continue_tables(out, columns, kind.score_columns, step)
     elif processes.RANK == 0:
         out.create(columns, options.overwrite)
-        write_image(out.own.claim('samples/real.png'),
-                    grid(to_images(batches.next()[0]), columns=GRID))
+        kind.write_real(out.own, batches)
     if processes.RANK == 0:
         out.write_config(dict(about, scores=scores.described() if scores else None))
     processes.wait_for_all()

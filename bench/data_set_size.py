@@ -18,7 +18,7 @@ from wgan.command_line import Parser, number, run
 
 import numpy as np
 
-from wgan.images import Batches, ImageSet, find_images
+from wgan.images import ImageBatches, ImageSet, find_images
 
 A_FOLDER = 10000                                            # files in each folder of a set
 
@@ -37,7 +37,7 @@ def read(folder, size):
     import resource
     start = time.time()
     faces = ImageSet(folder, size)
-    batches = Batches(faces, 16, np.random.RandomState(0))
+    batches = ImageBatches(faces, 16, np.random.RandomState(0))
     batches.next()
     started = time.time() - start
     times = []

@@ -16,7 +16,7 @@ import numpy as np
 import models
 from wgan import layers
 from wgan.evaluation import generate
-from wgan.images import Batches, ImageSet
+from wgan.images import ImageBatches, ImageSet
 from wgan.options import objective_settings, parser, set_defaults
 from bench.turns import IMAGES, serve
 from bench.untrained import untrained
@@ -28,7 +28,7 @@ def training(size, batch, data):
     options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches = Batches(ImageSet(data, size), batch, rng)
+    batches = ImageBatches(ImageSet(data, size), batch, rng)
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
     updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
                       options.ema)

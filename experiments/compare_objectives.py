@@ -61,8 +61,8 @@ def check_run(folder, arguments, digest):
     newest = checkpoint.latest(out.path('checkpoints'))
     if newest and newest[1] > wanted['iterations']:
         other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
-    if config.get('images_sha256') != digest:
-        other.append('its images are not those of --data' if 'images_sha256' in config else
+    if config.get('data_sha256') != digest:
+        other.append('its images are not those of --data' if 'data_sha256' in config else
                      'which images it had is not known, since an earlier version trained it')
     if config.get('changes'):
         other.append('its settings were changed on the way')

@@ -19,7 +19,7 @@ import pandas as pd
 
 from wgan.evaluation import evaluate_in_training, generate
 import models
-from wgan.images import Batches, ImageSet, grid, to_images
+from wgan.images import ImageBatches, ImageSet, grid, to_images
 from wgan.plotting import check_plot, new_figure, save_figure
 from wgan.options import objective_settings, parser as training_parser, set_defaults
 from wgan.updates import Updates, trainer
@@ -66,7 +66,7 @@ def train(how, faces, iterations):
     options = training_parser().parse_args(['--image-size', str(faces.size)])
     set_defaults(options)
     rng = np.random.RandomState(0)
-    batches = Batches(faces, options.batch_size, rng)
+    batches = ImageBatches(faces, options.batch_size, rng)
     generator, critic = models.networks(faces.size, options.latent_size, options.width, 'layer',
                                         rng)
     updates = (InTheGraph if how == GRAPH else FedAsNumber)(

@@ -12,7 +12,8 @@ from wgan.command_line import Parser, Progress, UserError, number, one_line, run
 from wgan.device import select_device
 from wgan.evaluation import generated, latent_input
 from wgan.generators import find_generator, generator_labels, load_generator
-from wgan.images import Batches, ImageSet, split, to_network
+from wgan.batches import split
+from wgan.images import ImageBatches, ImageSet, to_network
 from wgan.labels import WHERE, one_hot
 from wgan.latents import draw_latents
 
@@ -36,7 +37,7 @@ def train(model, images, iterations, rng):
     loss = C.cross_entropy_with_softmax(model, label)
     learner = C.adam(model.parameters, lr=1e-3, momentum=0.9, minibatch_size=C.learners.IGNORE)
     trainer = C.Trainer(model, (loss, None), [learner])
-    batches = Batches(images, BATCH, rng, brightness=0, contrast=0, saturation=0)
+    batches = ImageBatches(images, BATCH, rng, brightness=0, contrast=0, saturation=0)
     progress = Progress('training', iterations)
     for step in range(1, iterations + 1):
         pixels, labels = batches.next()

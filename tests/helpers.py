@@ -160,7 +160,9 @@ def make_updates(objective, *arguments, batch_size=4, labels=Labels([], [])):
                                    '--batch-size', str(batch_size)] + list(arguments))
     set_defaults(options)
     options.channels = options.channels or 3                # else the images decide
-    return wgan_training.make_updates(options, np.random.RandomState(0), labels)
+    kind = wgan_training.kind_of_run(options, None)
+    kind.labels = labels
+    return wgan_training.make_updates(options, np.random.RandomState(0), kind)
 
 
 def family():

@@ -46,7 +46,7 @@ def test_other_runs_are_not_taken_for_those_to_compare(compared, tmp_path, name,
     path = tmp_path / folder / 'config.json'
     config = json.loads(path.read_text())
     if name is None:
-        del config['images_sha256']
+        del config['data_sha256']
     elif name == 'settings':
         config['settings']['learning_rate'] = 0.5
     elif name == 'changes':

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from helpers import SMALL, assert_same_run, losses, make_updates, onnx_network
-from wgan.images import GREY, Batches, ImageSet, to_images
+from wgan.images import GREY, ImageBatches, ImageSet, to_images
 from wgan.objectives import OBJECTIVES
 
 
@@ -93,7 +93,7 @@ def test_colours_become_what_they_weigh(tmp_path):
     write(tmp_path / 'pics', 6, grey=False)
     images = ImageSet(str(tmp_path / 'pics'), 28)
     plain = dict(brightness=0, contrast=0, mirror=False, batch_size=6)
-    grey, _ = Batches(images, rng=np.random.RandomState(1), colours=1, **plain).next()
+    grey, _ = ImageBatches(images, rng=np.random.RandomState(1), colours=1, **plain).next()
     order = np.random.RandomState(1).permutation(6)
     assert grey.shape == (6, 1, 28, 28) and grey.dtype == np.float32
     expected = images.images[order].astype(float).dot(GREY[0]) / 127.5 - 1

@@ -10,7 +10,7 @@ import pytest
 from helpers import (
     SMALL, assert_same_run, losses, make_updates, onnx_network, tree, write_images)
 from wgan.evaluation import evaluate_in_training
-from wgan.images import split
+from wgan.batches import split
 from wgan.objectives import OBJECTIVES
 from wgan.plotting import plot
 from wgan.updates import Updates
@@ -86,8 +86,9 @@ def test_what_is_logged_and_that_nothing_changes(objective):
     fakes = evaluate_in_training(updates.generator, {updates.latent: latents})
     real, fake = (evaluate_in_training(updates.critic, {updates.critic.arguments[0]: images})
                   for images in (reals, fakes))
-    if 'wasserstein_held_out' in row:
-        assert row['wasserstein_held_out'] == pytest.approx(real.mean() - fake.mean(), rel=1e-4)
+    name, = (name for name in row if name.endswith('_held_out'))
+    if name in ('wasserstein_held_out', 'score_difference_held_out'):
+        assert row[name] == pytest.approx(real.mean() - fake.mean(), rel=1e-4)
     else:
         assert row['D_real_held_out'] == pytest.approx((1 / (1 + np.exp(-real))).mean(), rel=1e-5)
 
@@ -103,7 +104,7 @@ def test_resume_is_exact(train, images, tmp_path, objective, augment):
     assert train('--out', parts, '--iterations', 5, '--resume').code == 0
     assert_same_run(whole, parts)
     column, = [name for name in losses(parts) if name.endswith('_held_out')]
-    assert column in ('wasserstein_held_out', 'D_real_held_out')
+    assert column in ('wasserstein_held_out', 'score_difference_held_out', 'D_real_held_out')
     assert losses(parts)[column].nunique() == 5
 
 
@@ -172,4 +173,4 @@ def test_plot(tmp_path, monkeypatch):
     assert [line.get_linestyle() for line in axis.lines] == ['-', '-', ':', ':']
     assert abs(axis.lines[1].get_ydata()[-1] - 3) < 0.1
     assert [text.get_text() for text in axis.get_legend().get_texts()] == [
-        'training images, averaged', 'images held out, averaged']
+        'trained on, averaged', 'held out, averaged']

@@ -8,7 +8,7 @@ import pytest
 
 from wgan.command_line import UserError
 from wgan import images as module
-from wgan.images import Batches, ImageSet
+from wgan.images import ImageBatches, ImageSet
 from wgan.image_decoder import decode_image
 
 
@@ -120,12 +120,12 @@ def batches(images, **kwargs):
     settings = dict(batch_size=4, rng=np.random.RandomState(0), brightness=0, contrast=0,
                     saturation=0, mirror=False)
     settings.update(kwargs)
-    return Batches(ImageSet(str(images), 16), **settings)
+    return ImageBatches(ImageSet(str(images), 16), **settings)
 
 
 def test_an_epoch_has_each_image_once(images):
     source = batches(images, batch_size=5)
-    originals = module.to_network(source.images.images)
+    originals = module.to_network(source.items.images)
 
     def which(batch):
         return [int(np.abs(originals - x).sum(axis=(1, 2, 3)).argmin()) for x in batch]
@@ -139,7 +139,7 @@ def test_variation_stays_within_its_bounds(images):
     def levels(**kwargs):
         source = batches(images, batch_size=10, **kwargs)
         source.order = np.arange(10)
-        return source.images.images.astype(float), (source.next()[0] + 1) * 127.5
+        return source.items.images.astype(float), (source.next()[0] + 1) * 127.5
 
     plain, same = levels()
     np.testing.assert_allclose(same, np.moveaxis(plain, 3, 1), atol=1e-4)

@@ -14,7 +14,7 @@ from helpers import (
 from wgan.command_line import UserError
 from wgan.evaluation import generate
 from wgan.image_files import find_images
-from wgan.images import Batches, ImageSet
+from wgan.images import ImageBatches, ImageSet
 from wgan.labels import Labels, draw_labels, find_labels, names_of, one_hot
 from wgan.objectives import OBJECTIVES
 import models
@@ -116,7 +116,7 @@ def test_each_image_has_its_own_label(shuffled, limit):
     (path.parent / '04.png').write_bytes(b'no image')
     images = ImageSet(str(path), 8, memory_limit=limit, labels='map')
     assert images.label_names == ['a', 'b', 'c']
-    batches = Batches(images, 4, np.random.RandomState(0), **PLAIN)
+    batches = ImageBatches(images, 4, np.random.RandomState(0), **PLAIN)
     for _ in range(20):
         pixels, given = batches.next()
         assert given.dtype == np.float32 and given.shape == (4, 3) and (given.sum(1) == 1).all()

@@ -8,7 +8,7 @@ import pytest
 from helpers import SMALL, TINY, tree
 from wgan import processes
 from wgan.cntk import C
-from wgan.images import Batches
+from wgan.images import ImageBatches
 from wgan.recorder import Recorder
 import wgan_training
 
@@ -60,7 +60,7 @@ def test_rmsprop_squares_that_are_no_numbers(train, a_run, monkeypatch):
 
 def break_image(monkeypatch):
     """A pixel of the sixth minibatch is no number; the first one is shown, not trained on."""
-    real_next, calls = Batches.next, []
+    real_next, calls = ImageBatches.next, []
 
     def broken(self):
         calls.append(self)
@@ -68,7 +68,7 @@ def break_image(monkeypatch):
         if len(calls) == 6:
             images[0, 0, 0, 0] = np.nan
         return images, labels
-    monkeypatch.setattr(Batches, 'next', broken)
+    monkeypatch.setattr(ImageBatches, 'next', broken)
 
 
 def break_weight(monkeypatch):

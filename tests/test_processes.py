@@ -122,6 +122,20 @@ def test_labels(tmp_path):
     assert result.err.count('labels: one 4, other 7') == 1
 
 
+def test_text(tmp_path):
+    """Each process has its part of the lines, all have the same characters; and they go on."""
+    (tmp_path / 'names.txt').write_text('\n'.join('abcdef'[i % 5:] + 'xyzw'[:i % 4] for i in range(
+        60)))
+    start = ['--text', '--data', 'names.txt', '--width', 4, '--batch-size', 4, '--n-critic', 1,
+             '--score-every', 1, '--score-count', 10]
+    for more in (['--iterations', 2] + start, ['--iterations', 4, '--resume']):
+        result = mpiexec(tmp_path, 2, TRAINING, '--out', 'run', *more)
+        assert result.code == 0, result.err
+    about = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert about['settings']['processes'] == 2 and about['lines'] == 27     # of 54, and 6 held out
+    assert len(losses(tmp_path / 'run')) == 4
+
+
 def test_all_end_when_one_is_killed(images, tmp_path):
     run = tmp_path / 'run'
     process = started(tmp_path, 2, TRAINING, '--data', images, '--out', run, '--iterations',

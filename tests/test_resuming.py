@@ -196,7 +196,7 @@ def test_other_kernels_are_named(run, train, monkeypatch):
 def test_switches_of_an_earlier_version_are_passed_over(run, whole, train):
     before = config(run)
     before['settings'].update(resume=True, overwrite=True, out='nowhere', device='auto')
-    for name in ('paths', 'changes', 'images_sha256'):
+    for name in ('paths', 'changes', 'data_sha256'):
         del before[name]
     (run / 'config.json').write_text(json.dumps(before))
     for path in run.glob('checkpoints/*/manifest.json'):
@@ -304,7 +304,7 @@ def test_settings_of_wrong_types(run, train, name, value):
 def test_damaged_paths_and_changes(run, monkeypatch, paths):
     monkeypatch.setattr(sys, 'argv', ['wgan_training.py'])
     settings = config(run)
-    settings.update(paths=paths, changes=paths, images_sha256=None, scores=paths)
+    settings.update(paths=paths, changes=paths, data_sha256=None, scores=paths)
     (run / 'config.json').write_text(json.dumps(settings))
     assert resumed_options(RunFolder(str(run)), parser)[0].batch_size == 4
     assert past_changes(config(run)) in ([], paths)

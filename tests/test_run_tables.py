@@ -99,7 +99,8 @@ def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
     folder.own.add(BEST)
     if scores is not None:
         (run / 'scores.csv').write_text(scores)
-    continue_tables(folder, (run / 'wgan.csv').read_text().split('\n')[0].split(','), 3)
+    continue_tables(folder, (run / 'wgan.csv').read_text().split('\n')[0].split(','),
+                    SCORES, 3)
     assert (run / (BEST + '.kept')).exists() == kept and (run / BEST).exists() != kept
 
 

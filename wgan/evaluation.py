@@ -8,12 +8,17 @@ import numpy as np
 
 def latent_input(generator):
     """Where a generator gets its latents: its input of that name, or the only one."""
-    return _input(generator, 'latent')
+    return next((x for x in generator.arguments if x.name == 'latent'), generator.arguments[0])
 
 
-def image_input(critic):
-    """Where a critic gets its images: its input of that name, or the only one."""
-    return _input(critic, 'image')
+def makes_text(generator):
+    """Whether a generator makes text, (characters, 1, length), and not images, (3, S, S)."""
+    return len(generator.output.shape) == 3 and generator.output.shape[1] == 1
+
+
+def data_input(critic):
+    """Where a critic gets the images or text that it judges: its input that is not the label."""
+    return next(x for x in critic.arguments if x.name != 'label')
 
 
 def label_input(network):
@@ -21,12 +26,9 @@ def label_input(network):
     return next((x for x in network.arguments if x.name == 'label'), None)
 
 
-def _input(network, name):
-    return next((x for x in network.arguments if x.name == name), network.arguments[0])
-
-
 def generate(generator, latents, batch_size, labels=None):
-    """Images for latents (N, latent_size): float32 (N, 3, S, S) in [-1, 1].
+    """Images for latents (N, latent_size), float32 (N, 3, S, S) in [-1, 1]; or text, (N,
+    characters, 1, length).
 
     labels: (N, K), for a generator that takes some. batch_size: how many are computed at once.
     Batch normalisation uses its running statistics, so an image depends on its own latent alone.

@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from wgan.batches import Batches
 from wgan.command_line import Progress, UserError, one_line
 from wgan.disk import replacing
 from wgan.image_decoder import ImageReader
@@ -131,18 +132,6 @@ class ImageSet:
                          % (len(self.paths), self.noun, one_line(self.source)))
 
 
-def split(files, hold_out, seed):
-    """(files to train on, files to hold out), each in their order.
-
-    hold_out: which part of them is held out, 0 … 1. Which ones is drawn from the seed alone: it is
-    the same in all processes, and whenever a run is resumed.
-    """
-    drawn = np.random.RandomState(seed).permutation(len(files))
-    held_out = set(drawn[:int(round(hold_out * len(files)))])
-    return tuple([file for i, file in enumerate(files) if (i in held_out) == wanted]
-                 for wanted in (False, True))
-
-
 def names_digest(paths):
     """SHA-256 of the names, within the folder that holds them all, and the sizes of files."""
     start = os.path.commonprefix(paths).rfind(os.sep) + 1
@@ -159,39 +148,26 @@ def _size(path):
         return -1
 
 
-class Batches:
-    """Minibatches without end: each epoch all images once, in a new order.
+class ImageBatches(Batches):
+    """Minibatches of an ImageSet, each image varied at random.
 
     brightness, contrast, saturation: how far each image is varied at random; 0.2 means by a
         factor from 0.8 to 1.2 (brightness: a shift by that part of the image's mean), 0 not at
         all. mirror: whether half of the images are flipped left to right. colours: 3, or 1 for
         grey images, in which colours become what they weigh (GREY).
-    rng: the numpy.random.RandomState that all of it is drawn from.
-    Raises UserError if there are fewer images than batch_size.
     """
 
     def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
                  mirror=True, colours=3):
-        if batch_size > len(images):
-            raise UserError('--batch-size is %d, but %s has only %d readable %s'
-                            % (batch_size, images.source, len(images), images.noun))
-        self.images, self.batch_size, self.rng = images, batch_size, rng
+        super().__init__(images, batch_size, rng)
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.mirror, self.colours = mirror, colours
-        self.begin_epoch()
-
-    def begin_epoch(self):
-        """Have all images before it, in a new order."""
-        self.order, self.position = self.rng.permutation(len(self.images)), 0
 
     def next(self):
         """The next minibatch: (images, float32, (batch_size, colours, size, size), in [-1, 1];
         their labels, as `one_hot` gives them).
         """
-        if self.position + self.batch_size > len(self.order):
-            self.begin_epoch()
-        chosen = self.order[self.position:self.position + self.batch_size]
-        self.position += self.batch_size
+        chosen = self.choose()
         count = self.batch_size
 
         def draw(radius):
@@ -200,9 +176,9 @@ class Batches:
         mirrored = self.rng.rand(count) < (0.5 if self.mirror else 0)
         contrasts, shifts, saturations = (
             1 + draw(self.contrast), draw(self.brightness), 1 + draw(self.saturation))
-        images = [cv2.flip(self.images[j], 1) if flip else self.images[j]
+        images = [cv2.flip(self.items[j], 1) if flip else self.items[j]
                   for j, flip in zip(chosen, mirrored)]
-        labels = one_hot([self.images.labels[j] for j in chosen], len(self.images.label_names))
+        labels = one_hot([self.items.labels[j] for j in chosen], len(self.items.label_names))
         if self.colours == 1:
             saturations = np.zeros(count)               # then red is grey, and so are the others
         images = varied(images, contrasts, shifts, saturations)[:, :self.colours]

@@ -3,6 +3,7 @@
     input   'latent'   float32 (batch, N), drawn from N(0, 1)
     input   'label'    float32 (batch, K), 1 for the label and 0 for the others, if it takes labels
     output  'image'    float32 (batch, 3, S, S), RGB in [-1, 1], or (batch, 1, S, S), grey
+    output  'text'     instead: float32 (batch, characters, 1, length), probabilities
 
 The batch axis is free. ONNX opset 9, IR 4: what CNTK 2.7 writes and reads.
 """
@@ -16,7 +17,7 @@ from wgan.checkpoint import size_of
 from wgan.command_line import UserError
 from wgan.disk import make_room, replacing
 from wgan.cntk import C, quiet
-from wgan.evaluation import generate, label_input, latent_input
+from wgan.evaluation import generate, label_input, latent_input, makes_text
 from wgan.labels import one_hot
 from wgan.latents import draw_latents
 
@@ -33,13 +34,13 @@ def export(generator, path, metadata):
     """Write the generator to an ONNX file and hold it against CNTK.
 
     metadata: dict of str → str, kept in the file.
-    Returns the largest deviation of ONNX Runtime's images from CNTK's, for 16 latents. Raises
+    Returns the largest deviation of ONNX Runtime's output from CNTK's, for 16 latents. Raises
     UserError if it is larger than TOLERANCE, or the generator can't be an ONNX file; OSError if
     the file can't be written. What was there before is left alone then.
     """
     if size_of(generator) > LARGEST_FILE:
         raise UserError('%s can not be written: an ONNX file has at most 2 GiB' % path)
-    model = _for_any_batch(_as_cntk_exports(generator), metadata)
+    model = _for_any_batch(_as_cntk_exports(generator), _output_name(generator), metadata)
     with replacing(path) as aside:
         onnx.save(model, aside)
         deviation = _deviation(generator, aside)
@@ -62,10 +63,14 @@ def _as_cntk_exports(generator):
         return onnx.load(path)
 
 
-def _for_any_batch(model, metadata):
+def _output_name(generator):
+    return 'text' if makes_text(generator) else 'image'
+
+
+def _for_any_batch(model, output, metadata):
     _drop_initializers_from_inputs(model.graph)     # CNTK may list them before the latent
     _free_the_batch_axis(model.graph)
-    _rename(model.graph, model.graph.output[0].name, 'image')
+    _rename(model.graph, model.graph.output[0].name, output)
     if len(model.graph.input) == 1:
         _rename(model.graph, model.graph.input[0].name, 'latent')
     onnx.helper.set_model_props(model, metadata)
@@ -80,8 +85,8 @@ def _deviation(generator, path):
         labels = inputs['label'] = one_hot(np.arange(16) % count, count)
     with open(path, 'rb') as file:
         session = onnxruntime.InferenceSession(file.read())
-    image, = session.run(['image'], inputs)
-    return float(np.abs(image - generate(generator, inputs['latent'], 16, labels)).max())
+    made, = session.run([_output_name(generator)], inputs)
+    return float(np.abs(made - generate(generator, inputs['latent'], 16, labels)).max())
 
 
 def load(path):

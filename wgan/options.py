@@ -13,7 +13,19 @@ from wgan.presets import CNTK_BETA2_PER_SAMPLE, PRESETS
 from wgan.resuming import CHANGEABLE, names_to_change, option_of, resumed_options
 from wgan.run_folder import RunFolder
 from wgan.run_place import check_place
+from wgan.text import LONG_LINES
 
+# Defaults of settings that a training on images has, and one on text. None: decided otherwise.
+OF_IMAGES = dict(data='data/drawn', image_size=256, width=32, latent_size=100, batch_size=16,
+                 hold_out=0.0, score_count=5000)
+OF_TEXT = dict(data='data/names.txt', length=10, long_lines='drop', width=64, latent_size=128,
+               batch_size=64, hold_out=0.1, score_every=500, score_count=10000)
+# As gan_language.py has them, for its objective.
+OF_TEXT_WGAN_GP = dict(beta1=0.5, beta2=0.9)
+NOT_OF_TEXT = ('image_size', 'channels', 'labels', 'augment', 'brightness', 'contrast',
+               'saturation', 'mirror', 'inception', 'resize', 'scale', 'features_output',
+               'classes_output', 'engine')
+NOT_OF_IMAGES = ('length', 'long_lines')
 VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
 COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
 RATE, PART = number(float, 0, above=True), number(float, 0, 1)
@@ -21,8 +33,8 @@ DECAY = number(float, 0, 1, below=True)
 
 
 def parser():
-    p = Parser(description='Train a Wasserstein GAN, or a relative, on images of faces. '
-               'The defaults are those of the article.', usage='%(prog)s [options]')
+    p = Parser(description='Train a Wasserstein GAN, or a relative, on images of faces, or on '
+               'lines of text. The defaults are those of the article.', usage='%(prog)s [options]')
     _add_files(p.add_argument_group('what goes in, what comes out'))
     _add_networks(p.add_argument_group('networks'))
     _add_training(p.add_argument_group('training'))
@@ -33,8 +45,12 @@ def parser():
 
 
 def _add_files(g):
-    g.add_argument('--data', default='data/drawn', help='folder of images, searched through, or '
-                   'a map file with lines of path<TAB>label')
+    g.add_argument('--data', help='folder of images, searched through, or a map file with lines '
+                   'of path<TAB>label; with --text a text file, a line an example'
+                   + default_of('data'))
+    g.add_argument('--text', action='store_true', help='train on lines of text')
+    g.add_argument('--long-lines', choices=LONG_LINES, help='what becomes of lines that are longer '
+                   'than --length' + default_of('long_lines'))
     g.add_argument('--labels', choices=WHERE, help='make images of a kind: each has a label, the '
                    'last column of the map file, or the first folder below --data')
     g.add_argument('--out', default='runs/wgan', help='run folder to write')
@@ -50,13 +66,17 @@ def _add_files(g):
 
 
 def _add_networks(g):
-    g.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=256,
-                   help='width and height of the images')
+    g.add_argument('--image-size', type=int, choices=IMAGE_SIZES,
+                   help='width and height of the images' + default_of('image_size'))
+    g.add_argument('--length', type=number(int, 4, 1000), help='characters of a line of text'
+                   + default_of('length'))
     g.add_argument('--channels', type=int, choices=(1, 3), help='1 for grey images, 3 for RGB '
                    '(default: 1 if all images are grey)')
-    g.add_argument('--width', type=COUNT, default=32, help='channels of the widest layers of image '
-                   'size; the others have 2, 4, 8 … times as many')
-    g.add_argument('--latent-size', type=COUNT, default=100, help='numbers an image is made from')
+    g.add_argument('--width', type=COUNT, help='channels of the widest layers of image size; the '
+                   'others have 2, 4, 8 … times as many. For text: channels of all layers'
+                   + default_of('width'))
+    g.add_argument('--latent-size', type=COUNT, help='numbers an image or a line is made from'
+                   + default_of('latent_size'))
 
 
 def _add_training(g):
@@ -65,7 +85,8 @@ def _add_training(g):
     g.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
                    help='what is trained for: see wgan/objectives.py')
     g.add_argument('--iterations', type=COUNT, default=50000, help='updates of the generator')
-    g.add_argument('--batch-size', type=COUNT, default=16, help='images for one update')
+    g.add_argument('--batch-size', type=COUNT, help='images or lines for one update'
+                   + default_of('batch_size'))
     g.add_argument('--n-critic', type=COUNT, help='critic updates for one of the generator'
                    + defaults_of('n_critic'))
     g.add_argument('--n-critic-boost', type=number(int, 0), help='critic updates in each of the '
@@ -73,8 +94,10 @@ def _add_training(g):
                    + defaults_of('n_critic_boost'))
     g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
                    'update' + defaults_of('learning_rate'))
-    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1'))
-    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2'))
+    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1')
+                   + '; with --text wgan-gp: 0.5')
+    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2')
+                   + '; with --text wgan-gp: 0.9')
     g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
                    'penalty' + defaults_of('penalty_weight'))
     g.add_argument('--margin-weight', type=number(float, 0), help='weight of the distance of two '
@@ -110,19 +133,29 @@ def _add_variation(g):
 
 def _add_watching(g):
     g.add_argument('--sample-every', type=COUNT, default=500, help='iterations between two grids '
-                   'of generated images')
+                   'of generated images, or files of generated lines')
     g.add_argument('--checkpoint-every', type=COUNT, default=1000, help='iterations between two '
                    'checkpoints; the networks and the loss plot are saved with them')
-    g.add_argument('--hold-out', type=number(float, 0, 1, below=True), default=0.0,
-                   help='part of the images that is never trained on, 0.1 for a tenth; what the '
-                   'critic makes of them is logged beside what it makes of the others')
+    g.add_argument('--hold-out', type=number(float, 0, 1, below=True),
+                   help='part of the data that is never trained on, 0.1 for a tenth; what the '
+                   'critic makes of it is logged beside what it makes of the rest'
+                   + default_of('hold_out'))
     g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
                    'TensorBoard, to the folder tensorboard of the run')
     g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '
                    'Score, FID, KID, precision, recall …) of the generator; the best by FID is '
-                   'kept. Needs --inception')
-    g.add_argument('--score-count', type=number(int, 10), default=5000, help='images to generate '
-                   'for a score, and training images at most to compare them with')
+                   'kept. Needs --inception. With --text the divergence of n-grams, every 500 '
+                   'if not given')
+    g.add_argument('--score-count', type=number(int, 10), help='images or lines to generate for a '
+                   'score; and training images, or lines held out, at most to compare them with'
+                   + default_of('score_count'))
+
+
+def default_of(name):
+    """The part of a help text that says what an option is by default."""
+    shown = [kind + ('%g' if isinstance(defaults[name], float) else '%s') % defaults[name]
+             for kind, defaults in (('', OF_IMAGES), ('with --text ', OF_TEXT)) if name in defaults]
+    return ' (default: %s)' % '; '.join(shown)
 
 
 def defaults_of(name):
@@ -137,7 +170,22 @@ def defaults_of(name):
 
 
 def set_defaults(options):
-    """Settings of the objective that are not given; raises UserError for some that it hasn't."""
+    """Settings that are not given, by what is trained on and by the objective; raises UserError
+    for some that those have not.
+    """
+    plain = parser()
+    for name in NOT_OF_TEXT if options.text else NOT_OF_IMAGES:
+        if getattr(options, name) != plain.get_default(name):
+            raise UserError('%s %s' % (
+                {'mirror': '--no-mirror'}.get(name, option_of(name)),
+                'is for images, and has no meaning with --text' if options.text
+                else 'is for text: give --text too'))
+    defaults = OF_TEXT if options.text else OF_IMAGES
+    if options.text and options.objective == 'wgan-gp':
+        defaults = dict(defaults, **OF_TEXT_WGAN_GP)
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     settings = OBJECTIVES[options.objective].settings
     for name in sorted(set().union(*(o.settings for o in OBJECTIVES.values()))):
         if name not in settings and getattr(options, name) is not None:
@@ -147,7 +195,7 @@ def set_defaults(options):
             setattr(options, name, settings[name])
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
-    for name in ('brightness', 'contrast', 'saturation'):
+    for name in () if options.text else ('brightness', 'contrast', 'saturation'):
         if getattr(options, name) is None:
             setattr(options, name, 0.0 if options.augment else VARIATION)
 
@@ -172,6 +220,8 @@ def with_preset(p, arguments=None):
     if options.objective != objective:
         raise UserError('--preset %s is for --objective %s, not %s' % (
             options.preset, objective, options.objective))
+    if options.text != PRESETS[options.preset].get('text', False):
+        raise UserError('--preset %s is for images, not for --text' % options.preset)
     return options
 
 
@@ -191,6 +241,7 @@ def read_options():
         if not os.path.isdir(options.out) or out.foreign():
             raise UserError('--resume: %s holds no run' % out.shown)
         options, config, changes = resumed_options(out, parser)
+    set_defaults(options)
     check_place(options.out, options.data, out)
     if options.start_from is not None and not options.resume and os.path.realpath(
             options.start_from) == os.path.realpath(options.out):
@@ -199,11 +250,10 @@ def read_options():
     if not options.resume and not options.overwrite and out.holds_a_run():
         raise UserError('%s holds a run already; continue it with --resume, delete it with '
                         '--overwrite, or choose another --out' % out.shown)
-    if bool(options.score_every) != bool(options.inception):
+    if not options.text and bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')
     if options.batch_size % processes.COUNT:
         raise UserError('--batch-size %d is the total, and can not be shared evenly by %d processes'
                         % (options.batch_size, processes.COUNT))
-    set_defaults(options)
     processes.wait_for_all()            # before the first one writes into --out
     return options, config, changes

@@ -27,6 +27,12 @@ PANELS = [                                              # column, label, target 
     ('recall', 'recall', None),
     ('density', 'density', 1.0),
     ('coverage', 'coverage', None),
+    ('js_1', 'divergence of characters', None),
+    ('js_2', 'divergence of 2-grams', None),
+    ('js_3', 'divergence of 3-grams', None),
+    ('js_4', 'divergence of 4-grams', None),
+    ('in_training', 'part of the lines that\nare in the training set', None),
+    ('distinct', 'part of the lines that\nare distinct', None),
 ]
 HELD_OUT = '_held_out'       # ends the name of a column that has the same of images held out
 GAP_SMOOTH = 0.98            # for both: minibatches differ by more than the gap between them
@@ -34,6 +40,7 @@ LOSSES = ['step', 'G_loss', 'C_loss']
 LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis
 FORMATS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.pdf', '.svg', '.ps', '.eps')
 SCORES = ['step', 'inception_score_mean', 'fid', 'kid_mean']
+TEXT_SCORES = ['step', 'js_4']
 
 
 def read_losses(path):
@@ -41,11 +48,11 @@ def read_losses(path):
 
     A last line without its end is left out: the run is still writing it. If a step is there more
     than once, the last row counts: rows are appended. Numbers that can't be drawn are NaN.
-    Raises UserError if the file is no CSV, lacks one of the columns LOSSES or SCORES, has
-    something else than numbers in a column that is drawn, or has no rows.
+    Raises UserError if the file is no CSV, lacks one of the columns LOSSES, SCORES or TEXT_SCORES,
+    has something else than numbers in a column that is drawn, or has no rows.
     """
     head, *rows = _read_rows(path)
-    expected = SCORES if 'fid' in head else LOSSES
+    expected = SCORES if 'fid' in head else TEXT_SCORES if 'js_4' in head else LOSSES
     missing = [column for column in expected if column not in head]
     if missing:
         raise UserError('%s lacks the column %s; a loss CSV begins with %s'
@@ -119,14 +126,16 @@ def plot(paths, out, smooth=0.0):
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (column, label, target) in zip(axes, panels):
         compared = any(column + HELD_OUT in losses for _, losses in runs)
-        weight = smooth or (GAP_SMOOTH if compared else 0)
+        averaged = compared and any('C_loss' in losses for _, losses in runs)
+        weight = smooth or (GAP_SMOOTH if averaged else 0)
         for i, (_, losses) in enumerate(runs):
             for name, style in ((column, '-'), (column + HELD_OUT, ':')):
                 if name in losses:
                     _draw(axis, losses, name, 'C%d' % (i % 10), weight, style)
         if compared:
             axis.legend([Line2D([], [], color='black', linestyle=style) for style in '-:'],
-                        ['training images, averaged', 'images held out, averaged'], loc='best')
+                        ['trained on, averaged', 'held out, averaged'] if averaged else
+                        ['generated', 'held out'], loc='best')
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
         if target is not None:

@@ -31,4 +31,8 @@ PRESETS = {
     'wgan-gp-paper': dict(_UNVARIED, objective='wgan-gp', image_size=64, width=64,
                           latent_size=128, iterations=200000, batch_size=64, n_critic=5,
                           learning_rate=1e-4, beta1=0.0, beta2=0.9, penalty_weight=10.0),
+    # The same authors' gan_language.py
+    'gan-language': dict(text=True, objective='wgan-gp', length=32, long_lines='cut', width=512,
+                         latent_size=128, iterations=200000, batch_size=64, n_critic=10,
+                         learning_rate=1e-4, beta1=0.5, beta2=0.9, penalty_weight=10.0, ema=0.0),
 }

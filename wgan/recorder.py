@@ -1,4 +1,4 @@
-"""What is written of a run while it trains: losses, progress, images, scores, checkpoints."""
+"""What is written of a run while it trains: losses, progress, samples, scores, checkpoints."""
 
 import contextlib
 import os
@@ -8,35 +8,9 @@ import time
 
 from wgan import checkpoint, processes
 from wgan.command_line import Progress, UserError, one_line
-from wgan.evaluation import generate
-from wgan.images import grid, to_images, write_image
-from wgan.label_grid import ROWS, label_grid
-from wgan.labels import one_hot
-from wgan.latents import draw_latents
 from wgan.run_results import BEST, plot_table
 
 import numpy as np
-
-GRID = 8                                        # sample grids are GRID × GRID
-
-
-class Samples:
-    """Images from the same latents each time, in a grid: GRID × GRID, or a row for each label with
-    its name beside it, and the same latents in each.
-    """
-
-    def __init__(self, latent_size, seed, labels):
-        self.names = labels.names[:ROWS]
-        rows = len(self.names)
-        self.latents = draw_latents(GRID if rows else GRID * GRID, latent_size, seed)
-        self.labels = one_hot(np.repeat(np.arange(rows), GRID), len(labels.names))
-        if rows:
-            self.latents = np.tile(self.latents, (rows, 1))
-
-    def sheet(self, generator, batch_size):
-        """The grid as an image, RGB, uint8."""
-        images = to_images(generate(generator, self.latents, batch_size, self.labels))
-        return (label_grid(images, self.names, GRID) if self.names else grid(images, GRID))
 
 
 class Recorder(contextlib.ExitStack):
@@ -51,8 +25,8 @@ class Recorder(contextlib.ExitStack):
                  tensorboard=False, step=0):
         """out: the RunFolder. updates: the Updates. state: returns what else a checkpoint has to
         save, as arrays by name. about: what is kept with a checkpoint, as JSON. every: iterations
-        between two of each of 'score', 'sample' and 'checkpoint'; None: never. samples: the
-        Samples. scores: the TrainingScores, in the first process.
+        between two of each of 'score', 'sample' and 'checkpoint'; None: never. samples: makes
+        and writes some. scores: the ScoreTable that measures generators, in the first process.
         step: iterations that are done already.
         """
         super().__init__()
@@ -107,7 +81,7 @@ class Recorder(contextlib.ExitStack):
             self.board.add_scalar(name, value, step)
 
     def _score(self, step):
-        """Whether no FID before was as low; the best generator is kept."""
+        """Whether no score before was as good; the best generator is kept."""
         if self.is_main:
             self.out.own.claim('scores.csv')
         better = self.is_main and self.scores.add(step, self.updates.sample_generator)
@@ -118,10 +92,11 @@ class Recorder(contextlib.ExitStack):
         return processes.mean([float(better)])[0] > 0
 
     def _save_samples(self, step):
-        sheet = self.samples.sheet(self.updates.sample_generator, self.updates.batch_size)
-        write_image(self.out.own.claim('samples/step_%06d.png' % step), sheet)
+        made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
+        name = 'samples/step_%06d%s' % (step, self.samples.suffix)
+        self.samples.write(self.out.own.claim(name), made)
         if self.board:
-            self.board.add_image('samples', sheet, step, dataformats='HWC')
+            self.samples.add_to(self.board, made, step)
 
     def _save(self, step):
         if self.is_main:

@@ -163,60 +163,58 @@ def names_to_change(text):
 def restore(path, updates, batches, held_out, rng, digest, config, options):
     """Bring everything to the state of the checkpoint `path`.
 
-    held_out: minibatches too, or None. digest: of the images that there are now. Returns the change
-    of the images that --allow-change let through, as a list of one or none. Raises UserError if
-    they are others than before and it did not.
+    held_out: minibatches too, or None. digest: of the data that there is now. Returns the change
+    of the data that --allow-change let through, as a list of one or none. Raises UserError if
+    it is other data than before and it did not.
     """
     state, manifest = checkpoint.restore(path, updates.trainers), checkpoint.read_manifest(path)
     checkpoint.set_random_state(rng, state)
     updates.restore(state)
-    then, lengths = manifest.get('images_sha256'), (len(state['order']), len(batches.images))
-    if _same_images(then, digest, lengths):
+    then, lengths = manifest.get('data_sha256'), (len(state['order']), len(batches.items))
+    if _same_data(then, digest, lengths):
         batches.order, batches.position = state['order'], int(state['position'])
-        if held_out and len(state['held_out_order']) == len(held_out.images):
+        if held_out and len(state['held_out_order']) == len(held_out.items):
             held_out.order = state['held_out_order']
             held_out.position = int(state['held_out_position'])
     else:
         batches.begin_epoch()
     # Others than the checkpoint's, if they were changed before.
-    if _same_images(config.get('images_sha256', then), digest, lengths):
+    if _same_data(config.get('data_sha256', then), digest, lengths):
         return []
-    source = one_line(batches.images.source)
+    source, noun = one_line(batches.items.source), batches.items.noun
     if held_out or 'data' not in options.allow_change:
         raise UserError('--resume: %s; %s' % (
-            '%s had %d readable images %sand now has %d' % (
-                source, lengths[0], 'to train on ' if held_out else '', lengths[1])
+            '%s had %d readable %s and now has %d' % (source, lengths[0], noun, lengths[1])
             if lengths[0] != lengths[1] else
-            'the images in %s are not those that the run was trained on' % source,
+            'the %s in %s are not those that the run was trained on' % (noun.split()[0], source),
             'a run with --hold-out can not continue with others, some of which it would hold out '
             'after it was trained on them' if held_out else
             '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             'images': len(batches.images)}]
+             noun.split()[0]: len(batches.items)}]
 
 
-def _same_images(then, now, lengths):
+def _same_data(then, now, lengths):
     """By their digests; runs of earlier versions have none, and their number has to do."""
     return then == now or (then is None and lengths[0] == lengths[1])
 
 
-def about_run(options, device, batches, held_out, config, changes, step, **known):
+def about_run(options, device, batches, held_out, config, changes, step, noun, **known):
     """What config.json and the checkpoints tell of a run. step: where `changes` took effect.
 
-    known: what else there is to tell, as JSON.
+    noun: what the data is, 'images' or 'lines'. known: what else there is to tell, as JSON.
     """
-    images = batches.images
     return dict(
         known,
         settings=settings_of(options),
         paths=paths_of(options),
         device=device,
         kernels=kernels(device),
-        images=len(images),
-        held_out_images=len(held_out.images) if held_out else 0,
-        unreadable_images=len(images.unreadable),
         changes=past_changes(config) + [dict(c, step=step) for c in changes],
-        versions=VERSIONS)
+        versions=VERSIONS,
+        **{noun: len(batches.items),
+           'held_out_' + noun: len(held_out.items) if held_out else 0,
+           'unreadable_' + noun: len(batches.items.unreadable)})
 
 
 def note_other_kernels(config, device):

@@ -17,7 +17,7 @@ HEAD = '# Written by the training in this folder; --overwrite deletes these file
 NAMES = re.compile(
     r'config\.json|(wgan|scores)\.csv|(losses|scores)\.png|training\.gif'
     r'|wgan_(generator|generator_average|generator_best|critic)\.model'
-    r'|samples/(real|step_[0-9]{6,})\.png|checkpoints/step_[0-9]{8,}'
+    r'|samples/(real|step_[0-9]{6,})\.(png|txt)|checkpoints/step_[0-9]{8,}'
     r'|tensorboard/events\.out\.tfevents\.[^/\n]+')
 FOLDERS = ('samples', 'checkpoints', 'tensorboard')
 

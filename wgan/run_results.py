@@ -15,7 +15,6 @@ from wgan.command_line import UserError, one_line, warn
 from wgan.plotting import plot
 from wgan.run_files import keep_aside
 from wgan.run_tables import continue_table
-from wgan.training_scores import COLUMNS as SCORES
 
 BEST = 'wgan_generator_best.model'
 
@@ -42,13 +41,13 @@ def animate(out):
             attempt(animate_samples, plain, out.own.claim('training.gif'))
 
 
-def continue_tables(out, columns, step):
-    """Bring wgan.csv and scores.csv back to the checkpoint of `step`."""
+def continue_tables(out, columns, score_columns, step):
+    """Bring wgan.csv and scores.csv, with these columns, back to the checkpoint of `step`."""
     continue_table(out.path('wgan.csv'), columns, step, every_step=True)
     out.own.add('wgan.csv')
     lost = True
     if os.path.lexists(out.path('scores.csv')):
-        lost = continue_table(out.path('scores.csv'), SCORES, step, every_step=False)
+        lost = continue_table(out.path('scores.csv'), score_columns, step, every_step=False)
         out.own.add('scores.csv')
     if lost and os.path.exists(out.path(BEST)):
         # Without its score, the next one would pass for the best and replace it.
@@ -56,16 +55,16 @@ def continue_tables(out, columns, step):
             one_line(out.path(BEST)), one_line(keep_aside(out.path(BEST)))))
 
 
-def complete(out, updates, config, path, step):
+def complete(out, updates, score_columns, config, path, step):
     """For a run that has all its iterations: bring its results to what its last checkpoint holds.
 
-    config: what its config.json says. path, step: the checkpoint. A run that was killed after it
-    may have older networks and plots, or none.
+    score_columns: of scores.csv. config: what config.json says. path, step: the checkpoint. A run
+    that was killed after it may have older networks and plots, or none.
     """
     updates.restore(checkpoint.restore(path, updates.trainers))
     if processes.RANK == 0:
         out.open()
-        continue_tables(out, ['step', *updates.columns, 'seconds'], step)
+        continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step)
         if config.pop('rebuilt', False):
             out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
         made = [name for name, network in updates.networks().items()

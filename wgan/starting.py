@@ -80,7 +80,12 @@ def _settings(network):
     shapes = [x.shape for x in network.arguments + network.outputs if x != label]
     found = {'number of labels': label.shape[0] if label is not None else 0}
     images = [shape for shape in shapes if len(shape) == 3]
-    if images:
+    if images and images[0][1] == 1:
+        found['number of characters'], _, found['--length'] = images[0]
+        kernels = [p.shape for p in network.parameters if len(p.shape) == 4 and p.shape[3] == 5]
+        if kernels:
+            found['--width'] = kernels[0][0]
+    elif images:
         found['--channels'], found['--image-size'] = images[0][:2]
         kernels = [p.shape for p in network.parameters
                    if len(p.shape) == 4 and p.shape[1] == images[0][0]]

@@ -1,10 +1,7 @@
 """Scores of a generator while it trains, against the images that it trains on."""
 
-import os
-
-import pandas as pd
-
 from wgan.images import ImageSet
+from wgan.score_table import ScoreTable
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
 
@@ -38,7 +35,7 @@ def training_images(data, image_size, count, select=list):
     return images
 
 
-class TrainingScores:
+class TrainingScores(ScoreTable):
     """Measures generators with the same latents and the same reference each time.
 
     images: the reference. network: an ImageNetwork. count: how many images to generate for a
@@ -49,8 +46,8 @@ class TrainingScores:
     """
 
     def __init__(self, images, network, count, seed, batch_size, csv, labels):
-        self.network, self.count, self.seed, self.batch_size, self.csv = (
-            network, count, seed, batch_size, csv)
+        super().__init__(csv, COLUMNS, 'fid')
+        self.network, self.count, self.seed, self.batch_size = network, count, seed, batch_size
         self.labels = labels
         self.reference = self._measure(images)
         warn_of_few(min(self.reference['count'], count), self.reference)
@@ -63,21 +60,7 @@ class TrainingScores:
         print('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
             step, found['inception_score_mean'], self.reference['inception_score_mean'],
             found['fid']), flush=True)
-        if not os.path.exists(self.csv):
-            with open(self.csv, 'w') as file:
-                file.write(','.join(COLUMNS) + '\n')
-        with open(self.csv, 'a') as file:
-            file.write(','.join('%.9g' % found[name] for name in COLUMNS) + '\n')
-        return self.best_step == step
-
-    @property
-    def best_step(self):
-        """The step with the lowest FID so far, or None."""
-        if not os.path.exists(self.csv):
-            return None
-        with open(self.csv) as file:                # pandas fails on some names of files
-            table = pd.read_csv(file)
-        return None if table.empty else int(table['step'][table['fid'].idxmin()])
+        return self.append(found)
 
     def described(self):
         """What the scores were made with, for config.json."""

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1701.07875.
 from wgan import processes
 from wgan.augmentation import Augmentation, Unchanged
 from wgan.cntk import C, quiet
-from wgan.evaluation import evaluate_in_training, image_input, label_input, latent_input
+from wgan.evaluation import data_input, evaluate_in_training, label_input, latent_input
 from wgan.labels import draw_labels
 from wgan.learners import RmsProp, adam
 from wgan.moving_average import MovingAverage
@@ -48,7 +48,8 @@ class Updates:
 
         self.label_counts = label_counts
         self.latent, self.label = latent_input(generator), label_input(generator)
-        self.real = C.input_variable(image_input(critic).shape, name='real')
+        judged = data_input(critic)
+        self.real = C.input_variable(judged.shape, name='real')
         of_real, of_fake = (
             Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
 
@@ -57,8 +58,8 @@ class Updates:
         def generate(latent):
             return of_fake(generator(latent=latent, **given))
 
-        def judge(image):
-            return critic(image=image, **given)
+        def judge(sample):
+            return critic(**{judged.name: sample}, **given)
         # The critic update generates its own fake images, with the labels of the real ones;
         # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
@@ -85,8 +86,8 @@ class Updates:
                              ('generator', self.losses.generator_loss, [], generator))}
 
     def update_critic(self, reals, labels=None):
-        """reals: images of the minibatch, float32 (N, 3, S, S) in [-1, 1]. labels: of theirs, as
-        `one_hot` gives them, for networks that take some.
+        """reals: the minibatch, float32: images (N, 3, S, S) in [-1, 1], or text. labels: of
+        theirs, as `one_hot` gives them, for networks that take some.
         """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False

@@ -1,0 +1,126 @@
+"""What a training on text has of its own: its data, networks, samples and scores."""
+
+from wgan import processes
+from wgan.batches import split
+from wgan.command_line import UserError, note, one_line
+from wgan.image_runs import check_share, nothing_left
+from wgan.latents import draw_latents
+from wgan.run_folder import RunFolder
+from wgan.text import (
+    Lines, TextBatches, characters_of, decode, generated_codes, known_characters, read_lines,
+    write_lines)
+from wgan.text_scores import TextScores, columns
+
+SAMPLES = 64                    # lines
+
+
+class TextRun:
+    """options: those of the training. config: what config.json says of a run that is resumed, or
+    None. make_networks: `text_models.networks`.
+
+    noun: what it is trained on. characters: those that a line is made of. score_columns: of
+    scores.csv.
+    """
+
+    noun, label_counts = 'lines', ()
+
+    def __init__(self, options, config, make_networks):
+        self.options, self.make_networks = options, make_networks
+        self.characters = known_characters(config or {})
+        if config is None and options.start_from is not None:
+            # The networks know them by their numbers.
+            self.characters = known_characters(RunFolder(options.start_from).read_config())
+        self.score_columns = columns(options.hold_out > 0)
+
+    def memory_needed(self):
+        """MB that training takes at least, in each process. A rough estimate: some 150 values for
+        each channel and place in the layers, and eight numbers for each weight.
+        """
+        options = self.options
+        values = options.batch_size // processes.COUNT * options.width * options.length
+        return 4 * (150 * values + 8 * 100 * options.width ** 2) // 2 ** 20
+
+    def make_batches(self, rng):
+        """(minibatches to train on, those of the lines that --hold-out keeps apart or None), of
+        this process. Raises UserError if there are too few lines.
+        """
+        options, share = self.options, self.options.batch_size // processes.COUNT
+        self.parts = self._read()
+        training, held_out = (self._share(part, texts) for part, texts in enumerate(self.parts))
+        if processes.COUNT > 1:                     # for one, Batches does it
+            check_share(training, share, options.batch_size)
+        batches = TextBatches(training, share, rng)
+        return batches, (TextBatches(held_out, min(share, len(held_out)), rng)
+                         if options.hold_out else None)
+
+    def _read(self):
+        """(texts to train on, texts to hold out), of all processes."""
+        options = self.options
+        texts = read_lines(options.data, options.length, options.long_lines)
+        if self.characters is None:
+            self.characters = characters_of(texts)
+        allowed = set(self.characters)
+        usable = [text for text in texts if allowed.issuperset(text)]
+        if len(usable) < len(texts):
+            note('%d lines were left out: they have characters that are not among the %d of the '
+                 'networks' % (len(texts) - len(usable), len(self.characters) - 1))
+        if len(set(''.join(usable))) == 1:
+            raise UserError('all lines of %s are made of one character, %s; there is nothing to '
+                            'learn' % (one_line(options.data), one_line(usable[0][0])))
+        return split(usable, options.hold_out, options.seed)
+
+    def _share(self, part, texts):
+        """The Lines of this process. part: 0 those to train on, 1 those to hold out."""
+        options = self.options
+        own = texts[processes.RANK::processes.COUNT]
+        noun = ('lines to hold out' if part else
+                'lines to train on' if options.hold_out else 'lines')
+        if not own and (options.hold_out or not part):
+            raise nothing_left(options.hold_out, sum(map(len, self.parts)), noun)
+        return Lines(own, self.characters, options.length, options.data, noun)
+
+    def networks(self, rng):
+        """(generator, critic), their initial weights drawn from the RandomState rng."""
+        options = self.options
+        return self.make_networks(len(self.characters), options.length, options.latent_size,
+                                  options.width, rng)
+
+    def known(self):
+        """What config.json has to know of the data, as a dict."""
+        return {'characters': self.characters}
+
+    def make_scores(self, _, csv):
+        options = self.options
+        training, held_out = (Lines(texts, self.characters, options.length, options.data)
+                              for texts in self.parts)
+        return TextScores(training, held_out if options.hold_out else None, options.score_count,
+                          options.latent_size, options.seed, options.batch_size, csv)
+
+    def samples(self):
+        return TextSamples(self.options.latent_size, self.options.seed, self.characters)
+
+    def write_real(self, own, batches):
+        """Show a minibatch of real lines, among the files `own` of the run."""
+        codes = batches.next()[0].argmax(axis=1)[:, 0]
+        write_lines(own.claim('samples/real.txt'), decode(codes, self.characters))
+
+
+class TextSamples:
+    """SAMPLES lines from the same latents each time."""
+
+    suffix = '.txt'
+
+    def __init__(self, latent_size, seed, characters):
+        self.latents = draw_latents(SAMPLES, latent_size, seed)
+        self.characters = characters
+
+    def make(self, generator, batch_size):
+        """The lines, a list of texts."""
+        return decode(generated_codes(generator, self.latents, batch_size, 'in training'),
+                      self.characters)
+
+    def write(self, path, lines):
+        write_lines(path, lines)
+
+    def add_to(self, board, lines, step):
+        board.add_text('samples', '\n'.join('    ' + line for line in lines), step)
