@@ -189,8 +189,10 @@ def read_map_file(source, option='--data'):
             continue
         path, problem = _find(name, os.path.dirname(source))
         if problem:
-            raise UserError('%s, line %d: the image %s %s' % (
-                one_line(source), number, one_line(name[:200]) or "''", problem))
+            raise UserError('%s, line %d: the image %s %s%s' % (
+                one_line(source), number, one_line(name[:200]) or "''", problem,
+                '; to train on lines of text, give --text' if not found and option == '--data'
+                else ''))
         found.append((path, label if len(columns) > 1 else ''))
     if not found:
         raise UserError('the map file %s lists no image' % one_line(source))

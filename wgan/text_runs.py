@@ -1,11 +1,13 @@
 """What a training on text has of its own: its data, networks, samples and scores."""
 
+import os
+
 from wgan import processes
 from wgan.batches import split
 from wgan.command_line import UserError, note, one_line
+from wgan.generators import GENERATORS, config_of
 from wgan.image_runs import check_share, nothing_left
 from wgan.latents import draw_latents
-from wgan.run_folder import RunFolder
 from wgan.text import (
     Lines, TextBatches, characters_of, decode, generated_codes, known_characters, read_lines,
     write_lines)
@@ -28,8 +30,7 @@ class TextRun:
         self.options, self.make_networks = options, make_networks
         self.characters = known_characters(config or {})
         if config is None and options.start_from is not None:
-            # The networks know them by their numbers.
-            self.characters = known_characters(RunFolder(options.start_from).read_config())
+            self.characters = characters_of_run(options.start_from)
         self.score_columns = columns(options.hold_out > 0)
 
     def memory_needed(self):
@@ -103,6 +104,17 @@ class TextRun:
         """Show a minibatch of real lines, among the files `own` of the run."""
         codes = batches.next()[0].argmax(axis=1)[:, 0]
         write_lines(own.claim('samples/real.txt'), decode(codes, self.characters))
+
+
+def characters_of_run(folder):
+    """The characters of the run in a folder, whose networks know them by their numbers. None if
+    there is no folder. Raises UserError if nothing says them.
+    """
+    found = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
+    if found is None and os.path.isdir(folder):
+        raise UserError('--start-from: no config.json in %s says which characters its networks '
+                        'know; name the folder of a run on text' % one_line(folder))
+    return found
 
 
 class TextSamples:
