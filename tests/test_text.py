@@ -10,6 +10,7 @@ import pytest
 from helpers import assert_same_run, call_program, losses, rows, start_training, tree, wait_for
 from wgan import text
 from wgan.command_line import UserError
+from wgan.options import parser, set_defaults, with_preset
 from wgan.text import Lines, TextBatches, characters_of, decode, encode, read_lines
 
 SMALL = ['--text', '--length', 6, '--width', 4, '--latent-size', 5, '--batch-size', 4,
@@ -126,19 +127,27 @@ def test_what_a_run_writes(made):
                     'js_3_held_out,js_4_held_out,in_training_held_out,distinct_held_out')
 
 
-@pytest.mark.slow
-def test_defaults_of_text(script, names, tmp_path):
-    result = script('wgan_training.py', '--text', '--data', names, '--out', 'run', '--iterations',
-                    1, '--batch-size', 20)
-    assert result.code == 0, result.err
-    settings = json.loads((tmp_path / 'run' / 'config.json').read_text())['settings']
-    assert [settings[name] for name in ('length', 'width', 'latent_size', 'n_critic', 'beta1',
-                                        'beta2', 'learning_rate', 'penalty_weight', 'hold_out')] \
-        == [10, 64, 128, 5, 0.5, 0.9, 1e-4, 10, 0.1]
+@pytest.mark.parametrize('arguments, betas', [
+    (['--text'], (0.5, 0.9)), (['--text', '--beta2', '0.99'], (0.5, 0.99)),
+    (['--text', '--objective', 'gan'], (0.5, 0.999)),
+    (['--text', '--objective', 'wgan'], (None, None))])
+def test_defaults_of_text(arguments, betas):
+    options = with_preset(parser(), arguments)
+    set_defaults(options)
+    assert (options.beta1, options.beta2) == betas
+    assert (options.length, options.width, options.latent_size, options.batch_size,
+            options.hold_out, options.data) == (10, 64, 128, 64, 0.1, 'data/names.txt')
+
+
+def test_preset_of_the_original():
+    options = with_preset(parser(), ['--preset', 'gan-language', '--width', '64'])
+    set_defaults(options)
+    assert (options.text, options.length, options.width, options.n_critic, options.long_lines,
+            options.beta1, options.beta2) == (True, 32, 64, 10, 'cut', 0.5, 0.9)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan', 'dragan', 'ls-gan'])
+@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan'])          # each learner
 def test_resumed_is_the_same_as_uninterrupted(script, names, tmp_path, objective):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     start = ['--data', names, '--objective', objective, '--score-every', 2, '--sample-every', 2]
