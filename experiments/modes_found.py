@@ -2,9 +2,9 @@
 
     .venv/bin/python experiments/modes_found.py --out modes_found.png
 
-Metz et al. 2017, https://arxiv.org/abs/1611.02163, section 3.1, count modes so; the data are those
-of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, section 3. Each objective has its own
-number of critic updates and its own optimiser, with steps for networks as small as these.
+Modes are counted much as by Srivastava et al. 2017, https://arxiv.org/abs/1705.07761; the data are
+those of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, figure 1. Each objective has its
+own optimiser, with steps for networks as small as these, and two critic updates where it has more.
 """
 
 import points                           # before the others: it lets them be found
@@ -18,7 +18,8 @@ import pandas as pd
 
 SETS = {'8 Gaussians': points.EIGHT, '25 Gaussians': points.TWENTY_FIVE}
 BATCH, SAMPLES, SEEDS, N_CRITIC = 128, 2500, 3, 2
-STEPS = {'adam': dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0),
+STEPS = {'adam': dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0,
+                      margin_weight=1.0),
          'rmsprop': dict(learning_rate=5e-4, clip=0.1)}
 
 
@@ -39,7 +40,7 @@ def train(objective, centres, seed, iterations, progress, done):
 
 
 def main():
-    options = points.read_options('Count the modes that generators find.', 'modes_found.png', 1000)
+    options = points.read_options('Count the modes that generators find.', 'modes_found.png', 600)
     figure, table = new_figure(2.6 * len(OBJECTIVES), 5.6), []
     axes = figure.subplots(2, len(OBJECTIVES), sharex=True, sharey=True)
     total = len(SETS) * len(OBJECTIVES) * SEEDS

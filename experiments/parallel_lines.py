@@ -20,7 +20,7 @@ import pandas as pd
 BATCH, START = 128, 1.0
 DISTANCES = (0, 0.5, 1, 1.5, 2)
 ESTIMATED = {'gan': 'JS', 'wgan-gp': 'W', 'wgan': 'W'}
-STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1)
+STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1, margin_weight=1.0)
 
 
 def closed_forms(theta):
@@ -99,13 +99,13 @@ def draw(figure, estimates, paths):
                   label='%s estimated by %s' % (divergence, objective))
     left.set_xlabel('θ')
     left.set_ylabel('divergence of the two lines')
-    left.legend(fontsize=8, loc='lower left')
+    left.legend(fontsize=8, loc='upper center')
     for name, path in paths.items():
         right.plot(path, label=name, linewidth=1.2)
     right.axhline(0, color='black', linestyle='--', linewidth=0.8)
     right.set_xlabel('iteration')
     right.set_ylabel('θ of the generator')
-    right.legend(fontsize=8)
+    right.legend(fontsize=8, loc='upper right', bbox_to_anchor=(1, 0.95))
     for axis in (left, right):
         axis.grid(alpha=0.3)
     figure.tight_layout()
