@@ -1,6 +1,7 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
 # make faces   set up, show faces of pretrained/: a grid and a walk, in seconds, without a training
 # make labels  set up, draw faces, train on them with their hair as the label: seven minutes
+# make story   set up, make the figures of docs/story.md in runs/story: ten to fifteen minutes
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
@@ -15,7 +16,7 @@ ARGS ?=
 PY = .venv/bin/python
 drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
 
-.PHONY: demo faces labels check test train compare setup clean
+.PHONY: demo faces labels story check test train compare setup clean
 
 demo: runs/demo/faces.png
 	@echo "The faces are in $<, all else in runs/demo; delete runs/demo to train again."
@@ -45,6 +46,18 @@ runs/labels/faces.png: | setup data/drawn/hair.txt
 	@how=--overwrite; ls -d runs/labels/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
 	$(PY) wgan_training.py --data data/drawn/hair.txt --labels map --out runs/labels $(short) $$how
 	@$(PY) wgan_generate.py runs/labels --out $@ --columns 12 --scale 2
+
+# The figures of docs/story.md, each by the experiment of its name; delete one to make it again.
+# make story ARGS="--inception inception.onnx" measures the images with a network too.
+story = parallel_lines optimal_discriminator vanishing_gradient critic_surfaces modes_found \
+	loss_and_quality
+
+story: $(story:%=runs/story/%.png)
+	@echo "The figures are in runs/story; docs/story.md explains them."
+
+runs/story/%.png: | setup data/drawn/face_001999.png
+	@mkdir -p runs/story
+	@$(PY) experiments/$*.py --out $@ $(if $(filter loss_and_quality,$*),$(ARGS))
 
 data/drawn/face_001999.png data/drawn/hair.txt: | setup
 	@$(PY) data/draw_faces.py --out data/drawn --count 2000

@@ -22,6 +22,7 @@ import pandas as pd
 from wgan import checkpoint
 import models
 from wgan.images import ImageSet, grid, to_network, to_images
+from wgan.labels import Labels
 from wgan.latents import draw_latents
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
@@ -151,8 +152,8 @@ def main():
         row = {'objective': objective, 'slope': mean, 'slope_std': deviation,
                'seconds': losses['seconds'].median()}
         if network:
-            found = measure(Generated(objective, generator, options.count, 0), network, SPLITS, 0,
-                            32)
+            found = measure(Generated(objective, generator, options.count, 0, Labels([], [])),
+                            network, SPLITS, 0, 32)
             row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
                        inception_score_std=found['inception_score_std'])
         table.append(row)

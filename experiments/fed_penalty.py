@@ -37,9 +37,9 @@ class FedAsNumber(Updates):
         self.trainers['critic'] = trainer(loss, [], self.critic, 'critic', 'adam', self.settings,
                                           self.batch_size, [])
 
-    def update_critic(self, reals):
-        (epsilon, draw), = self.losses.draws.items()
-        feed = {self.real: reals, self.latent: self._draw_latents(), epsilon: draw(self.rng, reals)}
+    def update_critic(self, reals, labels=None):
+        (epsilon, _), = self.losses.draws.items()
+        feed = self._feed(self._critic_draws, reals)
         # In training mode x̃ is what the trainer will see.
         logged = {name: evaluate_in_training(graph, feed)
                   for name, graph in self.losses.logged.items() if name == 'grad_norm'}

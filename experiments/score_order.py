@@ -16,6 +16,7 @@ from wgan.device import select_device
 import numpy as np
 
 from wgan.images import ImageSet
+from wgan.labels import Labels
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
 from wgan.training_scores import SPLITS, TrainingImages
@@ -69,9 +70,11 @@ def main():
     real = measured(TrainingImages(faces, options.count, 'the real images'))
     rows = [('real, one half against the other', *(
         measured(TrainingImages(half, len(half), 'one half')) for half in halves))]
+    unlabelled = Labels([], [])
     for name, images in (
-            ('trained', Generated(path, load_generator(path), options.count, 0)),
-            ('untrained', Generated('untrained', untrained(**shape), options.count, 0)),
+            ('trained', Generated(path, load_generator(path), options.count, 0, unlabelled)),
+            ('untrained', Generated('untrained', untrained(**shape), options.count, 0,
+                                    unlabelled)),
             ('noise', Noise(options.count, settings['image_size']))):
         rows.append((name, measured(images), real))
     print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))

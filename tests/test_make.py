@@ -1,6 +1,7 @@
 """The Makefile: what each target calls, and what it leaves alone."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -53,6 +54,21 @@ def test_make_labels(make, tmp_path):
     (tmp_path / 'data' / 'drawn' / 'hair.txt').unlink()         # faces of an earlier version
     (tmp_path / 'runs' / 'labels' / 'faces.png').unlink()
     assert make('labels')[0][:2] == ['data/draw_faces.py', 'wgan_training.py']
+
+
+def test_make_story(make, tmp_path):
+    """All figures that are missing; ARGS are for the program that takes a network."""
+    called, log = make('story', 'ARGS=--inception x.onnx')
+    with open(os.path.join(ROOT, 'Makefile')) as file:
+        programs = re.search('^story = (.*?)\n\n', file.read(), re.S | re.M).group(1)
+    programs = programs.replace('\\', '').split()
+    assert called == ['data/draw_faces.py'] + ['experiments/%s.py' % name for name in programs]
+    assert all(os.path.exists(os.path.join(ROOT, path)) for path in called)
+    assert log.count('--inception') == 1
+    assert '--out runs/story/loss_and_quality.png --inception x.onnx' in log
+    for name in programs[1:]:
+        (tmp_path / 'runs' / 'story' / (name + '.png')).write_text('')
+    assert make('story')[0] == ['experiments/parallel_lines.py']
 
 
 def test_make_demo_makes_what_is_missing(make, tmp_path):
