@@ -12,7 +12,7 @@ import points                           # before the others: it lets them be fou
 from wgan.command_line import Progress, number, run
 from wgan.evaluation import generated
 from wgan.image_network import add_network_options, open_network
-from wgan.images import Batches, ImageSet
+from wgan.images import ImageBatches, ImageSet
 from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
 from wgan.options import objective_settings, parser as training_parser, set_defaults
@@ -54,7 +54,7 @@ def train(objective, faces, measures, options, progress, done):
     o = training_parser().parse_args(['--objective', objective])
     set_defaults(o)
     rng = np.random.RandomState(0)
-    batches = Batches(faces, o.batch_size, rng)
+    batches = ImageBatches(faces, o.batch_size, rng)
     generator, critic = models.networks(SIZE, o.latent_size, WIDTH,
                                         OBJECTIVES[objective].normalization, rng)
     updates = Updates(generator, critic, objective, objective_settings(o), o.batch_size, rng)

@@ -8,7 +8,7 @@ import _root  # noqa: F401
 from wgan.command_line import Parser, check_outputs, number
 from wgan.cntk import C
 from wgan.device import select_device
-from wgan.evaluation import image_input
+from wgan.evaluation import data_input
 from wgan.objectives import OBJECTIVES
 from wgan.plotting import check_plot
 from wgan.updates import build_losses, trainer
@@ -81,7 +81,7 @@ class HeldGenerator:
     """
 
     def __init__(self, objective, critic, batch_size, settings):
-        shape = image_input(critic).shape
+        shape = data_input(critic).shape
         self.real, self.fake = (C.input_variable(shape, name=name) for name in ('real', 'fake'))
         self.losses = build_losses(objective, settings, lambda x: x, critic, self.fake, self.real,
                                    self.fake)

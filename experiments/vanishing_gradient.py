@@ -10,7 +10,7 @@ the norm of the gradient of the generator's loss with respect to all its weights
 
 import points                           # before the others: it lets them be found
 from wgan.command_line import Progress, run
-from wgan.images import Batches, ImageSet
+from wgan.images import ImageBatches, ImageSet
 from wgan.objectives import OBJECTIVES
 from wgan.plotting import new_figure, save_figure
 from wgan.updates import Updates
@@ -26,7 +26,7 @@ WAYS = {'log(1 − D)': ('gan', dict(minimax=True)), '−log D': ('gan', {}),
 
 def train_generator(faces, rng):
     """A generator after BEFORE iterations of `gan`."""
-    settings, batches = points.settings_of('gan'), Batches(faces, BATCH, rng)
+    settings, batches = points.settings_of('gan'), ImageBatches(faces, BATCH, rng)
     updates = Updates(*models.networks(SIZE, LATENT, WIDTH, OBJECTIVES['gan'].normalization, rng),
                       'gan', settings, BATCH, rng)
     progress = Progress('generator', BEFORE)
@@ -53,7 +53,7 @@ def train_critic(way, generator, faces, iterations, progress, done):
     rng, settings = np.random.RandomState(1), points.settings_of(objective, **more)
     critic = models.critic(SIZE, WIDTH, 1, OBJECTIVES[objective].normalization)
     updates = Updates(generator, critic, objective, settings, BATCH, rng)
-    batches, rows = Batches(faces, BATCH, rng), []
+    batches, rows = ImageBatches(faces, BATCH, rng), []
     measured = set(np.unique(np.geomspace(1, iterations, 24).astype(int)))
     latents = rng.standard_normal((MEASURED, BATCH, LATENT)).astype(np.float32)
     for step in range(1, iterations + 1):
