@@ -29,6 +29,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TIMEOUT = 60                                    # seconds for a call
 SMALL = ['--image-size', '32', '--width', '2', '--batch-size', '4', '--iterations', '3',
          '--sample-every', '1', '--checkpoint-every', '1', '--latent-size', '5']
+SMALL_TEXT = ['--text', '--length', '6', *SMALL[2:], '--score-every', '1', '--score-count', '10']
 HOSTILE = ['a b', 'a\nb', '-x', "it's", '"q"', '$x$', '%d', 'ü名', os.fsdecode(b'lat\xe9in'), '.hid',
            'x' * 200, '[1]', '~', '{0}', 'a\\b', '\x1b[31m']
 
@@ -54,19 +55,24 @@ def make_world(folder):
         file.write('http://127.0.0.1:9/a.jpg\nfile:///etc/passwd\nnonsense\n')
     with open(os.path.join(folder, 'notes.txt'), 'w') as file:
         file.write('mine')
+    with open(os.path.join(folder, 'lines.txt'), 'w', encoding='utf-8') as file:
+        file.writelines(''.join(rng.choice(list('abcü'), rng.randint(1, 9))) + '\n'
+                        for _ in range(40))
     onnx_network(os.path.join(folder, 'net.onnx'))
     np.save(os.path.join(folder, 'z.npy'), rng.randn(6, 5).astype(np.float32))
     for call in (['wgan_training.py', '--data', 'pics', '--out', 'run', *SMALL],
+                 ['wgan_training.py', '--data', 'lines.txt', '--out', 'trun', *SMALL_TEXT],
                  ['wgan_generate.py', 'run', '--export-onnx', 'g.onnx'],
                  ['wgan_generate.py', 'run', '--out', 'grid.png'],
                  ['inception_score.py', 'pics', '--inception', 'net.onnx', '--scale', 'raw',
                   '--splits', '2', '--save-statistics', 'stats.npz']):
         subprocess.run([sys.executable, os.path.join(ROOT, call[0])] + call[1:], cwd=folder,
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    own = set(files_of(os.path.join(folder, 'run')))
+    own = {os.path.join(run, name) for run in ('run', 'trun')
+           for name in files_of(os.path.join(folder, run))}
     for name in ('run/mine.txt', 'run/samples/mine.png'):
         shutil.copy(os.path.join(folder, 'notes.txt'), os.path.join(folder, name))
-    return {os.path.join('run', name) for name in own}
+    return own
 
 
 def files_of(folder):
@@ -89,8 +95,9 @@ class Call:
         self.outputs, self.damaged = [], []
         for _ in range(self.rng.choice([0, 1, 1, 1, 2, 3])):
             self._damage()
-        tool = self._one(['training', 'training', 'training', 'generate', 'generate', 'score',
-                          'score', 'plot', 'animate', 'prepare', 'draw', 'download', 'convert'])
+        tool = self._one(['training'] * 3 + ['text'] * 2 + [
+            'generate', 'generate', 'score', 'score', 'plot', 'animate', 'prepare', 'draw',
+            'download', 'convert'])
         self.arguments = getattr(self, '_' + tool)()
         self.environment = dict(os.environ, COLUMNS='80')
         if self.rng.rand() < 0.25:
@@ -196,14 +203,30 @@ class Call:
             '--channels': ['1', '3', '2'],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
+    def _text(self):
+        out = self._one(['trun'] * 5 + ['new'] * 3 + ['run', 'lines.txt', self._one(HOSTILE)])
+        self.outputs.append(out)
+        data = [] if self.rng.rand() < 0.2 else ['--data', self._one(
+            ['lines.txt'] * 6 + ['map.txt', 'notes.txt', self._source()])]
+        how = [[], ['--resume'], ['--resume', '--iterations', '5'], ['--overwrite']]
+        return ['wgan_training.py', '--out', out if not out.startswith('-') else './' + out,
+                *data, *SMALL_TEXT, *self._one(how)] + self._some({
+                    '--length': ['3', '4', '900'], '--long-lines': ['cut', 'drop', 'x'],
+                    '--image-size': ['32'], '--augment': [], '--hold-out': ['0', '0.9', '0.01'],
+                    '--start-from': ['trun', 'run', 'pics', ''], '--preset': ['article'],
+                    '--objective': ['wgan', 'gan', 'dragan', 'ls-gan'], '--seed': ['3'],
+                    '--batch-size': ['1', '99'], '--learning-rate': ['1e30'],
+                    '--allow-change': ['data', 'batch-size'], '--inception': ['net.onnx']})
+
     def _generate(self):
-        return ['wgan_generate.py', self._one(['run'] * 4 + ['g.onnx', self._source()])] + (
+        return ['wgan_generate.py', self._one(['run'] * 4 + ['trun'] * 2 + [
+            'g.onnx', self._source()])] + (
             ['--out', self._output('.png', '.jpg', '.gif', '.mp4', '.pgm', '.bmp', '.txt', '')]
             if self.rng.rand() < 0.8 else []) + (
             ['--export-onnx', self._output('.onnx', '')] if self.rng.rand() < 0.3 else []) + (
             ['--save-latents', self._output('.npy', '')] if self.rng.rand() < 0.2 else []
         ) + self._some({
-            '--count': ['0', '3', '5'],
+            '--count': ['0', '3', '5'], '--unique': [],
             '--rows': ['1', '-1', '2'], '--columns': ['3'], '--label': ['0', 'a,b', '', 'ü'],
             '--interpolate': ['2', '3', '1'], '--steps': ['2', '3'], '--linear': [], '--force': [],
             '--latents': ['z.npy', 'stats.npz', 'notes.txt', 'pics', 'nowhere'],
