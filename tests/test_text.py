@@ -127,14 +127,14 @@ def test_what_a_run_writes(made):
                     'js_3_held_out,js_4_held_out,in_training_held_out,distinct_held_out')
 
 
-@pytest.mark.parametrize('arguments, betas', [
-    (['--text'], (0.5, 0.9)), (['--text', '--beta2', '0.99'], (0.5, 0.99)),
-    (['--text', '--objective', 'gan'], (0.5, 0.999)),
-    (['--text', '--objective', 'wgan'], (None, None))])
-def test_defaults_of_text(arguments, betas):
+@pytest.mark.parametrize('arguments, expected', [
+    (['--text'], (5e-4, 0.5, 0.9)), (['--text', '--beta2', '0.99'], (5e-4, 0.5, 0.99)),
+    (['--text', '--objective', 'gan'], (2e-4, 0.5, 0.999)),
+    (['--text', '--objective', 'wgan'], (5e-5, None, None))])
+def test_defaults_of_text(arguments, expected):
     options = with_preset(parser(), arguments)
     set_defaults(options)
-    assert (options.beta1, options.beta2) == betas
+    assert (options.learning_rate, options.beta1, options.beta2) == expected
     assert (options.length, options.width, options.latent_size, options.batch_size,
             options.hold_out, options.data) == (10, 64, 128, 64, 0.1, 'data/names.txt')
 
@@ -143,7 +143,7 @@ def test_preset_of_the_original():
     options = with_preset(parser(), ['--preset', 'gan-language', '--width', '64'])
     set_defaults(options)
     assert (options.text, options.length, options.width, options.n_critic, options.long_lines,
-            options.beta1, options.beta2) == (True, 32, 64, 10, 'cut', 0.5, 0.9)
+            options.learning_rate, options.beta2) == (True, 32, 64, 10, 'cut', 1e-4, 0.9)
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ OF_IMAGES = dict(data='data/drawn', image_size=256, width=32, latent_size=100, b
                  hold_out=0.0, score_count=5000)
 OF_TEXT = dict(data='data/names.txt', length=10, long_lines='drop', width=64, latent_size=128,
                batch_size=64, hold_out=0.1, score_every=500, score_count=10000)
-# As gan_language.py has them, for its objective.
-OF_TEXT_WGAN_GP = dict(beta1=0.5, beta2=0.9)
+# As gan_language.py has them, for its objective; but its steps of 1e-4 are for networks of width
+# 512, and too small for those of 64: docs/text.md.
+OF_TEXT_WGAN_GP = dict(learning_rate=5e-4, beta1=0.5, beta2=0.9)
 NOT_OF_TEXT = ('image_size', 'channels', 'labels', 'augment', 'brightness', 'contrast',
                'saturation', 'mirror', 'inception', 'resize', 'scale', 'features_output',
                'classes_output', 'engine')
@@ -93,7 +94,7 @@ def _add_training(g):
                    'first 25 iterations and in every 500th after them; 0: as in the others'
                    + defaults_of('n_critic_boost'))
     g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
-                   'update' + defaults_of('learning_rate'))
+                   'update' + defaults_of('learning_rate') + '; with --text wgan-gp: 0.0005')
     g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1')
                    + '; with --text wgan-gp: 0.5')
     g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2')
