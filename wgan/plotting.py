@@ -135,7 +135,7 @@ def plot(paths, out, smooth=0.0):
         if compared:
             axis.legend([Line2D([], [], color='black', linestyle=style) for style in '-:'],
                         ['trained on, averaged', 'held out, averaged'] if averaged else
-                        ['generated', 'held out'], loc='best')
+                        ['generated', 'real, held out'], loc='best')
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
         if target is not None:
