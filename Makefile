@@ -1,7 +1,7 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
 # make faces   set up, show faces of pretrained/: a grid and a walk, in seconds, without a training
 # make labels  set up, draw faces, train on them with their hair as the label: seven minutes
-# make story   set up, make the figures of docs/story.md in runs/story: ten to fifteen minutes
+# make story   set up, make the figures of docs/story.md in runs/story: four minutes
 # make check   set up, look through the code, run the quick tests: less than a minute
 # make test    set up, run all tests: about eight minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs

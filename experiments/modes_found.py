@@ -40,7 +40,7 @@ def train(objective, centres, seed, iterations, progress, done):
 
 
 def main():
-    options = points.read_options('Count the modes that generators find.', 'modes_found.png', 600)
+    options = points.read_options('Count the modes that generators find.', 'modes_found.png', 1500)
     figure, table = new_figure(2.6 * len(OBJECTIVES), 5.6), []
     axes = figure.subplots(2, len(OBJECTIVES), sharex=True, sharey=True)
     total = len(SETS) * len(OBJECTIVES) * SEEDS
