@@ -8,26 +8,20 @@ the gradient explodes or vanishes from layer to layer, and weights gather at the
 penalty neither. Prints the norms of the gradient by the first and by the last hidden layer.
 """
 
-
-import _root  # noqa: F401
-from wgan.command_line import Parser, Progress, check_outputs, number, run
+import points                           # before the others: it lets them be found
 from wgan.cntk import C
+from wgan.command_line import Progress, run
+from wgan.plotting import new_figure, save_figure
+from symbolic_gradient import gradient
 
 import numpy as np
-
-from wgan import objectives
-from wgan.learners import RmsProp, adam
-from wgan.plotting import check_plot, new_figure, save_figure
-from symbolic_gradient import gradient
 
 LAYERS, WIDTH, BATCH = 12, 128, 256
 CLIPS = (0.1, 0.01, 0.001)
 
 
 def swiss_roll(rng):
-    angle = 1.5 * np.pi * (1 + 2 * rng.rand(BATCH))
-    points = np.stack([angle * np.cos(angle), angle * np.sin(angle)], axis=1) / 7.5
-    return points.reshape(BATCH, 2, 1, 1).astype(np.float32)
+    return points.as_images(2 * points.swiss_roll(rng, BATCH))
 
 
 def build_critic():
@@ -44,20 +38,14 @@ def train(clip, iterations):
     """Returns the mean norm of the gradient by each hidden layer, and all weights of matrices."""
     rng = np.random.RandomState(0)
     critic, hidden = build_critic()
-    real, fake = C.input_variable((2, 1, 1)), C.input_variable((2, 1, 1))
-    make = objectives.wgan if clip else objectives.wgan_gp
-    objective = make(lambda z: z, critic, critic.arguments[0], real, fake)
-    learner = (RmsProp('critic', critic.parameters, 5e-5, BATCH, clip).learner if clip
-               else adam(critic.parameters, 1e-4, 0.0, 0.9))
-    trainer = C.Trainer(objective.critic_loss, (objective.critic_loss, None), [learner])
+    objective = 'wgan' if clip else 'wgan-gp'
+    held = points.HeldGenerator(objective, critic, BATCH,
+                                points.settings_of(objective, clip=clip, beta2=0.9))
     name = 'clipped to %g' % clip if clip else 'gradient penalty'
     progress = Progress(name, iterations)
     for step in range(1, iterations + 1):
         x = swiss_roll(rng)
-        y = x + rng.standard_normal(x.shape).astype(np.float32)
-        feed = {variable: draw(rng, x) for variable, draw in objective.draws.items()}
-        feed.update({real: x, fake: y})
-        trainer.train_minibatch(feed)
+        held.update(x, x + rng.standard_normal(x.shape).astype(np.float32), rng)
         progress.show(step)
     norms = []
     for h in hidden:
@@ -70,13 +58,8 @@ def train(clip, iterations):
 
 
 def main():
-    parser = Parser(description='Gradients in a deep critic, with clipped weights and penalised.')
-    parser.add_argument('--out', default='critic_slopes.png', help='image to write')
-    parser.add_argument('--iterations', type=number(int, 1), default=600, help='of each critic')
-    parser.add_argument('--force', action='store_true', help='overwrite without asking')
-    options = parser.parse_args()
-    check_plot(options.out)
-    check_outputs(options.out, force=options.force)
+    options = points.read_options('Gradients in a deep critic, with clipped weights and penalised.',
+                                  'critic_slopes.png', 600)
     found = [train(clip, options.iterations) for clip in CLIPS + (None,)]
 
     figure = new_figure(11, 4)

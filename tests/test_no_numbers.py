@@ -8,9 +8,9 @@ import pytest
 from helpers import SMALL, TINY, tree
 from wgan import processes
 from wgan.cntk import C
+from wgan.image_runs import ImageRun
 from wgan.images import ImageBatches
 from wgan.recorder import Recorder
-import wgan_training
 
 
 @pytest.mark.slow
@@ -37,7 +37,7 @@ def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch
             return None
     scored = {'critic': [], 'generator': ['--score-every', 1, '--inception', 'x'],
               'average': ['--checkpoint-every', 5, '--score-every', 1, '--inception', 'x']}[what]
-    monkeypatch.setattr(wgan_training, 'make_scores', Scores)
+    monkeypatch.setattr(ImageRun, 'make_scores', Scores)
     before = tree(run)
     sentence = train('--out', 'run', '--resume', '--iterations', 9, *scored).sentence
     assert 'iteration 4: ' in sentence and 'NaN or infinite' in sentence

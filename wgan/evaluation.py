@@ -45,15 +45,23 @@ def generate(generator, latents, batch_size, labels=None):
 def generated(generator, latents, batch_size, name, labels=None):
     """Images for latents (and labels) as they are saved: RGB, uint8, (N, S, S, 3), batch by batch.
 
+    Raises UserError as `generate_batches` does.
+    """
+    return map(to_images, generate_batches(generator, latents, batch_size, name, labels))
+
+
+def generate_batches(generator, latents, batch_size, name, labels=None):
+    """What `generate` gives, batch by batch.
+
     Raises UserError, with the name of the generator, if it makes NaN or infinite values.
     """
     for first in range(0, len(latents), batch_size):
-        images = generate(generator, latents[first:first + batch_size], batch_size,
-                          None if labels is None else labels[first:first + batch_size])
-        if not np.isfinite(images).all():
+        made = generate(generator, latents[first:first + batch_size], batch_size,
+                        None if labels is None else labels[first:first + batch_size])
+        if not np.isfinite(made).all():
             raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
                             'or the latents, are not usable' % one_line(name))
-        yield to_images(images)
+        yield made
 
 
 def evaluate_in_training(graph, feed):

@@ -111,7 +111,7 @@ class ImageSamples:
     its name beside it, and the same latents in each.
     """
 
-    suffix = '.png'
+    suffix, write = '.png', staticmethod(write_image)
 
     def __init__(self, latent_size, seed, labels):
         self.names = labels.names[:ROWS]
@@ -125,9 +125,6 @@ class ImageSamples:
         """The grid as an image, RGB, uint8."""
         images = to_images(generate(generator, self.latents, batch_size, self.labels))
         return (label_grid(images, self.names, GRID) if self.names else grid(images, GRID))
-
-    def write(self, path, sheet):
-        write_image(path, sheet)
 
     def add_to(self, board, sheet, step):
         board.add_image('samples', sheet, step, dataformats='HWC')

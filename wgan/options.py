@@ -94,11 +94,9 @@ def _add_training(g):
                    'first 25 iterations and in every 500th after them; 0: as in the others'
                    + defaults_of('n_critic_boost'))
     g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
-                   'update' + defaults_of('learning_rate') + '; with --text wgan-gp: 0.0005')
-    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1')
-                   + '; with --text wgan-gp: 0.5')
-    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2')
-                   + '; with --text wgan-gp: 0.9')
+                   'update' + defaults_of('learning_rate'))
+    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1'))
+    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2'))
     g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
                    'penalty' + defaults_of('penalty_weight'))
     g.add_argument('--margin-weight', type=number(float, 0), help='weight of the distance of two '
@@ -165,9 +163,10 @@ def defaults_of(name):
         return ("CNTK's own, 0.9999986 per sample, to the power of the batch size"
                 if value is None else 'off' if value is False else '%g' % value)
 
-    return ' (default for ' + '; '.join(
-        '%s: %s' % (name_of, shown(objective.settings[name]))
-        for name_of, objective in OBJECTIVES.items() if name in objective.settings) + ')'
+    settings = [(name_of, objective.settings) for name_of, objective in OBJECTIVES.items()]
+    settings.append(('--text with wgan-gp', OF_TEXT_WGAN_GP))
+    return ' (default for ' + '; '.join('%s: %s' % (name_of, shown(of_it[name]))
+                                        for name_of, of_it in settings if name in of_it) + ')'
 
 
 def set_defaults(options):

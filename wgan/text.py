@@ -6,13 +6,14 @@ END; what follows the first one is no part of the line.
 """
 
 import collections
+import copy
 import hashlib
 import os
 
 from wgan.batches import Batches
 from wgan.command_line import RANK, Progress, UserError, note, one_line
 from wgan.disk import replacing
-from wgan.evaluation import generate, latent_input
+from wgan.evaluation import generate_batches, latent_input
 
 import numpy as np
 
@@ -89,6 +90,12 @@ class Lines:
     def __getitem__(self, i):
         return self.codes[i]
 
+    def every(self, step, first):
+        """Each step-th of the lines, from the first on."""
+        part = copy.copy(self)
+        part.texts, part.codes = self.texts[first::step], self.codes[first::step]
+        return part
+
 
 def encode(texts, characters, length):
     """Texts as the numbers of their characters: uint16 (N, length)."""
@@ -112,7 +119,7 @@ class TextBatches(Batches):
         """The next minibatch: (float32 (batch_size, characters, 1, length), 1 where a line has the
         character; no labels, (batch_size, 0)).
         """
-        codes = self.items.codes[self.choose()]
+        codes = self.items[self.choose()]
         places = codes[:, None, None, :] == np.arange(len(self.items.characters))[:, None, None]
         return places.astype(np.float32), np.zeros((len(codes), 0), np.float32)
 
@@ -120,16 +127,11 @@ class TextBatches(Batches):
 def generated_codes(generator, latents, batch_size, name):
     """For latents (N, latent_size), the numbers of the most probable characters: (N, length).
 
-    Raises UserError, with the name of the generator, if it makes NaN or infinite values.
+    Raises UserError as `generate_batches` does.
     """
-    found = []
-    for first in range(0, len(latents), batch_size):
-        probabilities = generate(generator, latents[first:first + batch_size], batch_size)
-        if not np.isfinite(probabilities).all():
-            raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
-                            'or the latents, are not usable' % one_line(name))
-        found.append(probabilities.argmax(axis=1)[:, 0])
-    return np.concatenate(found)
+    return np.concatenate([
+        probabilities.argmax(axis=1)[:, 0]
+        for probabilities in generate_batches(generator, latents, batch_size, name)])
 
 
 def unique_lines(generator, characters, count, seed, truncation, batch_size, name):
@@ -140,7 +142,7 @@ def unique_lines(generator, characters, count, seed, truncation, batch_size, nam
     """
     found, rng = {}, np.random.RandomState(seed)
     progress = Progress('generating', count)
-    for drawn in range(MOST_DRAWN):
+    for _ in range(MOST_DRAWN):
         latents = rng.standard_normal((count,) + latent_input(generator).shape) * truncation
         for line in decode(generated_codes(generator, latents.astype(np.float32), batch_size, name),
                            characters):

@@ -46,8 +46,11 @@ class TextRun:
         this process. Raises UserError if there are too few lines.
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
-        self.parts = self._read()
-        training, held_out = (self._share(part, texts) for part, texts in enumerate(self.parts))
+        self.parts = self._read()                   # of all processes
+        training, held_out = (part.every(processes.COUNT, processes.RANK) for part in self.parts)
+        for part in (training, held_out) if options.hold_out else (training,):
+            if not len(part):
+                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.noun)
         if processes.COUNT > 1:                     # for one, Batches does it
             check_share(training, share, options.batch_size)
         batches = TextBatches(training, share, rng)
@@ -55,7 +58,7 @@ class TextRun:
                          if options.hold_out else None)
 
     def _read(self):
-        """(texts to train on, texts to hold out), of all processes."""
+        """(Lines to train on, Lines to hold out), of all processes."""
         options = self.options
         texts = read_lines(options.data, options.length, options.long_lines)
         if self.characters is None:
@@ -68,17 +71,9 @@ class TextRun:
         if len(set(''.join(usable))) == 1:
             raise UserError('all lines of %s are made of one character, %s; there is nothing to '
                             'learn' % (one_line(options.data), one_line(usable[0][0])))
-        return split(usable, options.hold_out, options.seed)
-
-    def _share(self, part, texts):
-        """The Lines of this process. part: 0 those to train on, 1 those to hold out."""
-        options = self.options
-        own = texts[processes.RANK::processes.COUNT]
-        noun = ('lines to hold out' if part else
-                'lines to train on' if options.hold_out else 'lines')
-        if not own and (options.hold_out or not part):
-            raise nothing_left(options.hold_out, sum(map(len, self.parts)), noun)
-        return Lines(own, self.characters, options.length, options.data, noun)
+        nouns = ('lines to train on' if options.hold_out else 'lines', 'lines to hold out')
+        return [Lines(part, self.characters, options.length, options.data, noun)
+                for part, noun in zip(split(usable, options.hold_out, options.seed), nouns)]
 
     def networks(self, rng):
         """(generator, critic), their initial weights drawn from the RandomState rng."""
@@ -91,9 +86,7 @@ class TextRun:
         return {'characters': self.characters}
 
     def make_scores(self, _, csv):
-        options = self.options
-        training, held_out = (Lines(texts, self.characters, options.length, options.data)
-                              for texts in self.parts)
+        options, (training, held_out) = self.options, self.parts
         return TextScores(training, held_out if options.hold_out else None, options.score_count,
                           options.latent_size, options.seed, options.batch_size, csv)
 
@@ -120,7 +113,7 @@ def characters_of_run(folder):
 class TextSamples:
     """SAMPLES lines from the same latents each time."""
 
-    suffix = '.txt'
+    suffix, write = '.txt', staticmethod(write_lines)
 
     def __init__(self, latent_size, seed, characters):
         self.latents = draw_latents(SAMPLES, latent_size, seed)
@@ -130,9 +123,6 @@ class TextSamples:
         """The lines, a list of texts."""
         return decode(generated_codes(generator, self.latents, batch_size, 'in training'),
                       self.characters)
-
-    def write(self, path, lines):
-        write_lines(path, lines)
 
     def add_to(self, board, lines, step):
         board.add_text('samples', '\n'.join('    ' + line for line in lines), step)
