@@ -12,6 +12,7 @@ from helpers import ROOT, SMALL, TINY, run_test_program
 from wgan import device, processes, resuming
 from wgan.command_line import Parser, UserError, gpu_failure, run
 from wgan.device import Card, cntk_cards, doubt, driver_cards, select_device
+from wgan import text_runs
 from wgan.updates import memory_needed
 
 import pytest
@@ -248,6 +249,14 @@ def test_memory_needed(size, width, batch):
     result = run_test_program('memory.py', size, width, batch)
     assert result.code == 0, result.err
     assert 0.7 < memory_needed(size, width, batch) / float(result.out) < 1.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('length, width, batch', [(32, 256, 64), (100, 64, 64), (10, 512, 16)])
+def test_memory_needed_for_text(length, width, batch):
+    result = run_test_program('memory.py', length, width, batch, 'text')
+    assert result.code == 0, result.err
+    assert 0.7 < text_runs.memory_needed(length, width, batch) / float(result.out) < 1.3
 
 
 def test_deterministic(train, monkeypatch, images):

@@ -1,4 +1,7 @@
-"""By how many MB a process grows that trains: memory.py IMAGE_SIZE WIDTH BATCH_SIZE"""
+"""By how many MB a process grows that trains: memory.py IMAGE_SIZE WIDTH BATCH_SIZE [text]
+
+With text, IMAGE_SIZE is the length of a line.
+"""
 
 import re
 import sys
@@ -7,6 +10,7 @@ from wgan.device import select_device
 from wgan.objectives import OBJECTIVES
 from wgan.updates import Updates
 import models
+import text_models
 
 import numpy as np
 
@@ -16,14 +20,16 @@ def peak():
         return int(re.search(r'VmHWM:\s+([0-9]+) kB', file.read()).group(1)) / 1024
 
 
-size, width, batch = map(int, sys.argv[1:])
+size, width, batch = map(int, sys.argv[1:4])
+text = sys.argv[4:] == ['text']
 select_device('cpu')
 before, rng = peak(), np.random.RandomState(0)
 settings = {name: value for name, value in OBJECTIVES['wgan-gp'].settings.items()
             if name != 'n_critic'}
-updates = Updates(*models.networks(size, 100, width, 'layer', rng), 'wgan-gp',
-                  dict(settings, beta2=0.9), batch, rng, ema=0.999)
+networks = (text_models.networks(40, size, 128, width, rng) if text
+            else models.networks(size, 100, width, 'layer', rng))
+updates = Updates(*networks, 'wgan-gp', dict(settings, beta2=0.9), batch, rng, ema=0.999)
 for step in (1, 2):
-    updates.update_critic(rng.uniform(-1, 1, (batch, 3, size, size)).astype(np.float32))
+    updates.update_critic(rng.uniform(-1, 1, (batch,) + updates.real.shape).astype(np.float32))
     updates.update_generator(step)
 print(peak() - before)
