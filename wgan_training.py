@@ -63,7 +63,7 @@ def train(options, config, changes):
     else:
         started_from = (None if options.start_from is None
                         else begin_with(options.start_from, updates))
-    about = about_run(options, device, batches, held_out, config, changes, first, kind.noun,
+    about = about_run(options, device, batches, held_out, config, changes, first,
                       data_sha256=digest, started_from=started_from, **kind.known())
     prepare_folder(out, updates, batches, options, about, scores, kind, first)
 

@@ -1,5 +1,6 @@
 """Minibatches of a data set, and its parts: to train on, and held out."""
 
+from wgan import processes
 from wgan.command_line import UserError, one_line
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 class Batches:
     """The order of minibatches without end: each epoch all items once, in a new order.
 
-    items: a sequence with `source` and `noun`, what it was read from and what to call its items.
+    items: a sequence with `source`, what it was read from; `kind`, 'images' or 'lines'; and `noun`,
+        what to call its items in full.
     rng: the numpy.random.RandomState that the order is drawn from.
     Raises UserError if there are fewer items than batch_size.
     """
@@ -43,3 +45,21 @@ def split(items, hold_out, seed):
     held_out = set(drawn[:int(round(hold_out * len(items)))])
     return tuple([item for i, item in enumerate(items) if (i in held_out) == wanted]
                  for wanted in (False, True))
+
+
+def nothing_left(hold_out, count, kind, noun):
+    """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
+    return UserError('--hold-out %g of %d %s leaves no %s%s' % (
+        hold_out, count, kind, noun,
+        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
+
+
+def check_share(items, share, batch_size):
+    """Raise UserError if a process has fewer items than `share`, its part of a minibatch."""
+    total = round(processes.mean([len(items)])[0] * processes.COUNT)
+    if share > len(items):
+        raise UserError(
+            '--batch-size %d is shared by %d processes, %d %s each; but of the %d readable '
+            '%s in %s, which are shared too, one has only %d' % (
+                batch_size, processes.COUNT, share, items.kind, total, items.kind,
+                one_line(items.source), len(items)))

@@ -1,7 +1,7 @@
 """What a training on images has of its own: its data, networks, samples and scores."""
 
 from wgan import processes
-from wgan.batches import split
+from wgan.batches import check_share, nothing_left, split
 from wgan.command_line import UserError, note, one_line
 from wgan.evaluation import generate
 from wgan.image_network import open_network
@@ -24,10 +24,10 @@ class ImageRun:
     """options: those of the training. config: what config.json says of a run that is resumed, or
     None. make_networks: `models.networks`.
 
-    noun: what it is trained on. labels: the Labels of the images. score_columns: of scores.csv.
+    labels: the Labels of the images. score_columns: of scores.csv.
     """
 
-    noun, score_columns = 'images', COLUMNS
+    score_columns = COLUMNS
 
     def __init__(self, options, config, make_networks):
         self.options, self.config, self.make_networks = options, config, make_networks
@@ -63,7 +63,7 @@ class ImageRun:
             chosen = split(paths, options.hold_out, options.seed)[part]
             chosen = chosen[processes.RANK::processes.COUNT]
             if not chosen:
-                raise nothing_left(options.hold_out, len(paths), noun)
+                raise nothing_left(options.hold_out, len(paths), ImageSet.kind, noun)
             return chosen
         found = ImageSet(options.data, options.image_size, labels=options.labels, select=select,
                          noun=noun, report=report)
@@ -128,24 +128,6 @@ class ImageSamples:
 
     def add_to(self, board, sheet, step):
         board.add_image('samples', sheet, step, dataformats='HWC')
-
-
-def nothing_left(hold_out, count, noun):
-    return UserError('--hold-out %g of %d %s leaves no %s%s' % (
-        hold_out, count, noun.split()[0], noun,
-        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
-
-
-def check_share(items, share, batch_size):
-    """Raise UserError if a process has fewer images or lines than its part of a minibatch."""
-    noun = items.noun.split()[0]
-    total = round(processes.mean([len(items)])[0] * processes.COUNT)
-    if share > len(items):
-        raise UserError(
-            '--batch-size %d is shared by %d processes, %d %s each; but of the %d readable '
-            '%s in %s, which are shared too, one has only %d' % (
-                batch_size, processes.COUNT, share, noun, total, noun, one_line(items.source),
-                len(items)))
 
 
 def count_labels(images, config):

@@ -53,6 +53,8 @@ class ImageSet:
     Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
+    kind = 'images'
+
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None, select=list,
                  noun='images', option='--data', report=True):
         self.source, self.size, self.noun, self.reader = source, size, noun, ImageReader()

@@ -181,17 +181,18 @@ def restore(path, updates, batches, held_out, rng, digest, config, options):
     # Others than the checkpoint's, if they were changed before.
     if _same_data(config.get('data_sha256', then), digest, lengths):
         return []
-    source, noun = one_line(batches.items.source), batches.items.noun
+    source, kind = one_line(batches.items.source), batches.items.kind
     if held_out or 'data' not in options.allow_change:
         raise UserError('--resume: %s; %s' % (
-            '%s had %d readable %s and now has %d' % (source, lengths[0], noun, lengths[1])
+            '%s had %d readable %s and now has %d' % (
+                source, lengths[0], batches.items.noun, lengths[1])
             if lengths[0] != lengths[1] else
-            'the %s in %s are not those that the run was trained on' % (noun.split()[0], source),
+            'the %s in %s are not those that the run was trained on' % (kind, source),
             'a run with --hold-out can not continue with others, some of which it would hold out '
             'after it was trained on them' if held_out else
             '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             noun.split()[0]: len(batches.items)}]
+             kind: len(batches.items)}]
 
 
 def _same_data(then, now, lengths):
@@ -199,11 +200,12 @@ def _same_data(then, now, lengths):
     return then == now or (then is None and lengths[0] == lengths[1])
 
 
-def about_run(options, device, batches, held_out, config, changes, step, noun, **known):
+def about_run(options, device, batches, held_out, config, changes, step, **known):
     """What config.json and the checkpoints tell of a run. step: where `changes` took effect.
 
-    noun: what the data is, 'images' or 'lines'. known: what else there is to tell, as JSON.
+    known: what else there is to tell, as JSON.
     """
+    kind = batches.items.kind
     return dict(
         known,
         settings=settings_of(options),
@@ -212,9 +214,9 @@ def about_run(options, device, batches, held_out, config, changes, step, noun, *
         kernels=kernels(device),
         changes=past_changes(config) + [dict(c, step=step) for c in changes],
         versions=VERSIONS,
-        **{noun: len(batches.items),
-           'held_out_' + noun: len(held_out.items) if held_out else 0,
-           'unreadable_' + noun: len(batches.items.unreadable)})
+        **{kind: len(batches.items),
+           'held_out_' + kind: len(held_out.items) if held_out else 0,
+           'unreadable_' + kind: len(batches.items.unreadable)})
 
 
 def note_other_kernels(config, device):

@@ -74,7 +74,7 @@ class Lines:
     digest: a SHA-256 in hexadecimal digits, by which they are known again.
     """
 
-    unreadable = ()
+    kind, unreadable = 'lines', ()
 
     def __init__(self, texts, characters, length, source, noun='lines'):
         self.texts, self.characters, self.source, self.noun = texts, characters, source, noun

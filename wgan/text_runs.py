@@ -3,10 +3,9 @@
 import os
 
 from wgan import processes
-from wgan.batches import split
+from wgan.batches import check_share, nothing_left, split
 from wgan.command_line import UserError, note, one_line
 from wgan.generators import GENERATORS, config_of
-from wgan.image_runs import check_share, nothing_left
 from wgan.latents import draw_latents
 from wgan.text import (
     Lines, TextBatches, characters_of, decode, generated_codes, known_characters, read_lines,
@@ -20,11 +19,10 @@ class TextRun:
     """options: those of the training. config: what config.json says of a run that is resumed, or
     None. make_networks: `text_models.networks`.
 
-    noun: what it is trained on. characters: those that a line is made of. score_columns: of
-    scores.csv.
+    characters: those that a line is made of. score_columns: of scores.csv.
     """
 
-    noun, label_counts = 'lines', ()
+    label_counts = ()
 
     def __init__(self, options, config, make_networks):
         self.options, self.make_networks = options, make_networks
@@ -47,7 +45,8 @@ class TextRun:
         training, held_out = (part.every(processes.COUNT, processes.RANK) for part in self.parts)
         for part in (training, held_out) if options.hold_out else (training,):
             if not len(part):
-                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.noun)
+                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.kind,
+                                   part.noun)
         if processes.COUNT > 1:                     # for one, Batches does it
             check_share(training, share, options.batch_size)
         batches = TextBatches(training, share, rng)
