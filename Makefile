@@ -3,7 +3,7 @@
 # make labels  set up, draw faces, train on them with their hair as the label: seven minutes
 # make story   set up, make the figures of docs/story.md in runs/story: four minutes
 # make check   set up, look through the code, run the quick tests: less than a minute
-# make test    set up, run all tests: about eight minutes on two cores
+# make test    set up, run all tests: about nine minutes on two cores
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train all objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
@@ -64,7 +64,7 @@ data/drawn/face_001999.png data/drawn/hair.txt: | setup
 
 # Threads that wait for work sleep: tests and the programs that they start share the cores. With
 # one thread only, CNTK crashes where a process first evaluates a network and then trains another.
-pytest = env -u OMP_NUM_THREADS OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest
+pytest = env -u OMP_NUM_THREADS OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
 
 check: setup
 	@$(PY) -m flake8

@@ -135,14 +135,14 @@ def test_a_network_that_is_gone_leaves_nothing_behind():
 
     gc.collect()
     before, first = len(the_convolutions().alive), None
-    for i in range(120):
+    for i in range(60):
         case = (16, 12, 12), (16, 16, 3, 3), dict(strides=2, auto_padding=PAD), 2 + i % 5
         results(np.float32, *case, 0)
         gc.collect()
-        first = memory() if i == 40 else first
+        first = memory() if i == 20 else first
     assert len(the_convolutions().alive) == before
     assert len(the_convolutions().in_engine) <= before
-    assert memory() - first < 20e6
+    assert memory() - first < 10e6
 
 
 def causes(error):
