@@ -16,6 +16,7 @@ from wgan import plotting
 from wgan.plotting import read_losses
 
 HEAD = 'step,G_loss,C_loss\n'
+ALL = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
 
 
 @pytest.fixture
@@ -140,13 +141,42 @@ def test_a_gap_stays_a_gap(monkeypatch, tmp_path):
         assert list(np.isnan(line.get_ydata())) == [i > 7 for i in range(10)]
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('loss, expected', [
+    (lambda i: 50 if i < 20 else 2 - i / 1000, (0.9, 2.1)),         # a peak at the beginning
+    (lambda i: 'nan' if i == 500 else -50 if i < 50 else i / 1000, (0, 1.05)),
+    (lambda i: 3 if i < 20 else 2 - i / 1000, (0.9, 3.1)),          # one that hides little
+    (lambda i: 50 if i > 980 else 2 - i / 1000, (-5, 55)),          # a loss that runs away
+    (lambda i: 50 if i < 20 else 2, (-5, 55)),                      # nothing follows
+    (lambda i: 'nan', (-0.055, 0.055)),                             # matplotlib's own
+])
+def test_a_peak_at_the_beginning_leaves_the_panel(monkeypatch, tmp_path, loss, expected):
+    rows = ['%d,%d,%s\n' % (i + 1, i, loss(i)) for i in range(1000)]
+    figure = drawn(monkeypatch, tmp_path, [HEAD + ''.join(rows)], ['run'])
+    critic, generator = figure.axes
+    width = expected[1] - expected[0]
+    assert np.allclose(critic.get_ylim(), expected, rtol=0, atol=0.1 * width)
+    assert generator.get_ylim()[0] < 0 and generator.get_ylim()[1] > 999
+
+
+def test_a_short_curve_is_shown_as_a_whole(monkeypatch, tmp_path):
+    rows = ['%d,0,%s\n' % (i + 1, 50 if i < 2 else i) for i in range(20)]
+    figure = drawn(monkeypatch, tmp_path, [HEAD + ''.join(rows)], ['run'])
+    assert figure.axes[0].get_ylim()[1] > 50
+
+
+@pytest.mark.filterwarnings('error')
+def test_the_target_stays_in_the_panel(monkeypatch, tmp_path):
+    rows = ['%d,0,0,0,0,%s,0\n' % (i + 1, 9 if i < 20 else 1.2 + i / 1e4) for i in range(1000)]
+    figure = drawn(monkeypatch, tmp_path, [ALL + ''.join(rows)], ['run'])
+    low, high = figure.axes[-1].get_ylim()
+    assert 0.9 < low < 1 and 1.3 < high < 1.4
+
+
 @pytest.mark.parametrize('name', ['x', 'x.xyz', 'x.pgf', 'x.gif', 'x.png.'])
 def test_kinds_of_plots(tmp_path, name):
     with pytest.raises(UserError, match='plots are written as .png'):
         plotting.plot(['no.csv'], str(tmp_path / name))
-
-
-ALL = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'
 
 
 def test_plot(script, run, tmp_path):

@@ -8,6 +8,7 @@ from wgan.disk import replacing
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+import numpy as np
 import pandas as pd
 
 PANELS = [                                              # column, label, target line
@@ -35,6 +36,8 @@ PANELS = [                                              # column, label, target 
     ('distinct', 'part of the lines that\nare distinct', None),
 ]
 HELD_OUT = '_held_out'       # ends the name of a column that has the same of images held out
+BEGINNING = 0.05             # the part of a curve that may leave its panel
+FEW = 50                     # so short a curve has dots, and none of it leaves
 GAP_SMOOTH = 0.98            # for both: minibatches differ by more than the gap between them
 LOSSES = ['step', 'G_loss', 'C_loss']
 LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis
@@ -113,6 +116,8 @@ def plot(paths, out, smooth=0.0):
 
     smooth: weight of the past in an exponential moving average, 0 … below 1. With it the raw
         curve stands behind, pale. A panel with images held out is always averaged.
+    Losses often begin with a peak, beside which all that follows would be a flat line: then the
+    panel shows what follows, and the peak leaves it.
     Raises UserError as `read_losses` and `check_plot` do.
     """
     check_plot(out)
@@ -140,6 +145,7 @@ def plot(paths, out, smooth=0.0):
         axis.grid(alpha=0.3)
         if target is not None:
             axis.axhline(target, color='black', linestyle='--', linewidth=0.8)
+        _let_a_peak_leave(axis)
     axes[-1].set_xlabel('iteration')
     if len(runs) > 1:
         _add_legend(axes[0], [name for name, _ in runs])
@@ -154,7 +160,24 @@ def _draw(axis, losses, column, colour, smooth, style='-'):
         # An average goes on over a gap; the curve does not.
         curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
     axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8, linestyle=style,
-              marker='.' if len(losses) < 50 else None)
+              marker='.' if len(losses) < FEW else None)
+
+
+def _let_a_peak_leave(axis):
+    """Fit the panel to its lines without their beginnings, if these take up three quarters."""
+    curves = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
+    later = [curve[int(BEGINNING * len(curve)) if len(curve) >= FEW else 0:] for curve in curves]
+    (low, high), (lowest, highest) = map(_range, (later, curves))
+    if 0 < high - low < (highest - lowest) / 4:
+        margin = 0.05 * (high - low)
+        axis.set_ylim(low - margin, high + margin)
+
+
+def _range(curves):
+    """(the smallest, the largest) of their numbers; (0, 0) if there are none."""
+    numbers = np.concatenate(curves)
+    numbers = numbers[np.isfinite(numbers)]
+    return (numbers.min(), numbers.max()) if len(numbers) else (0, 0)
 
 
 def _add_legend(axis, names):
