@@ -164,11 +164,11 @@ def _draw(axis, losses, column, colour, smooth, style='-'):
 
 
 def _let_a_peak_leave(axis):
-    """Fit the panel to its lines without their beginnings, if these take up three quarters."""
+    """Fit the panel to its lines without their beginnings, if these take up four fifths."""
     curves = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
     later = [curve[int(BEGINNING * len(curve)) if len(curve) >= FEW else 0:] for curve in curves]
     (low, high), (lowest, highest) = map(_range, (later, curves))
-    if 0 < high - low < (highest - lowest) / 4:
+    if 0 < high - low < (highest - lowest) / 5:
         margin = 0.05 * (high - low)
         axis.set_ylim(low - margin, high + margin)
 
