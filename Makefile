@@ -64,6 +64,7 @@ data/drawn/face_001999.png data/drawn/hair.txt: | setup
 
 # Threads that wait for work sleep: tests and the programs that they start share the cores. With
 # one thread only, CNTK crashes where a process first evaluates a network and then trains another.
+# Two files of tests run at once; the tests of a file, which share what it makes, one by one.
 pytest = env -u OMP_NUM_THREADS OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
 
 check: setup

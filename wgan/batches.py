@@ -55,7 +55,11 @@ def nothing_left(hold_out, count, kind, noun):
 
 
 def check_share(items, share, batch_size):
-    """Raise UserError if a process has fewer items than `share`, its part of a minibatch."""
+    """Raise UserError if one of several processes has fewer items than `share`, its part of a
+    minibatch. (Of a single process, Batches says it.)
+    """
+    if processes.COUNT == 1:
+        return
     total = round(processes.mean([len(items)])[0] * processes.COUNT)
     if share > len(items):
         raise UserError(

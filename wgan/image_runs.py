@@ -44,8 +44,7 @@ class ImageRun:
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
         training = self._read(0, 'images to train on' if options.hold_out else 'images')
-        if processes.COUNT > 1:                     # for one, Batches does it
-            check_share(training, share, options.batch_size)
+        check_share(training, share, options.batch_size)
         if options.channels is None:                # config.json will have what the images decide
             grey = processes.mean([float(training.is_grey())])[0] == 1
             options.channels = 1 if grey else 3

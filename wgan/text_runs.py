@@ -47,8 +47,7 @@ class TextRun:
             if not len(part):
                 raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.kind,
                                    part.noun)
-        if processes.COUNT > 1:                     # for one, Batches does it
-            check_share(training, share, options.batch_size)
+        check_share(training, share, options.batch_size)
         batches = TextBatches(training, share, rng)
         return batches, (TextBatches(held_out, min(share, len(held_out)), rng)
                          if options.hold_out else None)
