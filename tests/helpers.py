@@ -148,7 +148,7 @@ def weights(path):
 
 def assert_same_run(a, b):
     pd.testing.assert_frame_equal(losses(a).drop(columns='seconds'),
-                                  losses(b).drop(columns='seconds'))
+                                  losses(b).drop(columns='seconds'), check_exact=True)
     for name in ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model'):
         for x, y in zip(weights(a / name), weights(b / name)):
             assert x.shape == y.shape and (x == y).all(), name

@@ -27,16 +27,20 @@ def processor():
         return platform.processor() + (' avx2 ' if has_avx2 else '')
 
 
-def _use_what_the_processor_has():
-    """Make the MKL in CNTK take its best code on processors that are not Intel's too.
+def _choose_the_code_of_mkl():
+    """Make the MKL in CNTK run its code for AVX2 on every make of processor.
 
-    That MKL, of 2018, takes its slowest code there, unless this variable says otherwise: 5 for
-    AVX2, 7 for AVX-512 as a server has it.
+    That MKL, of 2018, has several codes for a matrix product. The one for AVX-512 rounds a product
+    of one row or column differently by where in memory it lies, so that no two runs are the same.
+    The one for AVX2 does not, and computes the same bits on an Intel processor and on others. The
+    first variable chooses it, which MKL would not on processors that are not Intel's. The second
+    asks for results that do not depend on addresses, which MKL promises on Intel processors only.
+    Without AVX2, only its code for all processors ('COMPATIBLE') gives such results.
     """
-    sets = processor().split()
-    if 'GenuineIntel' not in sets and 'avx2' in sets:
-        has_avx512 = {'avx512f', 'avx512bw', 'avx512dq', 'avx512vl'} <= set(sets)
-        os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '7' if has_avx512 else '5')
+    has_avx2 = 'avx2' in processor().split()
+    if has_avx2:
+        os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')
+    os.environ.setdefault('MKL_CBWR', 'AVX2' if has_avx2 else 'COMPATIBLE')
 
 
-_use_what_the_processor_has()
+_choose_the_code_of_mkl()
