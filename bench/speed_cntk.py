@@ -32,15 +32,15 @@ def training(size, batch, data):
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
     updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
                       options.ema)
-    fixed, _ = batches.next()
+    fixed = batches.next()
 
     def iteration(next_minibatch):
         for _ in range(options.n_critic):
-            updates.update_critic(next_minibatch())
+            updates.update_critic(*next_minibatch())
         updates.update_generator(1)
         updates.row()
 
-    return {'critic step': lambda: updates.update_critic(fixed),
+    return {'critic step': lambda: updates.update_critic(*fixed),
             'generator step': lambda: updates.update_generator(1),
             'data': batches.next, 'iteration': lambda: iteration(batches.next),
             'iteration, one minibatch': lambda: iteration(lambda: fixed)}

@@ -17,7 +17,8 @@ RUNS = {
     'ls-gan': ['--objective', 'ls-gan'] + IMAGES, 'augment': ['--augment'] + IMAGES,
     'hold-out': ['--hold-out', 0.2] + IMAGES,
     'labels': ['--data', 'map.txt', '--labels', 'map'] + SMALL,
-    'text': ['--data', 'lines.txt', '--text', '--width', 64, '--batch-size', 16, '--iterations', 3],
+    'text': ['--data', 'lines.txt', '--text', '--width', 64, '--batch-size', 16,
+             '--iterations', 3],
     '64 pixels': ['--data', 'images', '--image-size', 64, '--iterations', 2]}
 
 

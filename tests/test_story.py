@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from helpers import call_program
-from wgan.objectives import OBJECTIVES
 import critic_surfaces
 import loss_and_quality
 import optimal_discriminator
@@ -129,22 +128,6 @@ def test_same_seed_same_surface():
     first, again = (critic_surfaces.train('wgan-gp', points.swiss_roll, 3, Silent(), 0)
                     for _ in range(2))
     assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('program', PROGRAMS)
-def test_programs(program, script, tmp_path):
-    """Each writes its figure, and prints numbers of all objectives that it compares."""
-    more = []
-    if program in FACES:
-        script('data/draw_faces.py', '--out', 'faces', '--count', 20)
-        more = ['--data', 'faces'] + (['--count', 12] if program == 'loss_and_quality.py' else [])
-    result = script(program, '--out', 'figure.png', '--iterations', 9, *more)
-    assert result.code == 0, result.err
-    assert (tmp_path / 'figure.png').stat().st_size > 5000
-    assert result.out.endswith('wrote figure.png\n')
-    if program in ('parallel_lines.py', 'modes_found.py', 'loss_and_quality.py'):
-        assert all(objective in result.out for objective in OBJECTIVES)
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
