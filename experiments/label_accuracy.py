@@ -65,8 +65,9 @@ def main():
     path = find_generator(options.run)
     generator = load_generator(path)
     labels, size = generator_labels(path, generator), generator.output.shape[1]
-    real, tried = (ImageSet(options.data, size, labels=options.labels, report=False, select=(
-        lambda files, part=part: split(files, 0.1, options.seed)[part])) for part in (0, 1))
+    labelled = ImageSet(options.data, size, labels=options.labels, report=False)
+    real, tried = (labelled.part(numbers, labelled.noun) for numbers in split(
+        range(len(labelled)), 0.1, options.seed, labelled.contents))
     if labels.names != real.label_names:
         raise UserError('%s has the labels %s, and %s has %s' % (
             one_line(options.run), ', '.join(labels.names) or 'none', one_line(options.data),
@@ -74,7 +75,7 @@ def main():
     model = classifier((3, size, size), len(labels.names))
     train(model, real, options.iterations, np.random.RandomState(options.seed))
 
-    right = recognised(model, tried.images) == tried.labels
+    right = recognised(model, np.stack(tried.images)) == tried.labels
     latents = draw_latents(options.count, latent_input(generator).shape[0], options.seed)
     print('%-12s %s' % ('label', 'of real images, of generated ones'))
     for i, name in enumerate(labels.names):

@@ -1,6 +1,8 @@
 """--hold-out: which images are never trained on, and what the critic makes of them."""
 
+import functools
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -11,9 +13,11 @@ from helpers import (
     SMALL, assert_same_run, losses, make_updates, onnx_network, tree, write_images)
 from wgan.evaluation import evaluate_in_training
 from wgan.batches import split
+from wgan.images import ImageSet
 from wgan.objectives import OBJECTIVES
 from wgan.plotting import plot
 from wgan.updates import Updates
+import wgan.image_runs
 import wgan.plotting
 
 PLAIN = ['--brightness', 0, '--contrast', 0, '--saturation', 0, '--no-mirror']
@@ -42,15 +46,66 @@ def test_split(count, part):
         assert len(set(np.diff([int(path) for path in held_out]))) > 1      # not every tenth
 
 
+@pytest.mark.parametrize('seed', range(20))
+def test_split_keeps_copies_on_one_side(seed):
+    """And holds out no more than is asked for; without copies, the first of a permutation."""
+    random = np.random.RandomState(seed)
+    count, part = random.randint(2, 40), random.uniform(0, 0.9)
+    wanted, numbers = int(round(part * count)), list(range(count))
+    assert split(numbers, part, seed)[1] == split(numbers, part, seed, numbers)[1] == sorted(
+        np.random.RandomState(seed).permutation(count)[:wanted])
+    contents = random.randint(0, max(2, count // 2), count).tolist()
+    training, held_out = split(numbers, part, seed, contents)
+    assert sorted(training + held_out) == numbers and len(held_out) <= wanted
+    assert not {contents[i] for i in training} & {contents[i] for i in held_out}
+    smallest = min([contents.count(contents[i]) for i in training] or [count])
+    assert wanted - len(held_out) < smallest            # no other copies would have had room
+
+
 @pytest.mark.slow
-def test_images_held_out_are_never_trained_on(train, greys, tmp_path, monkeypatch):
-    """Before and after the run is stopped and resumed; and they are all looked at."""
+@pytest.mark.parametrize('how', ['files', 'names', 'lines', 'links'])
+@pytest.mark.parametrize('memory_limit', [1 << 30, 0])
+def test_copies_are_not_trained_on_and_held_out(train, greys, tmp_path, monkeypatch, how,
+                                                memory_limit):
+    """Files with the same content, of whatever name, or listed twice in a map file."""
+    monkeypatch.setattr(wgan.image_runs, 'ImageSet',
+                        functools.partial(ImageSet, memory_limit=memory_limit))
+    data, paths = greys, sorted(greys.iterdir())
+    for path in paths:
+        if how == 'files':
+            shutil.copy(str(path), str(greys / ('copy of ' + path.name)))
+        elif how == 'names':
+            (greys / ('x' + path.stem + '.jpg')).write_bytes(path.read_bytes())
+        elif how == 'links':
+            (greys / ('link to ' + path.name)).symlink_to(path)
+    if how == 'lines':
+        data = tmp_path / 'map.txt'
+        data.write_text(''.join('greys/%s\n' % path.name for path in paths * 2))
+    seen = watch(monkeypatch)
+    result = train('--data', data, '--out', 'run', '--hold-out', 0.25, '--iterations', 12, *PLAIN,
+                   *SMALL)
+    assert result.code == 0, result.err
+    assert '20 of 40 images are copies of others; copies are trained on together or held out ' \
+        'together' in result.err
+    assert len(seen['update_critic']) == 15 and len(seen['judge_held_out']) == 5
+    assert seen['update_critic'] | seen['judge_held_out'] == set(range(20))
+
+
+def watch(monkeypatch):
+    """{method of Updates: numbers of the images of `greys` that it is given}."""
     seen = {'update_critic': set(), 'judge_held_out': set()}
     for name, levels in seen.items():
         def watched(self, reals, labels, real=getattr(Updates, name), levels=levels):
             levels.update(int(round(127.5 * (image[0, 0, 0] + 1) / 12)) for image in reals)
             return real(self, reals, labels)
         monkeypatch.setattr(Updates, name, watched)
+    return seen
+
+
+@pytest.mark.slow
+def test_images_held_out_are_never_trained_on(train, greys, tmp_path, monkeypatch):
+    """Before and after the run is stopped and resumed; and they are all looked at."""
+    seen = watch(monkeypatch)
     start = ['--data', greys, '--out', 'run', '--hold-out', 0.3, '--iterations', 8,
              '--checkpoint-every', 4, *PLAIN, *SMALL]
     assert train(*start).code == 0

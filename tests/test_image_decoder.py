@@ -36,7 +36,7 @@ def near(found, expected, mean=4):
 ])
 @pytest.mark.parametrize('orientation', [None] + list(range(1, 9)))
 def test_orientation(kind, options, orientation):
-    found, remark = decode(file_of(kind, orientation=orientation, **options))
+    found, remarks = decode(file_of(kind, orientation=orientation, **options))
     expected = Image.fromarray(RGB).convert('L').convert('RGB') if options.get(
         'mode') == 'L' else Image.fromarray(RGB)
     if orientation in TURNS:
@@ -44,7 +44,7 @@ def test_orientation(kind, options, orientation):
     expected = np.asarray(expected).astype(float)
     if options.get('mode') == 'RGBA':
         expected = expected * 128 / 255 + 127
-    assert near(found, expected) and remark is None
+    assert near(found, expected) and not remarks
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'WEBP', 'TIFF', 'JPEG2000', 'GIF'])
@@ -193,8 +193,8 @@ def test_few_bits_in_16(tmp_path, capfd, bits, suffix):
 ])
 def test_netpbm_says_what_is_white(data, levels):
     expected = np.array([[v] * 3 if isinstance(v, int) else v for v in levels])
-    found, remark = decode(data)
-    assert np.abs(found[0].astype(int) - expected).max() <= 1 and remark is None
+    found, remarks = decode(data)
+    assert np.abs(found[0].astype(int) - expected).max() <= 1 and not remarks
 
 
 @pytest.mark.parametrize('data, said', [

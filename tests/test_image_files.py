@@ -64,6 +64,32 @@ def test_report(tmp_path, capfd):
         find_images(str(tmp_path))
 
 
+@pytest.mark.parametrize('name', [
+    '@eaDir', '$RECYCLE.BIN', '$Recycle.Bin', 'RECYCLER', 'System Volume Information', '#recycle',
+    '@Recycle', '__MACOSX', 'lost+found', 'LOST.DIR', 'FOUND.000', 'Network Trash Folder'])
+def test_folders_of_the_system_are_passed_over(tmp_path, capfd, name):
+    """Thumbnails and deleted images are neither trained on nor a label; unless asked for."""
+    for path in ('cat/a.png', 'dog/b.png', name + '/x.png', 'cat/%s/a.jpg/thumb.jpg' % name,
+                 'dog/lost and found/c.png', name + '.png', 'eaDir/d.png'):
+        write(tmp_path / path)
+    (tmp_path / 'dog' / 'Thumbs.db').write_bytes(b'\xd0\xcf\x11\xe0')
+    assert names(tmp_path) == sorted(['cat/a.png', 'dog/b.png', 'dog/lost and found/c.png',
+                                      name + '.png', 'eaDir/d.png'])
+    assert capfd.readouterr().err == (
+        'found 5 images in %s; passed over 2 system folders (%s …), 1 not an image (.db 1)\n' % (
+            tmp_path, min(tmp_path / name, tmp_path / 'cat' / name)))
+    assert names(tmp_path / name) == ['x.png']
+
+
+@pytest.mark.parametrize('name', ['.Trash-1000', '.thumbnails', '.AppleDouble', '.@__thumb',
+                                  '.Spotlight-V100', '.Trashes', '.fseventsd'])
+def test_hidden_folders_of_the_system(tmp_path, capfd, name):
+    for path in ('a.png', '._a.png', name + '/b.png'):
+        write(tmp_path / path, suffix='.png')
+    assert names(tmp_path) == ['a.png']
+    assert 'passed over 2 hidden\n' in capfd.readouterr().err
+
+
 def test_links_are_followed_without_loops(tmp_path, capfd):
     write(tmp_path / 'other' / 'o.png')
     folder = tmp_path / 'pics'

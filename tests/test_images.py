@@ -90,7 +90,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(UserError, match='none of the 1 images'):
         ImageSet(str(tmp_path), 8)
     with pytest.raises(UserError, match='none of the 1 images'):
-        ImageSet(str(tmp_path), 8, memory_limit=0)[0]
+        ImageSet(str(tmp_path), 8, memory_limit=0)
 
 
 def test_map_file(tmp_path):
@@ -209,13 +209,13 @@ def test_odd_names_and_empty_files(tmp_path, capfd):
 @pytest.mark.parametrize('limit', (module.MEMORY_LIMIT, 0))
 def test_digest(images, tmp_path, limit):
     """The same wherever the folder stands and as a map file; another for other images."""
-    def digest(source, **kwargs):
-        return ImageSet(str(source), 16, memory_limit=limit, **kwargs).digest
+    def digest(source, numbers=range(10)):
+        return ImageSet(str(source), 16, memory_limit=limit).part(numbers, 'images').digest
 
     first = digest(images)
-    assert len(first) == 64 and first == digest(images) and first != digest(
-        images, select=lambda paths: paths[::2]) != digest(
-            images, select=lambda paths: paths[1::2])
+    assert len(first) == 64 and first == ImageSet(str(images), 16, memory_limit=limit).digest
+    assert first == digest(images) and first != digest(images, range(0, 10, 2)) != digest(
+        images, range(1, 10, 2))
     moved = tmp_path / 'else' / 'where'
     moved.parent.mkdir()
     images.rename(moved)

@@ -4,8 +4,11 @@ import os
 
 import cv2
 import numpy as np
+from PIL import Image
 import pytest
 
+from helpers import image_file
+from wgan.image_decoder import TURNS
 from wgan.images import ImageSet, write_image
 
 from draw_faces import draw_face
@@ -60,6 +63,29 @@ def test_faces_out_of_photographs(command, photos, tmp_path):
     assert os.listdir(str(tmp_path / 'faces-sheets')) == ['sheet_001.jpg']
     sheet = cv2.imread(str(tmp_path / 'faces-sheets' / 'sheet_001.jpg'))
     assert sheet.shape == (64, 20 * 65 - 1, 3)
+
+
+@pytest.mark.slow
+def test_portraits_that_are_to_be_turned(command, tmp_path):
+    """One face as cameras save it in each of their eight orientations, after other data: all are
+    the same photograph.
+    """
+    (tmp_path / 'photos').mkdir()
+    inverse = {orientation: orientation for orientation in range(1, 9)}
+    inverse.update({6: 8, 8: 6})
+    for orientation in inverse:
+        image = Image.fromarray(drawn(FOUND[0]))
+        if orientation > 1:
+            image = image.transpose(TURNS[inverse[orientation]])
+        data = image_file(np.asarray(image), 'JPEG', orientation=orientation, quality=95)
+        metadata = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>'
+        (tmp_path / 'photos' / ('%d.jpg' % orientation)).write_bytes(
+            data[:2] + b'\xff\xe1\0' + bytes([len(metadata) + 2]) + metadata + data[2:])
+    result = command('data/prepare_faces.py', 'photos', '--out', 'faces')
+    assert result.code == 0, result.err
+    counts = {line[:22].strip(): int(line[22:]) for line in result.out.splitlines()[1:-1]}
+    assert (counts['read'], counts['faces'], counts['without a face'],
+            counts['duplicate photographs']) == (8, 1, 0, 7)
 
 
 def test_where_the_square_lies():

@@ -1,5 +1,6 @@
 """Scores of a run while it trains: their CSV and plot, the best generator, resuming."""
 
+import functools
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 
 from wgan.command_line import UserError
-from helpers import SMALL, onnx_network, weights
+from helpers import SMALL, assert_same_run, onnx_network, weights, write_images
+from wgan.images import ImageSet
+import wgan.image_runs
 from wgan.training_scores import COLUMNS, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
@@ -93,12 +96,39 @@ def test_scores_can_begin_later(scored, script, tmp_path):
         'torchvision').sentence
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('memory_limit', [1 << 30, 0])
+def test_files_that_can_not_be_read_count_for_nothing(train, tmp_path, monkeypatch, memory_limit):
+    """The run with 40 broken files is the run without them: its splits, labels, scores, weights."""
+    monkeypatch.setattr(wgan.image_runs, 'ImageSet',
+                        functools.partial(ImageSet, memory_limit=memory_limit))
+    onnx_network(tmp_path / 'n.onnx')
+    for name in ('clean', 'broken'):
+        (tmp_path / name).mkdir()
+        for seed, label in enumerate(('cat', 'dog')):
+            write_images(tmp_path / name / label, count=12, seed=seed)
+    for i in range(20):
+        (tmp_path / 'broken' / 'cat' / ('%d broken.png' % i)).write_bytes(b'no image')
+        (tmp_path / 'broken' / 'dog' / ('a%d.jpg' % i)).write_bytes(b'')
+    for name in ('clean', 'broken'):
+        result = train('--data', name, '--out', 'run ' + name, '--labels', 'folders', '--hold-out',
+                       0.25, '--iterations', 2, *SMALL, *EVERY)
+        assert result.code == 0, result.err
+        about = json.loads((tmp_path / ('run ' + name) / 'config.json').read_text())
+        assert (about['images'], about['held_out_images']) == (18, 6)
+        assert about['unreadable_images'] == (40 if name == 'broken' else 0)
+        assert about['scores']['reference_count'] == 12 and sum(about['labels']['counts']) == 18
+    assert '24 images from broken, 40 more could not be read' in result.out
+    assert_same_run(tmp_path / 'run clean', tmp_path / 'run broken')
+    assert scores(tmp_path / 'run clean').equals(scores(tmp_path / 'run broken'))
+
+
 def test_few_training_images(images):
     """The option that is named is one that training has."""
     for name in '3456789':
         (images / (name + '.png')).unlink()
     with pytest.raises(UserError, match='3 images, and --score-every .* needs at least 10'):
-        training_images(str(images), 32, 12)
+        training_images(ImageSet(str(images), 32), 12)
 
 
 @pytest.mark.parametrize('arguments, said', [

@@ -1,5 +1,7 @@
 """Minibatches of a data set, and its parts: to train on, and held out."""
 
+from collections import defaultdict
+
 from wgan import processes
 from wgan.command_line import UserError, one_line
 
@@ -35,16 +37,26 @@ class Batches:
         return chosen
 
 
-def split(items, hold_out, seed):
+def split(items, hold_out, seed, contents=None):
     """(items to train on, items to hold out), each in their order.
 
-    hold_out: which part of them is held out, 0 … 1. Which ones is drawn from the seed alone: it is
-    the same in all processes, and whenever a run is resumed.
+    hold_out: which part of them is held out, 0 … 1; less of it where more than one item has the
+    same content. contents: what each item is; those of the same content are copies, and stay on
+    one side. None: there are no copies.
+    Which ones is drawn from the seed alone: it is the same in all processes, and whenever a run is
+    resumed.
     """
-    drawn = np.random.RandomState(seed).permutation(len(items))
-    held_out = set(drawn[:int(round(hold_out * len(items)))])
-    return tuple([item for i, item in enumerate(items) if (i in held_out) == wanted]
-                 for wanted in (False, True))
+    contents = range(len(items)) if contents is None else contents
+    copies = defaultdict(list)
+    for i, content in enumerate(contents):
+        copies[content].append(i)
+    wanted, held_out = int(round(hold_out * len(items))), set()
+    for i in np.random.RandomState(seed).permutation(len(items)):
+        if len(held_out) + len(copies[contents[i]]) <= wanted:
+            held_out.update(copies[contents[i]])
+            copies[contents[i]] = []
+    return tuple([item for i, item in enumerate(items) if (i in held_out) == is_held_out]
+                 for is_held_out in (False, True))
 
 
 def nothing_left(hold_out, count, kind, noun):

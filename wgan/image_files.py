@@ -11,6 +11,13 @@ from wgan.command_line import RANK, UserError, note, one_line
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
             '.png', '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
 
+# Folders, in lower case, in which systems keep thumbnails, deleted files and what a check of the
+# disk has found: Windows, macOS, Linux, Android, and the storages of Synology and QNAP.
+SYSTEM_FOLDERS = frozenset((
+    '$recycle.bin', 'recycler', 'recycled', 'system volume information', 'found.000', '__macosx',
+    'network trash folder', 'temporary items', 'lost+found', 'lost.dir', '@eadir', '#recycle',
+    '#snapshot', '@recycle', '@recently-snapshot', '@sharebin', '@tmp'))
+
 # How the content of each kind begins. What a text could begin with too is checked further on.
 HEAD = 32
 KINDS = collections.OrderedDict((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in (
@@ -73,9 +80,9 @@ class Search:
     """The images in a folder and in all below it: `paths`, sorted.
 
     Links are followed, to files and to folders. A folder is read once, however many links lead to
-    it; a link to a folder that holds the link is left out. So are hidden files and folders, and
-    all but regular files that may be read: none is opened that could keep a reader waiting. A
-    file whose suffix says nothing of an image is one if its content does.
+    it; a link to a folder that holds the link is left out. So are hidden files and folders, the
+    SYSTEM_FOLDERS, and all but regular files that may be read: pipes are not opened, because they
+    could block. A file whose suffix says nothing of an image is one if its content does.
     Raises OSError if the folder can't be read; one below it that can't be is passed over.
     """
 
@@ -118,6 +125,8 @@ class Search:
                     self.hidden += 1
                 elif entry.is_file():
                     self._add(entry.name, entry.path)
+                elif entry.is_dir() and entry.name.lower() in SYSTEM_FOLDERS:
+                    self.reasons['system folder'].append(entry.path)
                 elif entry.is_dir():
                     (self.links if entry.is_symlink() else folders).append(entry.path)
                 else:

@@ -43,31 +43,31 @@ class ImageRun:
         this process. Raises UserError if there are too few images, or the labels can't be used.
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
-        training = self._read(0, 'images to train on' if options.hold_out else 'images')
+        images = ImageSet(options.data, options.image_size, labels=options.labels)
+        check_images_apart(options.out, images.paths, options.data)
+        parts = split(range(len(images)), options.hold_out, options.seed, images.contents)
+        if options.hold_out:
+            note_copies(images.contents)
+        self.trained_on = images.part(parts[0], 'images to train on')       # in all processes
+        training = self._share(images, parts[0], 'images to train on' if options.hold_out
+                               else 'images')
         check_share(training, share, options.batch_size)
         if options.channels is None:                # config.json will have what the images decide
             grey = processes.mean([float(training.is_grey())])[0] == 1
             options.channels = 1 if grey else 3
         found, held_out = self._batches(training, share, rng), None
         if options.hold_out:
-            others = self._read(1, 'images to hold out', report=False)
+            others = self._share(images, parts[1], 'images to hold out')
             held_out = self._batches(others, min(share, len(others)), rng)
         self.labels = count_labels(training, self.config)
         return found, held_out
 
-    def _read(self, part, noun, report=True):
-        options = self.options
-
-        def select(paths):
-            chosen = split(paths, options.hold_out, options.seed)[part]
-            chosen = chosen[processes.RANK::processes.COUNT]
-            if not chosen:
-                raise nothing_left(options.hold_out, len(paths), ImageSet.kind, noun)
-            return chosen
-        found = ImageSet(options.data, options.image_size, labels=options.labels, select=select,
-                         noun=noun, report=report)
-        check_images_apart(options.out, found.paths, options.data)
-        return found
+    def _share(self, images, numbers, noun):
+        """This process's share of the images of these numbers."""
+        numbers = numbers[processes.RANK::processes.COUNT]
+        if not numbers:
+            raise nothing_left(self.options.hold_out, len(images), images.kind, noun)
+        return images.part(numbers, noun)
 
     def _batches(self, images, count, rng):
         options = self.options
@@ -92,8 +92,7 @@ class ImageRun:
 
     def make_scores(self, device, csv):
         options = self.options
-        images = training_images(options.data, options.image_size, options.score_count,
-                                 lambda paths: split(paths, options.hold_out, options.seed)[0])
+        images = training_images(self.trained_on, options.score_count)
         return TrainingScores(images, open_network(options, device), options.score_count,
                               options.seed, options.batch_size, csv, self.labels)
 
@@ -127,6 +126,14 @@ class ImageSamples:
 
     def add_to(self, board, sheet, step):
         board.add_image('samples', sheet, step, dataformats='HWC')
+
+
+def note_copies(contents):
+    """Say how many images are copies of others, which `split` keeps on one side."""
+    copies = len(contents) - len(set(contents))
+    if copies and processes.RANK == 0:
+        note('%d of %d images are copies of others; copies are trained on together or held out '
+             'together' % (copies, len(contents)))
 
 
 def count_labels(images, config):

@@ -1,5 +1,6 @@
 """Images on disk to minibatches, and arrays to image grids. Knows nothing of CNTK."""
 
+import copy
 import hashlib
 import os
 
@@ -40,13 +41,14 @@ def resize_square(image, size):
 class ImageSet:
     """A set of images, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
 
-    They are decoded once, at the start, if that fits into memory_limit bytes (3 · size² each);
-    else each time they are asked for. An image that can't be read is named once on stderr,
-    counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
+    Each file is read once, at the start. One that can't be read is named on stderr, counted in
+    `unreadable`, and left out. The decoded images are kept if they fit into memory_limit bytes
+    (3 · size² each); else each is decoded again whenever it is asked for, and if its file is gone
+    by then, its neighbour is taken.
     labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
         names, in order, and `labels` the number in them of each image; else there are no names.
-    select: takes a list with an item for each file, and gives those that the set is to have. noun:
-        what to call them. option, report: see `find_images`.
+    contents: a digest of the content of each file, by which copies are known.
+    option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
         folder stands: of the contents of the readable files, in their order, if they are decoded
         at the start; else of the names and sizes of all files.
@@ -55,18 +57,16 @@ class ImageSet:
 
     kind = 'images'
 
-    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None, select=list,
-                 noun='images', option='--data', report=True):
-        self.source, self.size, self.noun, self.reader = source, size, noun, ImageReader()
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None,
+                 option='--data', report=True):
+        self.source, self.size, self.noun, self.reader = source, size, self.kind, ImageReader()
         paths = find_images(source, option, report)
         texts = find_labels(source, labels, paths) if labels else [''] * len(paths)
         self.label_names = names_of(texts) if labels else []
         number = {name: i for i, name in enumerate(self.label_names)}
-        files = select([(path, number.get(text, 0)) for path, text in zip(paths, texts)])
-        self.paths, self.labels = [path for path, _ in files], [label for _, label in files]
+        self.paths, self.labels = paths, [number.get(text, 0) for text in texts]
         self.images = self._digest = None
-        if 3 * size * size * len(self.paths) <= memory_limit:
-            self._decode_all()
+        self._read_all(keep=3 * size * size * len(paths) <= memory_limit)
 
     @property
     def unreadable(self):
@@ -75,7 +75,8 @@ class ImageSet:
     @property
     def digest(self):
         if self._digest is None:
-            self._digest = names_digest(self.paths)
+            self._digest = (names_digest(self.paths) if self.images is None else
+                            hashlib.sha256(b''.join(self.contents)).hexdigest())
         if not self.label_names:
             return self._digest
         labels = [self.label_names[label] for label in self.labels]
@@ -93,29 +94,40 @@ class ImageSet:
             image = (self.reader.read(self.paths[other])
                      if self.labels[other] == self.labels[i] else None)
             if image is not None:
-                self.reader.warn()
                 return centre_square(image, self.size)
         raise self._none_readable()
 
-    def _decode_all(self):
-        images = np.empty((len(self.paths), self.size, self.size, 3), np.uint8)
-        paths, labels, digest = [], [], hashlib.sha256()
+    def part(self, numbers, noun):
+        """The images of these numbers, as a set of their own; noun: what to call them."""
+        part = copy.copy(self)
+        part._take(numbers)
+        part.noun, part._digest = noun, None
+        part.images = None if self.images is None else [self.images[i] for i in numbers]
+        return part
+
+    def _take(self, numbers):
+        self.paths, self.labels, self.contents = (
+            [values[i] for i in numbers] for values in (self.paths, self.labels, self.contents))
+
+    def _read_all(self, keep):
+        images = np.empty((len(self.paths) if keep else 0, self.size, self.size, 3), np.uint8)
+        readable, self.contents = [], []
         progress = Progress('reading images', len(self.paths))
-        for done, path in enumerate(self.paths, 1):
-            contents = hashlib.blake2b()            # takes half the time of SHA-256
-            image = self.reader.read(path, contents)
+        for i, path in enumerate(self.paths):
+            content = hashlib.blake2b()             # takes half the time of SHA-256
+            image = self.reader.read(path, content)
+            if image is not None and keep:
+                images[len(readable)] = centre_square(image, self.size)
             if image is not None:
-                images[len(paths)] = centre_square(image, self.size)
-                digest.update(contents.digest())
-                paths.append(path)
-                labels.append(self.labels[done - 1])
-            progress.show(done)
-        if not paths:
+                readable.append(i)
+            self.contents.append(content.digest())
+            progress.show(i + 1)
+        if not readable:
             raise self._none_readable()
-        self.images, self.paths, self.labels = images[:len(paths)], paths, labels
-        self._digest = digest.hexdigest()
+        self._take(readable)
+        self.images = images[:len(readable)] if keep else None
         progress.end('%d %s from %s%s' % (
-            len(paths), self.noun, one_line(self.source),
+            len(readable), self.noun, one_line(self.source),
             ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
         self.reader.warn()
 

@@ -1,6 +1,5 @@
 """Scores of a generator while it trains, against the images that it trains on."""
 
-from wgan.images import ImageSet
 from wgan.score_table import ScoreTable
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
@@ -23,13 +22,8 @@ class TrainingImages:
             yield [self.images[k] for k in chosen[i:i + size]]
 
 
-def training_images(data, image_size, count, select=list):
-    """TrainingImages of a set. Raises UserError if there are too few for a score.
-
-    select: takes the paths of all files, and gives those that are trained on.
-    """
-    # Only those needed are read; training has said already what the set is.
-    images = ImageSet(data, image_size, memory_limit=0, report=False, select=select)
+def training_images(images, count):
+    """TrainingImages of an ImageSet. Raises UserError if there are too few for a score."""
     images = TrainingImages(images, count, 'the training images (%s)' % images.source)
     check_count(images, SPLITS, '--score-every (an Inception Score of %d parts)' % SPLITS)
     return images
