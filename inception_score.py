@@ -21,7 +21,7 @@ from wgan.neighbours import neighbours_sheet
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
     check_count, distances, holds_statistics, label_distances, load_statistics, made_with, measure,
-    source, warn_of_few)
+    source, warn_of_copies, warn_of_few)
 
 import numpy as np
 import onnxruntime
@@ -69,7 +69,7 @@ def main():
     reference_images, images = open_sources(options, network)
 
     def measured(images):
-        return measure(images, network, options.splits, options.seed, options.batch_size)
+        return measure(images, network, options.splits, options.batch_size)
 
     reference = (reference_images if reference_images is None or isinstance(reference_images, dict)
                  else measured(reference_images))
@@ -93,6 +93,8 @@ def main():
     write(options, dict(found, **made_with(network)), results, sheet)
     if reference is not None:
         warn_of_few(min(found['count'], results['reference_count']), found)
+        for name, measured_images in {options.reference: reference, options.what: found}.items():
+            warn_of_copies(name, measured_images)
     show(results)
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from wgan.command_line import UserError
 from helpers import SMALL, onnx_network, weights
-from wgan.training_scores import COLUMNS, training_images
+from wgan.image_network import ImageNetwork
+from wgan.scoring import measure
+from wgan.training_scores import COLUMNS, TrainingImages, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -99,6 +101,25 @@ def test_few_training_images(images):
         (images / (name + '.png')).unlink()
     with pytest.raises(UserError, match='3 images, and --score-every .* needs at least 10'):
         training_images(str(images), 32, 12)
+
+
+def test_which_training_images_are_the_reference(colours, tmp_path):
+    """Some of each kind, where kinds take turns; and the score is the same for any order."""
+    images = TrainingImages(list(range(30)), 10, 'numbers')
+    chosen = [i for batch in images.batches(4) for i in batch]
+    assert len(set(chosen)) == 10 and chosen == sorted(chosen) and {i % 3 for i in chosen} == {
+        0, 1, 2}
+    assert [i for batch in images.batches(7) for i in batch] == chosen
+    (tmp_path / 'sorted').mkdir()
+    for i in range(30):                                     # red, green and blue in turn
+        shutil.copy(str(tmp_path / 'three' / ('%02d.png' % i)),
+                    str(tmp_path / 'sorted' / ('%d-%02d.png' % (i % 3, i))))
+    network = ImageNetwork(colours, scale='raw')
+    found = [measure(training_images(str(tmp_path / name), 32, 30), network, 5, 8)
+             for name in ('three', 'sorted')]
+    for name in ('inception_score_mean', 'inception_score_std'):
+        assert found[0][name] == found[1][name]
+    assert found[0]['inception_score_mean'] > 2.2
 
 
 @pytest.mark.parametrize('arguments, said', [

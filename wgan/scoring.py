@@ -1,5 +1,7 @@
 """Scoring a folder of images or a generator with an image network."""
 
+import collections
+import hashlib
 import os
 import zipfile
 import zlib
@@ -11,7 +13,7 @@ from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
 from wgan.image_files import find_images, is_image_or_text
 from wgan.labels import draw_labels, find_labels
 from wgan.scores import (
-    Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
+    NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance, neighbourhood_scores)
 
 import numpy as np
 
@@ -123,19 +125,46 @@ def check_count(images, least, use):
             least))
 
 
-def measure(images, network, splits, seed, batch_size):
-    """Statistics of all images, with progress.
+class ContentKeys:
+    """Keys of images, as Statistics takes them, that follow from the pixels alone.
+
+    They are hashes: as good as drawn at random, and the same for an image under any name, in any
+    order of the files, saved or not. Copies have different keys, so that they do not all fall into
+    one split.
+    """
+
+    def __init__(self):
+        self.seen, self.last = collections.Counter(), []
+
+    def noted(self, images):
+        """Yields the images, RGB, uint8, (H, W, 3); `last` has the keys of those so far."""
+        self.last = []
+        for image in images:
+            self.last.append(self._key(image))
+            yield image
+
+    def _key(self, image):
+        content = hashlib.blake2b(b'%d %d' % image.shape[:2], digest_size=16)
+        content.update(np.ascontiguousarray(image))
+        content = content.digest()
+        self.seen[content] += 1
+        key = hashlib.blake2b(content + b'%d' % self.seen[content], digest_size=8).digest()
+        return int.from_bytes(key, 'big')
+
+
+def measure(images, network, splits, batch_size):
+    """Statistics of all images, with progress. They are the same for any order of the images.
 
     images: has name, count, and batches(size), which yields RGB images, uint8.
     Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
-    image is None. kept: the numbers of the images that the features are of.
+    image is None. kept: the numbers of the images that the features are of, as `take` has them.
     Raises UserError for fewer images than splits, and as `network` does.
     """
     check_count(images, splits, 'an Inception Score of %d parts' % splits)
-    statistics = Statistics(images.count, splits, np.random.RandomState(seed))
+    statistics, keys = Statistics(splits), ContentKeys()
     progress = Progress('scoring ' + one_line(images.name), images.count)
     for batch in images.batches(batch_size):
-        statistics.add(*network(batch))
+        statistics.add(*network(keys.noted(batch)), keys.last)
         progress.show(statistics.seen)
     progress.end('%d images of %s' % (images.count, one_line(images.name)))
     mean, deviation = statistics.inception_score()
@@ -144,8 +173,9 @@ def measure(images, network, splits, seed, batch_size):
         raise UserError('the features that %s gives for %s are too large for a covariance; is '
                         '--scale %s what it was trained with?'
                         % (one_line(network.path), one_line(images.name), network.scale))
-    return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
-                kept=statistics.keep, count=images.count, splits=splits, inception_score_mean=mean,
+    kept, features = statistics.kept()
+    return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
+                count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
 
 
@@ -184,6 +214,15 @@ def warn_of_few(count, measured):
     if count <= features:
         print('warning: %d images are few for %d features: their covariance is singular, and FID '
               'is too high; compare it only with scores of as many images' % (count, features))
+
+
+def warn_of_copies(name, measured):
+    """Say so if images, called `name`, have so many copies that they have no neighbourhood."""
+    copies = count_of_copies(measured['features'])
+    if copies:
+        print('warning: %s: %d of %d images have %d copies or more; nothing else lies in their '
+              'neighbourhoods, so precision, recall, density and coverage mean little' % (
+                  one_line(name), copies, len(measured['features']), NEAREST))
 
 
 def made_with(network):
