@@ -14,7 +14,7 @@ import json
 import os
 
 from wgan.command_line import (
-    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run)
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run, warn)
 from wgan.device import add_device_option, select_device
 
 import numpy as np
@@ -27,7 +27,7 @@ from wgan.images import check_image, grid, write_image
 from wgan.generators import (
     config_of, find_generator, generator_characters, generator_labels, load_any_generator)
 from wgan.label_grid import label_grid
-from wgan.labels import choose, draw_labels, one_hot
+from wgan.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, draw_labels, one_hot
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 from wgan.text import decode, generated_codes, unique_lines, write_lines
 
@@ -168,7 +168,7 @@ def check_size(options, count, size, kinds):
     often a grid has them.
     """
     if options.count:
-        check_image(os.path.join(options.out, '000000.png'), size * options.scale,
+        check_image(os.path.join(options.out, FIRST_IMAGE), size * options.scale,
                     size * options.scale)
     elif options.moving:
         check_animation(options.out, size * options.scale, size * options.scale,
@@ -206,15 +206,20 @@ def write_single_images(generator, latents, labels, names, options):
     progress, files = Progress('generating', len(latents)), []
     for images in generated(generator, latents, options.batch_size, options.model, labels):
         for image in images:
-            files.append('%06d.png' % len(files))
+            files.append(IMAGE_FILE % len(files))
             write_image(os.path.join(options.out, files[-1]), enlarge(image, options.scale))
         progress.show(len(files))
     if names:
-        with replacing(os.path.join(options.out, 'labels.txt')) as aside, open(
+        with replacing(os.path.join(options.out, LABELS_FILE)) as aside, open(
                 aside, 'w', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines('%s\t%s\n' % (name, names[label])
                             for name, label in zip(files, labels.argmax(axis=1)))
     progress.end('%d images in %s' % (len(latents), options.out))
+    others = sorted(set(os.listdir(options.out)) - set(files + [LABELS_FILE] * bool(names)))
+    if others:
+        warn('%s has %d more that this did not write (%s%s); what takes the folder takes them too'
+             % (one_line(options.out), len(others), one_line(others[0]),
+                ' …' if len(others) > 1 else ''))
 
 
 def write_grid(generator, latents, chosen, names, options):

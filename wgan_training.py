@@ -62,7 +62,7 @@ def train(options, config, changes):
         started_from = config.get('started_from')
     else:
         started_from = (None if options.start_from is None
-                        else begin_with(options.start_from, updates))
+                        else begin_with(options.start_from, updates, kind.label_names))
     about = about_run(options, device, batches, held_out, config, changes, first,
                       data_sha256=digest, started_from=started_from, **kind.known())
     prepare_folder(out, updates, batches, options, about, scores, kind, first)

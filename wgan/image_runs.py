@@ -65,7 +65,7 @@ class ImageRun:
                 raise nothing_left(options.hold_out, len(paths), ImageSet.kind, noun)
             return chosen
         found = ImageSet(options.data, options.image_size, labels=options.labels, select=select,
-                         noun=noun, report=report)
+                         noun=noun, report=report, label_names=self.labels.names)
         check_images_apart(options.out, found.paths, options.data)
         return found
 
@@ -85,6 +85,10 @@ class ImageRun:
     @property
     def label_counts(self):
         return self.labels.counts
+
+    @property
+    def label_names(self):
+        return self.labels.names
 
     def known(self):
         """What config.json has to know of the data, as a dict."""

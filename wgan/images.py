@@ -45,6 +45,7 @@ class ImageSet:
     counted in `unreadable`, and left out; a set decoded later has its neighbour in its place.
     labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
         names, in order, and `labels` the number in them of each image; else there are no names.
+        label_names: the names in the order that they are to have, if they are these.
     select: takes a list with an item for each file, and gives those that the set is to have. noun:
         what to call them. option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
@@ -56,11 +57,11 @@ class ImageSet:
     kind = 'images'
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None, select=list,
-                 noun='images', option='--data', report=True):
+                 noun='images', option='--data', report=True, label_names=()):
         self.source, self.size, self.noun, self.reader = source, size, noun, ImageReader()
         paths = find_images(source, option, report)
-        texts = find_labels(source, labels, paths) if labels else [''] * len(paths)
-        self.label_names = names_of(texts) if labels else []
+        texts = find_labels(source, labels, paths, report) if labels else [''] * len(paths)
+        self.label_names = names_of(texts, label_names) if labels else []
         number = {name: i for i, name in enumerate(self.label_names)}
         files = select([(path, number.get(text, 0)) for path, text in zip(paths, texts)])
         self.paths, self.labels = [path for path, _ in files], [label for _, label in files]

@@ -11,14 +11,16 @@ from wgan.evaluation import generated, latent_input
 from wgan.generators import GENERATORS, find_generator, generator_labels, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
 from wgan.image_files import find_images, is_image_or_text
-from wgan.labels import draw_labels, find_labels
+from wgan.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores import (
-    NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance, neighbourhood_scores)
+    KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
+    neighbourhood_scores)
 
 import numpy as np
 
 
 LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
+SHOWN = 20                      # labels at most that are listed
 
 
 class Folder:
@@ -196,16 +198,44 @@ def distances(found, reference, seed):
 
 
 def label_distances(images, found, reference_images, reference):
-    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept."""
-    def of_each(source, measured):
-        names = np.array(source.label_names)[measured['kept']]
-        return {name: measured['features'][names == name] for name in sorted(set(names))}
+    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept. Says
+    which labels have fewer.
+    """
+    sides = [(source.name, measured, np.array(source.label_names)[measured['kept']])
+             for source, measured in ((images, found), (reference_images, reference))]
+    distances, without = {}, []
+    for label in names_of([label for _, _, names in sides for label in names]):
+        ours, theirs = (measured['features'][names == label] for _, measured, names in sides)
+        few = ['%d in %s' % (len(features), one_line(name))
+               for features, (name, _, _) in zip((ours, theirs), sides)
+               if len(features) < LABEL_COUNT]
+        if few:
+            without.append('%s (%s)' % (one_line(label), ', '.join(few)))
+        else:
+            distances[label] = frechet_distance(*(
+                statistic for features in (ours, theirs)
+                for statistic in (features.mean(axis=0), np.cov(features, rowvar=False))))
+    if without:
+        print('no FID of labels with fewer than %d images%s: %s%s' % (
+            LABEL_COUNT, ' among the %d whose features are kept' % KEPT
+            if max(found['count'], reference['count']) > KEPT else '',
+            ', '.join(without[:SHOWN]),
+            ' and %d more' % (len(without) - SHOWN) if len(without) > SHOWN else ''))
+    return distances
 
-    ours, theirs = of_each(images, found), of_each(reference_images, reference)
-    return {name: frechet_distance(*(statistic for features in (ours[name], theirs[name])
-                                     for statistic in (features.mean(axis=0),
-                                                       np.cov(features, rowvar=False))))
-            for name in ours if min(len(ours[name]), len(theirs.get(name, ()))) >= LABEL_COUNT}
+
+def labels_beside(path, where):
+    """(path, where) of images and their labels, as `source` takes them, for one of two sets.
+
+    where: where the labels of the other set stand; None: nowhere. In a folder that
+    wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map file, or they are
+    the folders.
+    """
+    listed = os.path.join(path, LABELS_FILE)
+    if where is not None and os.path.isfile(listed) and os.path.isfile(
+            os.path.join(path, FIRST_IMAGE)):
+        return listed, 'map'
+    return path, where and ('folders' if os.path.isdir(path) else 'map')
 
 
 def warn_of_few(count, measured):
