@@ -1,6 +1,7 @@
 """Scores of a run while it trains: their CSV and plot, the best generator, resuming."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 
 from wgan.command_line import UserError
-from helpers import SMALL, onnx_network, weights
+from helpers import SMALL, onnx_network, weights, write_images
 from wgan.image_network import ImageNetwork
+from wgan.run_results import BEST
 from wgan.scoring import measure
 from wgan.training_scores import COLUMNS, TrainingImages, training_images
 
@@ -81,6 +83,45 @@ def test_resumed_scores_are_the_same(scored, tmp_path):
     assert (run / 'scores.csv').read_text() == (tmp_path / 'once' / 'scores.csv').read_text()
     for a, b in zip(*(weights(r / 'wgan_generator_best.model') for r in (run, tmp_path / 'once'))):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_the_best_begins_again_with_other_data(scored, script, tmp_path):
+    """A generator that was near the old images is no rival of those trained on the new ones."""
+    write_images(tmp_path / 'others', count=10)
+    run = tmp_path / 'run'
+    scored(run, '--iterations', 2, *EVERY)
+    csv, old = run / 'scores.csv', weights(run / BEST)
+    csv.write_text(re.sub(r'(?m)^2,([^,]*),([^,]*),[^,]*', r'2,\1,\2,1e-9', csv.read_text()))
+    result = script('wgan_training.py', '--out', run, '--resume', '--iterations', 6, '--data',
+                    'others', '--allow-change', 'data')
+    assert result.code == 0, result.err
+    found = scores(run)
+    assert list(found['step']) == [2, 4, 6] and list(found['data_since']) == [0, 2, 2]
+    assert 'best by the data before iteration 2' in result.err
+    for a, b in zip(old, weights(run / (BEST + '.kept'))):
+        np.testing.assert_array_equal(a, b)
+    last = script('inception_score.py', run / BEST, '--count', 12, '--inception', 'n.onnx',
+                  '--scale', 'raw', '--reference', 'others', '--json', 'r.json')
+    assert last.code == 0, last.err
+    assert json.loads((tmp_path / 'r.json').read_text())['fid'] == pytest.approx(
+        found['fid'][1:].min(), rel=1e-3)
+    # Once more, with nothing new: it is still what it was.
+    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', 8).code == 0
+    assert list(scores(run)['data_since']) == [0, 2, 2, 2]
+    assert not (run / (BEST + '.kept2')).exists()
+
+
+def test_the_file_that_is_taken_is_named(script, untrained, tmp_path):
+    """Of several generators; of one there is no question."""
+    def said():
+        result = script('wgan_generate.py', 'run', '--out', 'x.png', '--force')
+        assert result.code == 0, result.err
+        return result.err
+    assert said() == ''
+    for name in ('wgan_generator_average.model', BEST):
+        shutil.copy('run/wgan_generator.model', 'run/' + name)
+        assert 'taking %s, of the ' % name in said()
 
 
 @pytest.mark.slow

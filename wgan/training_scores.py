@@ -1,7 +1,7 @@
 """Scores of a generator while it trains, against the images that it trains on."""
 
 from wgan.images import ImageSet
-from wgan.score_table import ScoreTable
+from wgan.score_table import DATA_SINCE, ScoreTable
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
     Generated, check_count, distances, made_with, measure, warn_of_copies, warn_of_few)
@@ -9,7 +9,7 @@ from wgan.scoring import (
 import numpy as np
 
 COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std',
-           *NEIGHBOURHOOD_SCORES]
+           *NEIGHBOURHOOD_SCORES, DATA_SINCE]
 SPLITS = 10
 
 
