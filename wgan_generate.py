@@ -23,10 +23,11 @@ from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
 from wgan.disk import remove_left_behind, replacing
 from wgan.evaluation import generated, latent_input, makes_text
+from wgan.image_files import counted
 from wgan.images import check_image, grid, write_image
 from wgan.generators import (
     config_of, find_generator, generator_characters, generator_labels, load_any_generator)
-from wgan.label_grid import label_grid
+from wgan.label_grid import label_grid, readable
 from wgan.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, draw_labels, one_hot
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 from wgan.text import decode, generated_codes, unique_lines, write_lines
@@ -215,11 +216,16 @@ def write_single_images(generator, latents, labels, names, options):
             file.writelines('%s\t%s\n' % (name, names[label])
                             for name, label in zip(files, labels.argmax(axis=1)))
     progress.end('%d images in %s' % (len(latents), options.out))
-    others = sorted(set(os.listdir(options.out)) - set(files + [LABELS_FILE] * bool(names)))
+    _report_others(options.out, files + [LABELS_FILE] * bool(names))
+
+
+def _report_others(folder, written):
+    """Say which files were in the folder before, and are still."""
+    others = sorted(name for name in set(os.listdir(folder)) - set(written) if name[0] != '.')
     if others:
-        warn('%s has %d more that this did not write (%s%s); what takes the folder takes them too'
-             % (one_line(options.out), len(others), one_line(others[0]),
-                ' …' if len(others) > 1 else ''))
+        warn('%s has %s that this call did not write (%s%s); what reads the folder reads %s too' % (
+            one_line(folder), counted(len(others), 'file'), one_line(others[0]),
+            *((' …', 'them') if len(others) > 1 else ('', 'it'))))
 
 
 def write_grid(generator, latents, chosen, names, options):
@@ -237,9 +243,10 @@ def write_grid(generator, latents, chosen, names, options):
     white = np.full((blank,) + images.shape[1:], 255, np.uint8)
     rows = np.concatenate([part for of_one in np.split(images, len(chosen))
                            for part in (of_one, white)])
+    shown = readable(names)
     empty = [''] * (len(rows) // columns // len(chosen) - 1)
     write_image(options.out, label_grid(
-        rows, [name for label in chosen for name in [names[label]] + empty], columns, border))
+        rows, [name for label in chosen for name in [shown[label]] + empty], columns, border))
 
 
 def write_walk(generator, latents, labels, options):

@@ -65,8 +65,10 @@ def main():
     path = find_generator(options.run)
     generator = load_generator(path)
     labels, size = generator_labels(path, generator), generator.output.shape[1]
-    real, tried = (ImageSet(options.data, size, labels=options.labels, report=False, select=(
-        lambda files, part=part: split(files, 0.1, options.seed)[part])) for part in (0, 1))
+    real, tried = (
+        ImageSet(options.data, size, labels=options.labels, label_names=labels.names, report=False,
+                 select=lambda files, part=part: split(files, 0.1, options.seed)[part])
+        for part in (0, 1))
     if labels.names != real.label_names:
         raise UserError('%s has the labels %s, and %s has %s' % (
             one_line(options.run), ', '.join(labels.names) or 'none', one_line(options.data),

@@ -6,7 +6,7 @@ from wgan.command_line import UserError, note, one_line
 from wgan.evaluation import generate
 from wgan.image_network import open_network
 from wgan.images import ImageBatches, ImageSet, grid, to_images, write_image
-from wgan.label_grid import ROWS, label_grid
+from wgan.label_grid import ROWS, label_grid, readable
 from wgan.labels import Labels, has_labels, labels_of, one_hot
 from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
@@ -117,7 +117,7 @@ class ImageSamples:
     suffix, write = '.png', staticmethod(write_image)
 
     def __init__(self, latent_size, seed, labels):
-        self.names = labels.names[:ROWS]
+        self.names = readable(labels.names[:ROWS])
         rows = len(self.names)
         self.latents = draw_latents(GRID if rows else GRID * GRID, latent_size, seed)
         self.labels = one_hot(np.repeat(np.arange(rows), GRID), len(labels.names))
