@@ -107,7 +107,7 @@ def test_the_best_generator_is_kept_if_its_score_is_lost(run, capfd, scores, sin
     continue_tables(folder, (run / 'wgan.csv').read_text().split('\n')[0].split(','),
                     SCORES, 3, since)
     said = capfd.readouterr().err
-    assert ('best by the data before iteration 2' in said) == (since == 2 and kept)
+    assert ('best by the data up to iteration 2' in said) == (since == 2 and kept)
     if scores == EARLIER:
         assert (run / 'scores.csv').read_text() == SCORED % 0 and 'mended' not in said
     assert (run / (BEST + '.kept')).exists() == kept and (run / BEST).exists() != kept

@@ -98,7 +98,7 @@ def test_the_best_begins_again_with_other_data(scored, script, tmp_path):
     assert result.code == 0, result.err
     found = scores(run)
     assert list(found['step']) == [2, 4, 6] and list(found['data_since']) == [0, 2, 2]
-    assert 'best by the data before iteration 2' in result.err
+    assert 'best by the data up to iteration 2' in result.err
     for a, b in zip(old, weights(run / (BEST + '.kept'))):
         np.testing.assert_array_equal(a, b)
     last = script('inception_score.py', run / BEST, '--count', 12, '--inception', 'n.onnx',

@@ -62,7 +62,7 @@ def continue_tables(out, columns, score_columns, step, since):
             lost or rows_since(out.path('scores.csv'), since).empty):
         warn('%s; it is now %s' % (
             'the scores of %s are lost' % one_line(out.path(BEST)) if lost else
-            '%s is the best by the data before iteration %d, and the search begins again' % (
+            '%s is the best by the data up to iteration %d, and the search begins again' % (
                 one_line(out.path(BEST)), since),
             one_line(keep_aside(out.path(BEST)))))
 
