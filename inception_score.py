@@ -20,8 +20,8 @@ from wgan.labels import WHERE
 from wgan.neighbours import neighbours_sheet
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
-    check_count, distances, holds_statistics, label_distances, load_statistics, made_with, measure,
-    source, warn_of_few)
+    check_count, distances, holds_statistics, label_distances, labels_beside, load_statistics,
+    made_with, measure, source, warn_of_copies, warn_of_few)
 
 import numpy as np
 import onnxruntime
@@ -36,7 +36,8 @@ def parse():
                    'generator file; what is transparent in images becomes white')
     p.add_argument('--reference', help='real images: the same, or a file of --save-statistics')
     p.add_argument('--labels', choices=WHERE, help='where the labels of the images of --reference '
-                   '(and of WHAT, if that is images) stand: also FID for each label')
+                   'stand: also FID for each label. If WHAT is images, its labels are in the map '
+                   'file, in labels.txt as wgan_generate.py writes it, or the folders')
     p.add_argument('--json', metavar='FILE', help='write all results here')
     p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
                    'file, to be a --reference')
@@ -69,7 +70,7 @@ def main():
     reference_images, images = open_sources(options, network)
 
     def measured(images):
-        return measure(images, network, options.splits, options.seed, options.batch_size)
+        return measure(images, network, options.splits, options.batch_size)
 
     reference = (reference_images if reference_images is None or isinstance(reference_images, dict)
                  else measured(reference_images))
@@ -93,6 +94,8 @@ def main():
     write(options, dict(found, **made_with(network)), results, sheet)
     if reference is not None:
         warn_of_few(min(found['count'], results['reference_count']), found)
+        for name, measured_images in {options.reference: reference, options.what: found}.items():
+            warn_of_copies(name, measured_images)
     show(results)
 
 
@@ -100,12 +103,13 @@ def open_sources(options, network):
     """(reference, images): what is to be measured; a reference that is saved already is a dict,
     and None if there is none. Raises UserError for what can't be scored, before any is.
     """
-    how = options.skip_unreadable, options.count, options.seed, options.labels
+    how = options.skip_unreadable, options.count, options.seed
     reference = options.reference
     if reference is not None:
         reference = (load_statistics(reference, network) if holds_statistics(reference)
-                     else source(reference, '--reference', *how))
-    images = source(options.what, 'WHAT', *how)
+                     else source(reference, '--reference', *how, options.labels))
+    what, labels = labels_beside(options.what, options.labels)
+    images = source(what, 'WHAT', *how, labels)
     for one in (reference, images):
         if one is None or isinstance(one, dict):
             continue

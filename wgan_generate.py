@@ -14,7 +14,7 @@ import json
 import os
 
 from wgan.command_line import (
-    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run)
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run, warn)
 from wgan.device import add_device_option, select_device
 
 import numpy as np
@@ -23,11 +23,12 @@ from wgan import onnx_generator
 from wgan.animation import check_animation, write_animation
 from wgan.disk import remove_left_behind, replacing
 from wgan.evaluation import generated, latent_input, makes_text
+from wgan.image_files import counted
 from wgan.images import check_image, grid, write_image
 from wgan.generators import (
     config_of, find_generator, generator_characters, generator_labels, load_any_generator)
-from wgan.label_grid import label_grid
-from wgan.labels import choose, draw_labels, one_hot
+from wgan.label_grid import label_grid, readable
+from wgan.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, draw_labels, one_hot
 from wgan.latents import draw_latents, read_latents, save_latents, walk
 from wgan.text import decode, generated_codes, unique_lines, write_lines
 
@@ -168,7 +169,7 @@ def check_size(options, count, size, kinds):
     often a grid has them.
     """
     if options.count:
-        check_image(os.path.join(options.out, '000000.png'), size * options.scale,
+        check_image(os.path.join(options.out, FIRST_IMAGE), size * options.scale,
                     size * options.scale)
     elif options.moving:
         check_animation(options.out, size * options.scale, size * options.scale,
@@ -206,15 +207,25 @@ def write_single_images(generator, latents, labels, names, options):
     progress, files = Progress('generating', len(latents)), []
     for images in generated(generator, latents, options.batch_size, options.model, labels):
         for image in images:
-            files.append('%06d.png' % len(files))
+            files.append(IMAGE_FILE % len(files))
             write_image(os.path.join(options.out, files[-1]), enlarge(image, options.scale))
         progress.show(len(files))
     if names:
-        with replacing(os.path.join(options.out, 'labels.txt')) as aside, open(
+        with replacing(os.path.join(options.out, LABELS_FILE)) as aside, open(
                 aside, 'w', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines('%s\t%s\n' % (name, names[label])
                             for name, label in zip(files, labels.argmax(axis=1)))
     progress.end('%d images in %s' % (len(latents), options.out))
+    _report_others(options.out, files + [LABELS_FILE] * bool(names))
+
+
+def _report_others(folder, written):
+    """Say which files were in the folder before, and are still."""
+    others = sorted(name for name in set(os.listdir(folder)) - set(written) if name[0] != '.')
+    if others:
+        warn('%s has %s that this call did not write (%s%s); what reads the folder reads %s too' % (
+            one_line(folder), counted(len(others), 'file'), one_line(others[0]),
+            *((' …', 'them') if len(others) > 1 else ('', 'it'))))
 
 
 def write_grid(generator, latents, chosen, names, options):
@@ -232,9 +243,10 @@ def write_grid(generator, latents, chosen, names, options):
     white = np.full((blank,) + images.shape[1:], 255, np.uint8)
     rows = np.concatenate([part for of_one in np.split(images, len(chosen))
                            for part in (of_one, white)])
+    shown = readable(names)
     empty = [''] * (len(rows) // columns // len(chosen) - 1)
     write_image(options.out, label_grid(
-        rows, [name for label in chosen for name in [names[label]] + empty], columns, border))
+        rows, [name for label in chosen for name in [shown[label]] + empty], columns, border))
 
 
 def write_walk(generator, latents, labels, options):

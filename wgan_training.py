@@ -17,7 +17,7 @@ from wgan.device import select_device
 from wgan.image_runs import ImageRun
 from wgan.options import objective_settings, read_options
 from wgan.recorder import Recorder
-from wgan.resuming import about_run, note_other_kernels, restore
+from wgan.resuming import about_run, data_since, note_other_kernels, restore
 from wgan.run_folder import RunFolder
 from wgan.run_results import animate, complete, continue_tables
 from wgan.starting import begin_with
@@ -62,9 +62,11 @@ def train(options, config, changes):
         started_from = config.get('started_from')
     else:
         started_from = (None if options.start_from is None
-                        else begin_with(options.start_from, updates))
+                        else begin_with(options.start_from, updates, kind.label_names))
     about = about_run(options, device, batches, held_out, config, changes, first,
                       data_sha256=digest, started_from=started_from, **kind.known())
+    if scores:
+        scores.data_since = data_since(about)
     prepare_folder(out, updates, batches, options, about, scores, kind, first)
 
     recorder = Recorder(
@@ -112,7 +114,7 @@ def prepare_folder(out, updates, batches, options, about, scores, kind, step):
     columns = ['step', *updates.columns, 'seconds']
     if processes.RANK == 0 and options.resume:
         out.open()
-        continue_tables(out, columns, kind.score_columns, step)
+        continue_tables(out, columns, kind.score_columns, step, data_since(about))
     elif processes.RANK == 0:
         out.create(columns, options.overwrite)
         kind.write_real(out.own, batches)

@@ -44,7 +44,7 @@ def main():
     ours, bare = [], []
     for _ in range(options.rounds):
         start = time.time()
-        measure(images, network, 1, 0, 32)
+        measure(images, network, 1, 32)
         middle = time.time()
         for _ in range(0, images.count, step):
             session.run(wanted, ready)

@@ -142,7 +142,7 @@ def main():
         train(folder, arguments, options.iterations)
 
     images = TrainingImages(faces, options.count, 'the real images')
-    real = measure(images, network, SPLITS, 0, 32) if network else None
+    real = measure(images, network, SPLITS, 32) if network else None
     shown, table = [], []
     for objective in OBJECTIVES:
         folder = os.path.join(options.out, objective)
@@ -153,7 +153,7 @@ def main():
                'seconds': losses['seconds'].median()}
         if network:
             found = measure(Generated(objective, generator, options.count, 0, Labels([], [])),
-                            network, SPLITS, 0, 32)
+                            network, SPLITS, 32)
             row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
                        inception_score_std=found['inception_score_std'])
         table.append(row)

@@ -65,7 +65,8 @@ def main():
     path = find_generator(options.run)
     generator = load_generator(path)
     labels, size = generator_labels(path, generator), generator.output.shape[1]
-    labelled = ImageSet(options.data, size, labels=options.labels, report=False)
+    labelled = ImageSet(options.data, size, labels=options.labels, label_names=labels.names,
+                        report=False)
     real, tried = (labelled.part(numbers, labelled.noun) for numbers in split(
         range(len(labelled)), 0.1, options.seed, labelled.contents))
     if labels.names != real.label_names:

@@ -65,7 +65,7 @@ def main():
     path = find_generator(options.run)
 
     def measured(images):
-        return measure(images, network, SPLITS, seed=0, batch_size=32)
+        return measure(images, network, SPLITS, batch_size=32)
 
     real = measured(TrainingImages(faces, options.count, 'the real images'))
     rows = [('real, one half against the other', *(

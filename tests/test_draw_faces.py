@@ -102,9 +102,9 @@ def test_labels(draw, tmp_path):
     draw('--count', 60)
     for name, labels in MAPS.items():
         found = read_map_file(str(tmp_path / 'f' / name))
-        assert [path for path, _ in found] == [
+        assert [line.path for line in found] == [
             str(tmp_path / 'f' / ('face_%06d.png' % i)) for i in range(60)]
-        assert {label for _, label in found} == labels
+        assert {line.label for line in found} == labels
 
 
 def test_fewer_faces_leave_the_labels(draw, tmp_path):

@@ -15,7 +15,7 @@ from wgan.command_line import UserError
 from wgan.evaluation import generate
 from wgan.image_files import find_images
 from wgan.images import ImageBatches, ImageSet
-from wgan.labels import Labels, draw_labels, find_labels, names_of, one_hot
+from wgan.labels import Labels, draw_labels, find_labels, label_name, names_of, one_hot
 from wgan.objectives import OBJECTIVES
 import models
 
@@ -65,6 +65,82 @@ def test_labels_of_a_map_file(tmp_path, line, names):
     assert find_labels(str(path), 'map', find_images(str(path))) == labels
 
 
+COMPOSED, DECOMPOSED = 'été', 'e\u0301te\u0301'
+
+
+@pytest.mark.parametrize('spelling, name', [
+    ('cat ', 'cat'), (' cat', 'cat'), ('a\nb', 'a b'), ('a \r\n\t b', 'a b'), ('cat\xa0', 'cat'),
+    ('a\u2028b\x85c', 'a b c'), (DECOMPOSED, COMPOSED), (COMPOSED, COMPOSED), ('\udce9', '\udce9'),
+    ('\u1112\u1161\u11ab', '한'), ('a  cat', 'a cat'), ('\u3000猫', '猫'), ('a,b', 'a,b'), ('\t', '')])
+def test_one_name_of_several_spellings(spelling, name):
+    assert label_name(spelling) == name == label_name(name)
+
+
+def test_folders_of_one_name(tmp_path, capfd):
+    """They are one label, and that is said; a map file of the same has the same labels."""
+    for i, name in enumerate(('cat', 'cat ', COMPOSED, DECOMPOSED, 'dog')):
+        (tmp_path / 'pics').mkdir(exist_ok=True)
+        write_images(tmp_path / 'plain', count=2, seed=i).rename(tmp_path / 'pics' / name)
+    source = str(tmp_path / 'pics')
+    found = find_images(source, report=False)
+    labels = find_labels(source, 'folders', found)
+    assert set(labels) == {'cat', COMPOSED, 'dog'} and labels.count('cat') == 4
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 2 and "the label cat in several spellings" in said[0]
+    assert "'cat', 'cat '" in said[0] and "'e\\u0301te\\u0301', '\\xe9t\\xe9'" in said[1]
+    assert find_labels(source, 'folders', found, report=False) == labels
+    assert capfd.readouterr().err == ''
+    (tmp_path / 'map.txt').write_text(''.join(
+        '%s\t%s\n' % (os.path.join('pics', os.path.basename(os.path.dirname(path)),
+                                   os.path.basename(path)), label)
+        for path, label in zip(found, labels)))
+    assert find_labels(str(tmp_path / 'map.txt'), 'map', []) == labels
+
+
+def test_images_with_several_labels(tmp_path, capfd):
+    """Under whatever path; with one label they are copies, and no more is said."""
+    write_images(tmp_path / 'pics', count=4)
+    path = tmp_path / 'map.txt'
+    path.write_text('pics/0.png\tcat\npics/0.png\tcat\n\npics/1.png\tdog\n./pics/0.png\t dog\n'
+                    'pics/2.png\tdog\n%s\tcow\npics/3.png\tcow\n' % (tmp_path / 'pics/2.png'))
+    assert len(find_labels(str(path), 'map', [str(i) for i in range(7)])) == 7
+    said = capfd.readouterr().err
+    assert 'map.txt, line 5: the image %s has the label dog, and in line 1 the label cat' % (
+        tmp_path / './pics/0.png') in said.replace('/./', '/') and '(2 such lines)' in said
+    assert said.count('warning') == 1
+
+
+@pytest.mark.parametrize('text, said', [
+    ('0.png\tcat\tdog\n', 'line 1: it has 3 columns; a line is path<TAB>label or'),
+    ('0.png\tcat\n7\t0.png\tcat\tdog\n', 'line 2: it has 4 columns; a line is'),
+    ('0.png\t\tcat\n', 'line 1: it has 3 columns; a line is'),
+    ('0.png,cat\na cat.png,dog\n', 'line 1: the image 0.png,cat does not exist; a map file has no '
+     'header line, and a TAB between path and label, not a comma'),
+    ('image filename,label\n0.png,cat\n', 'a TAB between path and label, not a comma'),
+    ('id;image;label\n1;"0.png";cat\n', 'a TAB between path and label, not a semicolon'),
+    ('0.png cat\n', 'a TAB between path and label, not a space'),
+    ('a cat.png big dog\n', 'a TAB between path and label, not a space'),
+    ('file\tlabel\n0.png\tcat\n', 'line 1: the image file does not exist; a map file has no '
+     'header line'),
+    ('\n0001,cat\n0002,dog\n', 'line 2: the image 0001,cat does not exist; a line is '
+     'path<TAB>label; to train on lines of text, give --text'),
+])
+def test_what_is_no_map_file(train, tmp_path, text, said):
+    write_images(tmp_path / 'pics', count=2)
+    (tmp_path / 'pics' / '1.png').rename(tmp_path / 'pics' / 'a cat.png')
+    (tmp_path / 'pics' / 'map.txt').write_text(text)
+    sentence = train('--data', 'pics/map.txt', '--labels', 'map', '--out', 'run', *SMALL).sentence
+    assert 'pics/map.txt, ' in sentence and said in sentence
+    assert ('--text' in sentence) == ('0001' in text)
+
+
+@pytest.mark.parametrize('here, listed', [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_map_file_in_another_unicode_form(tmp_path, here, listed):
+    write_images(tmp_path / 'plain', count=1).rename(tmp_path / here)
+    (tmp_path / 'map.txt').write_text('%s/0.png\n' % listed, encoding='utf-8')
+    assert find_images(str(tmp_path / 'map.txt')) == [str(tmp_path / here / '0.png')]
+
+
 def test_labels_of_folders(kinds):
     source = str(kinds / 'kinds')
     found = find_images(source)
@@ -74,9 +150,14 @@ def test_labels_of_folders(kinds):
 
 @pytest.mark.parametrize('labels, order', [
     ({'10', '9', '2'}, ['2', '9', '10']), ({'b', 'a', '1'}, ['1', 'a', 'b']),
-    ({'0', '00', '1'}, ['0', '00', '1']), ({'-1', '1'}, ['-1', '1'])])
+    ({'0', '00', '1'}, ['0', '00', '1']), ({'-1', '1'}, ['-1', '1']),
+    ({'10.0', '2.0', '1.0'}, ['1.0', '2.0', '10.0']), ({'1e1', '2', '.5'}, ['.5', '2', '1e1']),
+    ({'nan', '2', '10'}, ['10', '2', 'nan']), ({'inf', '2', '10'}, ['10', '2', 'inf']),
+    ({'1.0', '1', '1.00', '0.5'}, ['0.5', '1', '1.0', '1.00']), ({'2', '10', ''}, ['', '10', '2'])])
 def test_order_of_names(labels, order):
     assert names_of(labels) == order
+    assert names_of(labels, order[::-1]) == order[::-1]         # as a run has them already
+    assert names_of(labels, order[1:]) == order
 
 
 @pytest.mark.parametrize('text, said', [
@@ -217,6 +298,24 @@ def test_other_labels_of_the_same_images_are_other_images(train, kinds, tmp_path
 
 
 @pytest.mark.slow
+def test_a_run_keeps_the_order_of_its_labels(train, tmp_path):
+    """Its networks know them by their places, whatever order a new run would give them."""
+    write_images(tmp_path / 'pics', count=6)
+    (tmp_path / 'pics' / 'map.txt').write_text(''.join(
+        '%d.png\t%s\n' % (i, ('1.0', '2.0', '10.0')[i % 3]) for i in range(6)))
+    start = ['--data', 'pics/map.txt', '--labels', 'map', '--out', 'run', *SMALL]
+    assert train('--iterations', 1, *start).code == 0
+    path = tmp_path / 'run' / 'config.json'
+    about = json.loads(path.read_text())
+    assert about['labels']['names'] == ['1.0', '2.0', '10.0']
+    about['labels']['names'] = ['1.0', '10.0', '2.0']
+    path.write_text(json.dumps(about))
+    result = train('--out', 'run', '--resume', '--iterations', 2)
+    assert result.code == 0, result.err
+    assert json.loads(path.read_text())['labels']['names'] == ['1.0', '10.0', '2.0']
+
+
+@pytest.mark.slow
 def test_a_run_says_that_labels_are_not_used(train, kinds, images, tmp_path):
     result = train('--data', kinds / 'kinds' / 'map.txt', '--out', 'a', '--iterations', 1, *SMALL)
     assert 'labels of' in result.err and '--labels map' in result.err
@@ -303,6 +402,21 @@ def test_a_model_without_its_run_has_numbers_for_names(script, kinds, tmp_path):
     assert 'g.model has no label red; it has 0, 1, 2' in result.sentence
 
 
+@pytest.mark.parametrize('label', [COMPOSED, DECOMPOSED, ' %s ' % COMPOSED,
+                                   DECOMPOSED + ',dog', 'a\tb,' + DECOMPOSED])
+def test_labels_in_any_spelling(script, kinds, tmp_path, label):
+    """What a config.json says, and what a user types."""
+    (tmp_path / 'g.model').write_bytes((kinds / 'run' / 'wgan_generator.model').read_bytes())
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': {}, 'labels': {
+        'names': [DECOMPOSED, 'dog', 'a\nb'], 'counts': [1, 2, 3]}}))
+    result = script('wgan_generate.py', 'g.model', '--out', 'x', '--count', 4, '--label', label)
+    assert result.code == 0, result.err
+    found = find_labels(str(tmp_path / 'x' / 'labels.txt'), 'map', []) if ',' in label else [
+        line.split('\t')[1] for line in (tmp_path / 'x' / 'labels.txt').read_text(
+            encoding='utf-8').splitlines()]
+    assert COMPOSED in found and set(found) <= {COMPOSED, 'dog', 'a b'}
+
+
 @pytest.mark.parametrize('label, said', [
     ('nose', 'has no label nose; it has blue, green, red'),
     ('red,', "has no label ''; it has"), ('red;blue', 'has no label red;blue'),
@@ -319,6 +433,62 @@ def test_labels_of_a_run_that_has_none(script, untrained, kinds, colours, tmp_pa
     assert 'was trained without labels' in script(
         'inception_score.py', untrained, '--inception', colours, '--count', 20, '--reference',
         kinds / 'kinds', '--labels', 'folders').sentence
+
+
+def test_fewer_images_into_the_same_folder(script, kinds, untrained, tmp_path):
+    """What stays there of an earlier call is counted and said; also its labels."""
+    def made(model, count, *more):
+        result = script('wgan_generate.py', model, '--out', 'x', '--count', count, '--force', *more)
+        assert result.code == 0, result.err
+        return [line for line in result.err.splitlines() if line.startswith('warning')]
+    assert made(kinds / 'run', 12) == []
+    said = 'warning: x has %s this call did not write (%s); what reads the folder reads %s too'
+    assert made(kinds / 'run', 4, '--label', 'red') == [
+        said % ('8 files that', '000004.png …', 'them')]
+    (tmp_path / 'x' / '.hidden').write_text('')
+    assert made(kinds / 'run', 12) == []
+    assert made(untrained, 12) == [said % ('1 file that', 'labels.txt', 'it')]
+
+
+def test_labels_of_two_sets_stand_in_different_places(script, kinds, tmp_path, monkeypatch):
+    """Generated images, with labels.txt, against folders; and the other way."""
+    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    network = onnx_network(tmp_path / 'n.onnx')
+    assert script('wgan_generate.py', kinds / 'run', '--out', 'x', '--count', 60).code == 0
+    found = []
+    for what, reference, labels in (
+            ('x', kinds / 'kinds', 'folders'), ('x/labels.txt', kinds / 'kinds', 'folders'),
+            ('x', kinds / 'kinds' / 'map.txt', 'map'), (kinds / 'kinds', 'x/labels.txt', 'map'),
+            (kinds / 'kinds' / 'map.txt', 'x/labels.txt', 'map')):
+        result = script('inception_score.py', what, '--reference', reference, '--labels', labels,
+                        '--inception', network, '--json', 'r.json', '--force')
+        assert result.code == 0, result.err
+        found.append(json.loads((tmp_path / 'r.json').read_text())['fid_of_labels'])
+    assert sorted(found[0]) == sorted(COLOURS)
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-6)
+    # A labels.txt that is something else, as a list of names, decides nothing.
+    (kinds / 'kinds' / 'labels.txt').write_text('blue\ngreen\nred\n')
+    result = script('inception_score.py', kinds / 'kinds', '--reference', kinds / 'kinds',
+                    '--labels', 'folders', '--inception', network)
+    (kinds / 'kinds' / 'labels.txt').unlink()
+    assert result.code == 0, result.err
+
+
+def test_labels_without_an_fid_are_named(script, kinds, tmp_path, monkeypatch):
+    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    lines = (kinds / 'kinds' / 'map.txt').read_text().splitlines()
+    (tmp_path / 'map.txt').write_text(''.join(
+        '%s/%s\n' % (kinds / 'kinds', line.replace('\tred', '\tRed'))
+        for line in lines[:13] + lines[16:]))
+    result = script('inception_score.py', kinds / 'kinds', '--reference', 'map.txt', '--labels',
+                    'map', '--inception', onnx_network(tmp_path / 'n.onnx'), '--json', 'r.json')
+    assert result.code == 0, result.err
+    assert list(json.loads((tmp_path / 'r.json').read_text())['fid_of_labels']) == ['blue']
+    said = [line for line in result.out.splitlines() if line.startswith('no FID')]
+    assert said == [
+        'no FID of labels with fewer than 8 images: Red (0 in {0}), green (5 in map.txt), '
+        'red (0 in map.txt)'.format(kinds / 'kinds')]
 
 
 def test_scores_draw_labels_and_tell_of_each(script, kinds, tmp_path, monkeypatch):
@@ -363,7 +533,9 @@ def test_a_damaged_config(script, kinds, tmp_path):
 
 @pytest.mark.slow
 def test_names_in_any_bytes_and_under_any_locale(command, tmp_path):
-    """Folders with names that are no text, or not of the locale: the same run and labels."""
+    """Folders with names that are no text, or not of the locale: the same run and labels. A line
+    break in a name is a space in its label, so that labels.txt can be read again.
+    """
     names = ['ä', os.fsdecode(b'\xe9'), 'a\nb']
     (tmp_path / 'pics').mkdir()
     for i, name in enumerate(names):            # OpenCV can't write to each name
@@ -378,7 +550,9 @@ def test_names_in_any_bytes_and_under_any_locale(command, tmp_path):
                          **locale)
         assert result.code == 0, result.err
         lines = (tmp_path / 'x' / 'labels.txt').read_bytes()
-        assert '\tä\n'.encode() in lines and b'\t\xe9\n' in lines
+        assert '\tä\n'.encode() in lines and b'\t\xe9\n' in lines and b'\ta b\n' in lines
+        assert set(find_labels(str(tmp_path / 'x' / 'labels.txt'), 'map', [])) == {
+            'ä', '\udce9', 'a b'}
         assert command('wgan_generate.py', 'run', '--out', 'x.png', '--label', 'ä', '--force',
                        **locale).code == 0
 

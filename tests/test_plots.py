@@ -238,3 +238,17 @@ def test_at_a_terminal_it_asks(run, tmp_path, answer, code):
     os.close(theirs)
     assert process.returncode == code and b'Overwrite it? [y/N]' in process.stdout
     assert ((tmp_path / 'x.png').read_bytes() == b'mine') == (code == 2)
+
+
+def test_scores_against_other_data_are_other_curves(tmp_path, monkeypatch):
+    """They begin at a line; the curve before does not lead there."""
+    path, figures = tmp_path / 'scores.csv', []
+    path.write_text('step,inception_score_mean,fid,kid_mean,data_since\n'
+                    '1,1,90,1,0\n2,1,80,1,0\n3,1,300,1,2\n4,1,200,1,2\n')
+    monkeypatch.setattr(plotting, 'save_figure', lambda figure, _: figures.append(figure))
+    plotting.plot([str(path)], str(tmp_path / 'x.png'))
+    axis = figures[0].axes[0]
+    lines = [line.get_xydata().tolist() for line in axis.get_lines()]
+    assert lines == [[[1, 90], [2, 80]], [[3, 300], [4, 200]], [[2, 0], [2, 1]]]
+    assert [text.get_text() for text in axis.texts] == ['other data']
+    assert axis.get_ylim()[0] > 60

@@ -88,11 +88,16 @@ def test_a_full_disk_leaves_the_table(tmp_path, monkeypatch):
         assert (tmp_path / 't.csv').read_text() == GOOD + '\n'
 
 
-@pytest.mark.parametrize('scores, kept', [
-    (None, True), ('', True),
-    (','.join(SCORES) + '\n2' + ',1' * (len(SCORES) - 1) + '\n', False),
-    (','.join(SCORES) + '\nnan\n', True)])
-def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
+SCORED = ','.join(SCORES) + '\n2' + ',1' * (len(SCORES) - 2) + ',%d\n'
+EARLIER = ','.join(SCORES[:-1]) + '\n2' + ',1' * (len(SCORES) - 2) + '\n'
+
+
+@pytest.mark.parametrize('scores, since, kept', [
+    (None, 0, True), ('', 0, True), (SCORED % 0, 0, False), (SCORED % 2, 2, False),
+    (SCORED % 0, 2, True), (EARLIER, 0, False), (EARLIER, 2, True),
+    (','.join(SCORES) + '\nnan\n', 0, True)])
+def test_the_best_generator_is_kept_if_its_score_is_lost(run, capfd, scores, since, kept):
+    """Or if it was measured against other data than there are now."""
     folder = RunFolder(str(run))
     folder.open()
     (run / BEST).write_text('best')
@@ -100,7 +105,11 @@ def test_the_best_generator_is_kept_if_its_score_is_lost(run, scores, kept):
     if scores is not None:
         (run / 'scores.csv').write_text(scores)
     continue_tables(folder, (run / 'wgan.csv').read_text().split('\n')[0].split(','),
-                    SCORES, 3)
+                    SCORES, 3, since)
+    said = capfd.readouterr().err
+    assert ('best by the data up to iteration 2' in said) == (since == 2 and kept)
+    if scores == EARLIER:
+        assert (run / 'scores.csv').read_text() == SCORED % 0 and 'mended' not in said
     assert (run / (BEST + '.kept')).exists() == kept and (run / BEST).exists() != kept
 
 

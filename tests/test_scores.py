@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 import pytest
 
-from helpers import SHARP, cntk_network, onnx_network
+from helpers import ROOT, SHARP, cntk_network, onnx_network
 from wgan.command_line import UserError
 from wgan.cntk import C
 from wgan.image_decoder import decode_image
@@ -19,13 +19,14 @@ from wgan import scoring
 from wgan.image_network import ImageNetwork, resize_image, scale_images
 import models
 from wgan.scores import (
-    NEIGHBOURHOOD_SCORES, Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
+    NEIGHBOURHOOD_SCORES, Statistics, count_of_copies, frechet_distance, kernel_distance,
+    neighbourhood_scores)
 
 
 def statistics(features, probabilities, splits=1, batch=7):
-    s = Statistics(len(features), splits, np.random.RandomState(0))
+    s = Statistics(splits)
     for i in range(0, len(features), batch):
-        s.add(features[i:i + batch], probabilities[i:i + batch])
+        s.add(features[i:i + batch], probabilities[i:i + batch], range(i, len(features))[:batch])
     return s
 
 
@@ -51,6 +52,65 @@ def test_inception_score_equals_its_definition():
         scores.append(np.exp(np.mean([(x * np.log(x / part.mean(0))).sum() for x in part])))
     expected = np.mean(scores), np.std(scores)
     assert statistics(np.zeros((47, 1)), p, 10).inception_score() == pytest.approx(expected)
+
+
+def test_keys_decide_the_splits_and_what_is_kept(monkeypatch):
+    """The order in which images come decides nothing, whatever the size of the batches."""
+    monkeypatch.setattr('wgan.scores.KEPT', 12)
+    rng = np.random.RandomState(0)
+    features, p = rng.randn(60, 3).astype(np.float32), np.eye(3)[np.arange(60) // 20]
+    keys = rng.permutation(1000)[:60].tolist()
+    found = []
+    for order, batch in ((np.arange(60), 7), (rng.permutation(60), 60), (np.arange(60)[::-1], 1)):
+        s = Statistics(10)
+        for i in range(0, 60, batch):
+            part = order[i:i + batch]
+            s.add(features[part], p[part], [keys[k] for k in part])
+        numbers, kept = s.kept()
+        assert order[numbers].tolist() == np.argsort(keys)[:12].tolist()
+        np.testing.assert_array_equal(kept, features[np.argsort(keys)[:12]])
+        found.append(s.inception_score())
+    assert found[0] == found[1] == found[2]
+    shares = p[np.argsort(keys)].reshape(10, 6, 3).mean(axis=1)     # of the classes, in each split
+    expected = [np.exp(-sum(x * np.log(x) for x in share if x)) for share in shares]
+    assert found[0] == pytest.approx((np.mean(expected), np.std(expected)))
+
+
+def test_keys_of_images():
+    """By what they show, not by when they come; copies have different ones."""
+    rng = np.random.RandomState(0)
+    images = [rng.randint(0, 256, (4, 6, 3)).astype(np.uint8) for _ in range(20)]
+    images += [images[0], images[0], images[1].reshape(6, 4, 3)]
+
+    def keys_of(images):
+        keys = scoring.ContentKeys()
+        list(keys.noted(images))
+        return keys.last
+    keys = keys_of(images)
+    assert len(set(keys)) == 23 and min(keys) >= 0 and max(keys) < 2 ** 64
+    assert keys_of(images[::-1])[::-1][1:19] == keys[1:19]
+    assert set(keys_of(images[::-1])) == set(keys)
+    assert keys_of(np.stack(images[:9])[:, :, ::-1]) != keys[:9]
+    assert keys_of([np.asfortranarray(image) for image in images]) == keys
+
+
+ORACLE = os.path.join(os.path.dirname(ROOT), 'shared', 'oracle')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir(ORACLE), reason='the scores of another program are not here')
+def test_inception_score_of_another_program():
+    """It takes contiguous splits of the files in their order; so do keys that count them."""
+    network = ImageNetwork(os.path.join(ORACLE, '..', 'weights', 'googlenet_bvlc.onnx'),
+                           scale='raw')
+    s, images = Statistics(10), scoring.Folder(os.path.join(ORACLE, 'a'), False)
+    for batch in images.batches(32):
+        features, p = network(batch)
+        s.add(features, p, range(s.seen, s.seen + len(p)))
+    with open(os.path.join(ORACLE, 'expected.json')) as file:
+        expected = json.load(file)['googlenet_bvlc']['a']
+    assert s.inception_score() == pytest.approx(
+        (expected['inception_score_mean'], expected['inception_score_std']), rel=1e-5)
 
 
 def test_moments_do_not_cancel():
@@ -180,9 +240,28 @@ def test_neighbourhood_scores_closed_forms():
     assert scores(np.concatenate([a, a + 1000]), a) == [0.5, 1, 0.5, 1]
     # One image again and again: it is a real one, and the only one that is found.
     precision, recall, density, coverage = scores(np.tile(a[:1], (20, 1)), a)
-    assert (precision, recall) == (1, 0) and density >= 0.2 and 0 < coverage < 0.5
+    assert (precision, recall) == (1, 1 / 50) and density >= 0.2 and 0 < coverage < 0.5
     # Sets too small for five neighbours: those that there are.
     assert scores(a[:3], a[:3]) == scores(a[:2], a[:2]) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize('size', [3, 2048])
+def test_neighbourhood_scores_of_copies(size):
+    """An image with five copies has a neighbourhood of one point, which it lies in itself. So do
+    its copies in the other set, and nothing else: also where distances are rounded.
+    """
+    a = np.random.RandomState(0).gamma(0.5, 1, (30, size)).astype(np.float32)
+    eight = np.repeat(a, 8, axis=0)
+
+    def scores(generated, real):
+        return [neighbourhood_scores(generated, real)[name] for name in NEIGHBOURHOOD_SCORES]
+    assert scores(eight, eight) == [1, 1, 8 / 5, 1]
+    assert scores(eight, np.repeat(a, 8, axis=0)[::-1] * (1 + 1e-6)) == [1, 1, 8 / 5, 1]
+    assert scores(a + 0.01, eight)[0] == scores(a + 0.01, eight)[3] == 0
+    assert scores(a, eight) == [1, 1, 8 / 5, 1]
+    assert count_of_copies(eight) == 240
+    assert count_of_copies(np.repeat(a, 5, axis=0)) == count_of_copies(a) == 0
+    assert count_of_copies(np.concatenate([a, np.repeat(a[:1], 5, axis=0)])) == 6
 
 
 def test_neighbourhood_scores_do_not_hang_on_the_scale():
@@ -196,12 +275,12 @@ def test_scores_of_folders(command, colours, tmp_path):
     """As a user calls it."""
     for folder, expected in (('alike', 1), ('three', 3)):
         result = command('inception_score.py', folder, '--inception', colours, '--scale', 'raw',
-                         '--splits', 5, '--json', folder + '.json', '--reference', 'three')
+                         '--splits', 1, '--json', folder + '.json', '--reference', 'three')
         assert result.code == 0, result.err
         found = json.loads((tmp_path / (folder + '.json')).read_text())
         assert found['inception_score_mean'] == pytest.approx(expected, abs=1e-6)
         assert found['reference_inception_score_mean'] == pytest.approx(3, abs=1e-6)
-        assert (found['count'], found['splits'], found['engine']) == (30, 5, 'onnxruntime')
+        assert (found['count'], found['splits'], found['engine']) == (30, 1, 'onnxruntime')
         assert len(found['network_sha256']) == 64
     assert found['fid'] == pytest.approx(0, abs=1e-6)
     assert 'coverage' in found and 'precision  ' in result.out
@@ -225,17 +304,19 @@ def test_saved_statistics(script, colours, tmp_path):
 
 
 def test_neighbours(script, colours, tmp_path):
-    """The first column is what was scored, in its order; then the reference's, nearest first."""
+    """The first column is of what was scored, of each kind; then the reference's, nearest first."""
     result = script('inception_score.py', 'three', '--inception', colours, '--scale', 'raw',
                     '--splits', 5, '--reference', 'three', '--neighbours', 'n.png')
     assert result.code == 0, result.err
     sheet = cv2.imread('n.png')
     assert sheet.shape == (12 * 16 - 4, 6 * 16 - 4, 3)
-    cells = [sheet[i * 16:i * 16 + 12, :].mean(axis=0) for i in range(12)]
-    for i, row in enumerate(cells):
-        for k in range(6):                              # ten images there are of each colour
-            colour = row[k * 16:k * 16 + 12].mean(axis=0)
-            assert colour.argmax() == 2 - i % 3 and colour.max() == 200
+    rows = []
+    for i in range(12):
+        row = sheet[i * 16:i * 16 + 12].mean(axis=0)
+        colours = [row[k * 16:k * 16 + 12].mean(axis=0) for k in range(6)]
+        assert all(colour.max() == 200 for colour in colours)
+        rows.append({colour.argmax() for colour in colours})    # ten images there are of each
+    assert all(len(row) == 1 for row in rows) and set.union(*rows) == {0, 1, 2}
 
 
 @pytest.mark.slow
@@ -245,11 +326,12 @@ def test_neighbours_of_a_generator(script, colours, untrained):
     result = script('inception_score.py', 'run', '--inception', colours, '--scale', 'raw',
                     '--splits', 2, '--count', 40, '--reference', 'own', '--neighbours', 'n.png')
     assert result.code == 0, result.err
-    sheet = cv2.imread('n.png')
+    sheet, own = cv2.imread('n.png'), {
+        cv2.imread('own/%06d.png' % i).tobytes() for i in range(40)}
     for i in range(12):
         rows = sheet[i * 36:i * 36 + 32]
         np.testing.assert_array_equal(rows[:, :32], rows[:, 36:68])
-        np.testing.assert_array_equal(rows[:, :32], cv2.imread('own/%06d.png' % i))
+        assert np.ascontiguousarray(rows[:, :32]).tobytes() in own
 
 
 @pytest.mark.parametrize('arguments, said', [
@@ -417,6 +499,59 @@ def few(folder, count):
         cv2.imwrite(str(folder / ('%d.png' % i)), np.full((12, 12, 3), 50 * i, np.uint8))
 
 
+def by_class(folder, names):
+    """60 images, each a little other, of three colours; names: their files', colour by colour."""
+    folder.mkdir()
+    rng = np.random.RandomState(0)
+    for i, name in enumerate(names):
+        image = rng.randint(0, 20, (12, 12, 3)).astype(np.uint8)
+        image[:, :, i // 20] += 200
+        cv2.imwrite(str(folder / name), image)
+
+
+def test_scores_are_the_same_for_any_order_of_files(script, colours, tmp_path):
+    """Sorted by class each split would have one class, and the Inception Score would be 1."""
+    rng = np.random.RandomState(1)
+    by_class(tmp_path / 'sorted', ['%03d.png' % i for i in range(60)])
+    by_class(tmp_path / 'mixed', ['%03d.png' % i for i in rng.permutation(60)])
+    found = []
+    for what, reference in (('sorted', 'mixed'), ('mixed', 'sorted')):
+        result = script('inception_score.py', what, '--reference', reference, '--inception',
+                        colours, '--scale', 'raw', '--json', 'r.json', '--force')
+        assert result.code == 0, result.err
+        found.append(json.loads((tmp_path / 'r.json').read_text()))
+    numbers = [[f[name] for name in sorted(f) if isinstance(f[name], float)] for f in found]
+    assert len(numbers[0]) >= 10 and numbers[0] == pytest.approx(numbers[1], abs=1e-9)
+    for name in ('inception_score_%s', 'reference_inception_score_%s'):
+        mean, deviation = (found[0][name % part] for part in ('mean', 'std'))
+        assert 2.2 < mean < 3 and deviation < 0.6
+    # By its definition, with the splits that the keys give.
+    paths = sorted((tmp_path / 'sorted').iterdir())
+    keys = scoring.ContentKeys()
+    images = list(keys.noted(decode_image(str(path)) for path in paths))
+    _, p = ImageNetwork(colours, scale='raw')(images)
+    p = np.maximum(p[np.argsort(keys.last)].reshape(10, 6, 3), 1e-30)
+    expected = np.exp((p * np.log(p / p.mean(axis=1, keepdims=True))).sum(axis=2).mean(axis=1))
+    assert found[0]['inception_score_mean'] == pytest.approx(expected.mean(), rel=1e-6)
+    assert found[0]['inception_score_std'] == pytest.approx(expected.std(), rel=1e-6)
+
+
+def test_scores_of_copies(score, tmp_path):
+    """Eight copies of each image against themselves; what their neighbourhoods miss is said."""
+    (tmp_path / 'eight').mkdir()
+    rng = np.random.RandomState(0)
+    for i in range(10):
+        image = rng.randint(0, 256, (12, 12, 3)).astype(np.uint8)
+        for k in range(8):
+            cv2.imwrite(str(tmp_path / 'eight' / ('%d-%d.png' % (i, k))), image)
+    said = score('eight', '--reference', 'eight')
+    assert [line.split()[1] for line in said.splitlines()
+            if line.startswith(NEIGHBOURHOOD_SCORES)] == ['1.0000', '1.0000', '1.6000', '1.0000']
+    assert said.count('warning: eight: 80 of 80 images have 5 copies or more') == 1
+    by_class(tmp_path / 'single', ['%03d.png' % i for i in range(60)])
+    assert 'copies' not in score('single', '--reference', 'single')
+
+
 def test_equal_sets_are_at_distance_0(score):
     for folder in ('alike', 'three'):
         printed = score(folder, '--reference', folder)
@@ -444,13 +579,15 @@ def test_statistics_are_written_where_they_were_asked_for(score, tmp_path, name)
     before = set(os.listdir(str(tmp_path)))
     score('three', '--save-statistics', name)
     assert set(os.listdir(str(tmp_path))) - before == {name}
-    assert score('alike', '--reference', name) == score('alike', '--reference', 'three')
+    assert score('alike', '--reference', name).replace(name + ':', 'three:') == score(
+        'alike', '--reference', 'three')
     assert 'holds statistics' in score(name)
 
 
 def test_map_files_are_images(score, tmp_path):
     (tmp_path / 'map.txt').write_text(''.join('three/%02d.png\t0\n' % i for i in range(30)))
-    assert score('alike', '--reference', 'map.txt') == score('alike', '--reference', 'three')
+    assert score('alike', '--reference', 'map.txt').replace('map.txt:', 'three:') == score(
+        'alike', '--reference', 'three')
     assert 'count                  30' in score('map.txt')
     (tmp_path / 'map.txt').write_text('three/gone.png\t0\n')
     assert 'map.txt, line 1: the image three/gone.png does not exist' in score('map.txt')

@@ -11,7 +11,9 @@ from helpers import (
     SMALL, assert_same_run, call_program, cntk_network, full_disk, make_updates, tree, weights,
     write_images)
 from wgan.cntk import C
+from wgan.command_line import UserError
 from wgan.disk import sha256
+from wgan.labels import Labels, one_hot
 from wgan.starting import begin_with
 import models
 
@@ -106,6 +108,70 @@ def test_a_run_without_an_average(train, trained, images, tmp_path):
                  *NO_STEP, *SMALL).code == 0
     assert set(settings(tmp_path / 'run')['started_from']) == {
         'wgan_generator.model', 'wgan_critic.model'}
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory):
+    """A folder with the networks of a run with labels; none was trained."""
+    folder = tmp_path_factory.mktemp('labelled')
+    updates = make_updates('wgan-gp', '--latent-size', '5', '--seed', '1',
+                           labels=Labels(['cat', 'cow', 'dog'], [2, 2, 2]))
+    rng = np.random.RandomState(0)
+    for name, network in updates.networks().items():
+        for p in network.parameters:
+            p.value = rng.standard_normal(p.shape).astype(np.float32)
+        network.save(str(folder / name))
+    (folder / 'config.json').write_text(json.dumps({'settings': {}, 'labels': {
+        'names': ['cat', 'cow', 'dog'], 'counts': [2, 2, 2]}}))
+    return folder
+
+
+def outputs(network, labels):
+    """Of the same input, with each of the labels, as numbers."""
+    inputs = [x for x in network.arguments if x.name != 'label']
+    label = [x for x in network.arguments if x.name == 'label'][0]
+    values = np.random.RandomState(3).standard_normal((1,) + inputs[0].shape).astype(np.float32)
+    return [network.eval({inputs[0]: values, label: one_hot([i], label.shape[0])})
+            for i in labels]
+
+
+@pytest.mark.parametrize('names', [
+    ['dog', 'fox'], ['cat', 'dog', 'fox'], ['dog', 'cow', 'cat'], ['ant', 'cat', 'cow', 'dog'],
+    ['cat', 'cow', 'dog'], ['ant', 'fox', 'owl']])
+def test_labels_begin_by_their_names(labelled, names, capfd):
+    """As in the other run, wherever they stand; new ones with the networks' own weights."""
+    updates = make_updates('wgan-gp', '--latent-size', '5',
+                           labels=Labels(names, [2] * len(names)))
+    before = {name: [p.value for p in network.parameters]
+              for name, network in updates.networks().items()}
+    begin_with(str(labelled), updates, names)
+    said = capfd.readouterr().err
+    for file, network in updates.networks().items():
+        theirs = C.Function.load(str(labelled / file))
+        kept = [name for name in names if name in ('cat', 'cow', 'dog')]
+        ours = outputs(network, [names.index(name) for name in kept])
+        for a, b in zip(ours, outputs(theirs, [['cat', 'cow', 'dog'].index(n) for n in kept])):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        # The rows of new labels are the initial ones, and nothing else is.
+        same = [np.isin(p.value, old).sum() for p, old in zip(network.parameters, before[file])]
+        new = len(names) - len(kept)
+        assert sum(same) == new * (2 * 3 * 3 if 'critic' in file else 8 * 4 * 4)
+    new = [name for name in names if name not in ('cat', 'cow', 'dog')]
+    assert ('new, from initial weights: ' + ', '.join(new) in said) == bool(new)
+    assert ('left out' in said) == (not {'cat', 'cow', 'dog'} <= set(names))
+    assert (said == '') == (names == ['cat', 'cow', 'dog'])
+
+
+def test_labels_that_nothing_says(labelled, tmp_path):
+    for name in NETWORKS:
+        shutil.copy(str(labelled / name), str(tmp_path / name))
+    updates = make_updates('wgan-gp', '--latent-size', '5', labels=Labels(['a', 'b'], [2, 2]))
+    with pytest.raises(UserError, match='no config.json in .* says which labels'):
+        begin_with(str(tmp_path), updates, ['a', 'b'])
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': {}, 'labels': {
+        'names': ['cat', 'cow'], 'counts': [2, 2]}}))
+    with pytest.raises(UserError, match='no config.json in .* says which labels'):
+        begin_with(str(tmp_path), updates, ['a', 'b'])
 
 
 @pytest.mark.parametrize('arguments, said', [

@@ -124,7 +124,7 @@ def test_what_a_run_writes(made):
     assert about['settings']['latent_size'] == 5 and about['settings']['image_size'] is None
     head = (run / 'scores.csv').read_text().split('\n')[0]
     assert head == ('step,js_1,js_2,js_3,js_4,in_training,distinct,js_1_held_out,js_2_held_out,'
-                    'js_3_held_out,js_4_held_out,in_training_held_out,distinct_held_out')
+                    'js_3_held_out,js_4_held_out,in_training_held_out,distinct_held_out,data_since')
 
 
 @pytest.mark.parametrize('arguments, expected', [

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 
 from wgan.command_line import UserError
 from helpers import SMALL, assert_same_run, onnx_network, weights, write_images
+from wgan.image_network import ImageNetwork
 from wgan.images import ImageSet
 import wgan.image_runs
-from wgan.training_scores import COLUMNS, training_images
+from wgan.run_results import BEST
+from wgan.scoring import measure
+from wgan.training_scores import COLUMNS, TrainingImages, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -85,6 +89,45 @@ def test_resumed_scores_are_the_same(scored, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_best_begins_again_with_other_data(scored, script, tmp_path):
+    """A generator that was near the old images is no rival of those trained on the new ones."""
+    write_images(tmp_path / 'others', count=10)
+    run = tmp_path / 'run'
+    scored(run, '--iterations', 2, *EVERY)
+    csv, old = run / 'scores.csv', weights(run / BEST)
+    csv.write_text(re.sub(r'(?m)^2,([^,]*),([^,]*),[^,]*', r'2,\1,\2,1e-9', csv.read_text()))
+    result = script('wgan_training.py', '--out', run, '--resume', '--iterations', 6, '--data',
+                    'others', '--allow-change', 'data')
+    assert result.code == 0, result.err
+    found = scores(run)
+    assert list(found['step']) == [2, 4, 6] and list(found['data_since']) == [0, 2, 2]
+    assert 'best by the data up to iteration 2' in result.err
+    for a, b in zip(old, weights(run / (BEST + '.kept'))):
+        np.testing.assert_array_equal(a, b)
+    last = script('inception_score.py', run / BEST, '--count', 12, '--inception', 'n.onnx',
+                  '--scale', 'raw', '--reference', 'others', '--json', 'r.json')
+    assert last.code == 0, last.err
+    assert json.loads((tmp_path / 'r.json').read_text())['fid'] == pytest.approx(
+        found['fid'][1:].min(), rel=1e-3)
+    # Once more, with nothing new: it is still what it was.
+    assert script('wgan_training.py', '--out', run, '--resume', '--iterations', 8).code == 0
+    assert list(scores(run)['data_since']) == [0, 2, 2, 2]
+    assert not (run / (BEST + '.kept2')).exists()
+
+
+def test_the_file_that_is_taken_is_named(script, untrained, tmp_path):
+    """Of several generators; of one there is no question."""
+    def said():
+        result = script('wgan_generate.py', 'run', '--out', 'x.png', '--force')
+        assert result.code == 0, result.err
+        return result.err
+    assert said() == ''
+    for name in ('wgan_generator_average.model', BEST):
+        shutil.copy('run/wgan_generator.model', 'run/' + name)
+        assert 'taking %s, of the ' % name in said()
+
+
+@pytest.mark.slow
 def test_scores_can_begin_later(scored, script, tmp_path):
     run = tmp_path / 'run'
     scored(run, '--iterations', 2)
@@ -129,6 +172,25 @@ def test_few_training_images(images):
         (images / (name + '.png')).unlink()
     with pytest.raises(UserError, match='3 images, and --score-every .* needs at least 10'):
         training_images(ImageSet(str(images), 32), 12)
+
+
+def test_which_training_images_are_the_reference(colours, tmp_path):
+    """Some of each kind, where kinds take turns; and the score is the same for any order."""
+    images = TrainingImages(list(range(30)), 10, 'numbers')
+    chosen = [i for batch in images.batches(4) for i in batch]
+    assert len(set(chosen)) == 10 and chosen == sorted(chosen) and {i % 3 for i in chosen} == {
+        0, 1, 2}
+    assert [i for batch in images.batches(7) for i in batch] == chosen
+    (tmp_path / 'sorted').mkdir()
+    for i in range(30):                                     # red, green and blue in turn
+        shutil.copy(str(tmp_path / 'three' / ('%02d.png' % i)),
+                    str(tmp_path / 'sorted' / ('%d-%02d.png' % (i % 3, i))))
+    network = ImageNetwork(colours, scale='raw')
+    found = [measure(training_images(ImageSet(str(tmp_path / name), 32), 30), network, 5, 8)
+             for name in ('three', 'sorted')]
+    for name in ('inception_score_mean', 'inception_score_std'):
+        assert found[0][name] == found[1][name]
+    assert found[0]['inception_score_mean'] > 2.2
 
 
 @pytest.mark.parametrize('arguments, said', [

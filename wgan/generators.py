@@ -2,7 +2,7 @@
 
 import os
 
-from wgan.command_line import UserError, one_line
+from wgan.command_line import UserError, note, one_line
 from wgan.cntk import quiet
 from wgan.cntk_files import load_model
 from wgan import onnx_generator
@@ -17,12 +17,16 @@ GENERATORS = ('wgan_generator_best.model', 'wgan_generator_average.model', 'wgan
 
 
 def find_generator(path):
-    """The model file that `path`, a run folder or a file, stands for. Raises UserError."""
+    """The model file that `path`, a run folder or a file, stands for; of several it says which.
+    Raises UserError.
+    """
     if os.path.isfile(path):
         return path
-    for name in GENERATORS:
-        if os.path.isfile(os.path.join(path, name)):
-            return os.path.join(path, name)
+    found = [name for name in GENERATORS if os.path.isfile(os.path.join(path, name))]
+    if len(found) > 1:
+        note('taking %s, of the %d generators in %s' % (found[0], len(found), one_line(path)))
+    if found:
+        return os.path.join(path, found[0])
     if not os.path.isdir(path):
         raise UserError('%s is no run folder and no model file' % path)
     raise UserError('there is no model in %s; training writes %s with each checkpoint'

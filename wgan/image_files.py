@@ -4,8 +4,10 @@ import codecs
 import collections
 import os
 import re
+import unicodedata
 
 from wgan.command_line import RANK, UserError, note, one_line
+from wgan.disk import as_path, as_text
 
 # Files of these names are taken for images without a look into them.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
@@ -61,7 +63,7 @@ def find_images(source, option='--data', report=True):
         if not paths:
             raise UserError('no image in the folder %s%s' % (one_line(source), passed_over))
     elif os.path.isfile(source):
-        paths = [path for path, _ in read_map_file(source, option)]
+        paths = [line.path for line in read_map_file(source, option)]
     else:
         raise UserError('%s %s; %s takes a folder of images or a map file%s' % (
             one_line(source), 'is neither a folder nor a regular file' if os.path.exists(source)
@@ -179,33 +181,60 @@ def is_image_or_text(path):
             or beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))
 
 
+# A line of a map file. number: counted from 1. label: '' if there is none.
+MapLine = collections.namedtuple('MapLine', 'number path label')
+
+
 def read_map_file(source, option='--data'):
-    """[(path, label), …] of a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in
+    """The MapLines of a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in
     each line, or 'id<TAB>path<TAB>label', or the path alone, whose label is ''; blank lines are
     passed over.
 
     A path that begins with '...' begins with the folder of the map file. A relative one counts
     from that folder, or, if nothing is there, from the working directory. Where a path does not
-    exist as it stands, its backslashes are taken for slashes. The text is UTF-8 or UTF-16 with a
-    byte order mark, or else the bytes of the names as the file system has them.
+    exist as it stands, its backslashes are taken for slashes, or its letters for the same in
+    another Unicode form. The text is UTF-8 or UTF-16 with a byte order mark, or else the bytes of
+    the names as the file system has them.
     Raises UserError, with the number of the line, for one that names no file that can be read.
     """
-    found = []
-    for number, line in enumerate(_lines(source, option), 1):
+    found, folder, lines = [], os.path.dirname(source), _lines(source, option)
+    for number, line in enumerate(lines, 1):
         columns = line.rstrip('\t\r').split('\t')
         name, label = columns[1 if len(columns) > 2 else 0], columns[-1].strip()
         if not line.strip():
             continue
-        path, problem = _find(name, os.path.dirname(source))
+        path, problem = _find(name, folder)
+        if len(columns) > 3 or problem and len(columns) == 3 and not _find(columns[0], folder)[1]:
+            raise UserError('%s, line %d: it has %d columns; a line is path<TAB>label or '
+                            'id<TAB>path<TAB>label, and an image has one label' % (
+                                one_line(source), number, len(columns)))
         if problem:
             raise UserError('%s, line %d: the image %s %s%s' % (
                 one_line(source), number, one_line(name[:200]) or "''", problem,
-                '; to train on lines of text, give --text' if not found and option == '--data'
-                else ''))
-        found.append((path, label if len(columns) > 1 else ''))
+                '' if found else _what_is_expected(lines[number - 1:], folder, option)))
+        found.append(MapLine(number, path, label if len(columns) > 1 else ''))
     if not found:
         raise UserError('the map file %s lists no image' % one_line(source))
     return found
+
+
+def _what_is_expected(lines, folder, option):
+    """The rest of a sentence: what a file should have in place of its first lines, by what they
+    seem to be.
+    """
+    first, *later = [line.strip() for line in lines if line.strip()][:2]
+    for line in later + [first]:
+        for separator, name in ((',', 'comma'), (';', 'semicolon'), (' ', 'space')):
+            fields = line.split(separator)
+            fields += [separator.join(fields[:i]) for i in range(2, len(fields))]
+            if len(fields) > 1 and '\t' not in line and any(
+                    not _find(field.strip('"\' '), folder)[1] for field in fields):
+                return ('; a map file has no header line, and a TAB between path and label, not a '
+                        + name)
+    if later and not _find(later[0].split('\t')[0], folder)[1]:
+        return '; a map file has no header line'
+    return '; a line is path<TAB>label%s' % (
+        '; to train on lines of text, give --text' if option == '--data' else '')
 
 
 def _lines(source, option):
@@ -232,11 +261,19 @@ def _find(name, folder):
         candidates = [os.path.join(folder, name[4:])]
     else:
         candidates = [os.path.join(folder, name), name]
-    candidates = [form for path in candidates for form in (path, path.replace('\\', '/'))]
-    path = next((path for path in candidates if os.path.exists(path)), None)
+    path = next((path for candidate in candidates for path in _spellings(candidate)
+                 if os.path.exists(path)), None)
     if path is None:
         return None, ('does not exist' if not re.search(r'\.zip@[/\\]', name, re.IGNORECASE) else
                       'is in a zip file, which is not read; unpack it')
     if not os.path.isfile(path):
         return None, 'is a folder' if os.path.isdir(path) else 'is not a regular file'
     return path, None if os.access(path, os.R_OK) else 'can not be read: Permission denied'
+
+
+def _spellings(path):
+    """The ways in which a map file may have written a path that exists here."""
+    yield path
+    yield path.replace('\\', '/')
+    for form in ('NFC', 'NFD'):
+        yield as_path(unicodedata.normalize(form, as_text(path)))

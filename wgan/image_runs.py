@@ -6,7 +6,7 @@ from wgan.command_line import UserError, note, one_line
 from wgan.evaluation import generate
 from wgan.image_network import open_network
 from wgan.images import ImageBatches, ImageSet, grid, to_images, write_image
-from wgan.label_grid import ROWS, label_grid
+from wgan.label_grid import ROWS, label_grid, readable
 from wgan.labels import Labels, has_labels, labels_of, one_hot
 from wgan.latents import draw_latents
 from wgan.objectives import OBJECTIVES
@@ -43,7 +43,8 @@ class ImageRun:
         this process. Raises UserError if there are too few images, or the labels can't be used.
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
-        images = ImageSet(options.data, options.image_size, labels=options.labels)
+        images = ImageSet(options.data, options.image_size, labels=options.labels,
+                          label_names=self.labels.names)
         check_images_apart(options.out, images.paths, options.data)
         parts = split(range(len(images)), options.hold_out, options.seed, images.contents)
         if options.hold_out:
@@ -86,6 +87,10 @@ class ImageRun:
     def label_counts(self):
         return self.labels.counts
 
+    @property
+    def label_names(self):
+        return self.labels.names
+
     def known(self):
         """What config.json has to know of the data, as a dict."""
         return {'labels': dict(self.labels._asdict()) if self.labels.names else None}
@@ -112,7 +117,7 @@ class ImageSamples:
     suffix, write = '.png', staticmethod(write_image)
 
     def __init__(self, latent_size, seed, labels):
-        self.names = labels.names[:ROWS]
+        self.names = readable(labels.names[:ROWS])
         rows = len(self.names)
         self.latents = draw_latents(GRID if rows else GRID * GRID, latent_size, seed)
         self.labels = one_hot(np.repeat(np.arange(rows), GRID), len(labels.names))

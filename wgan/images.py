@@ -47,6 +47,7 @@ class ImageSet:
     by then, its neighbour is taken.
     labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
         names, in order, and `labels` the number in them of each image; else there are no names.
+        label_names: the names in the order that they are to have, if they are these.
     contents: a digest of the content of each file, by which copies are known.
     option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
@@ -58,11 +59,11 @@ class ImageSet:
     kind = 'images'
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None,
-                 option='--data', report=True):
+                 option='--data', report=True, label_names=()):
         self.source, self.size, self.noun, self.reader = source, size, self.kind, ImageReader()
         paths = find_images(source, option, report)
-        texts = find_labels(source, labels, paths) if labels else [''] * len(paths)
-        self.label_names = names_of(texts) if labels else []
+        texts = find_labels(source, labels, paths, report) if labels else [''] * len(paths)
+        self.label_names = names_of(texts, label_names) if labels else []
         number = {name: i for i, name in enumerate(self.label_names)}
         self.paths, self.labels = paths, [number.get(text, 0) for text in texts]
         self.images = self._digest = None

@@ -4,6 +4,7 @@ import os
 
 from wgan.command_line import UserError, one_line
 from wgan.disk import replacing
+from wgan.score_table import DATA_SINCE
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -69,6 +70,8 @@ def read_losses(path):
                            for column in ['step'] + [panel[0] + end for panel in PANELS
                                                      for end in ('', HELD_OUT)]
                            if column in head})
+    losses[DATA_SINCE] = (_numbers(table[DATA_SINCE], path).fillna(0) if DATA_SINCE in head
+                          else 0.0)
     if not (losses['step'] % 1 == 0).all():
         raise UserError('%s has a row whose step is not a whole number' % path)
     return losses.drop_duplicates('step', keep='last').sort_values('step').reset_index(drop=True)
@@ -118,6 +121,7 @@ def plot(paths, out, smooth=0.0):
         curve stands behind, pale. A panel with images held out is always averaged.
     Losses often begin with a peak, beside which all that follows would be a flat line: then the
     panel shows what follows, and the peak leaves it.
+    Scores against other data are curves of their own, and begin at a line.
     Raises UserError as `read_losses` and `check_plot` do.
     """
     check_plot(out)
@@ -136,7 +140,8 @@ def plot(paths, out, smooth=0.0):
         for i, (_, losses) in enumerate(runs):
             for name, style in ((column, '-'), (column + HELD_OUT, ':')):
                 if name in losses:
-                    _draw(axis, losses, name, 'C%d' % (i % 10), weight, style)
+                    for _, rows in losses.groupby(DATA_SINCE):      # others can't be compared
+                        _draw(axis, rows, name, 'C%d' % (i % 10), weight, style)
         if compared:
             axis.legend([Line2D([], [], color='black', linestyle=style) for style in '-:'],
                         ['trained on, averaged', 'held out, averaged'] if averaged else
@@ -146,6 +151,7 @@ def plot(paths, out, smooth=0.0):
         if target is not None:
             axis.axhline(target, color='black', linestyle='--', linewidth=0.8)
         _let_a_peak_leave(axis)
+        _mark_other_data(axis, runs)
     axes[-1].set_xlabel('iteration')
     if len(runs) > 1:
         _add_legend(axes[0], [name for name, _ in runs])
@@ -161,6 +167,15 @@ def _draw(axis, losses, column, colour, smooth, style='-'):
         curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
     axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8, linestyle=style,
               marker='.' if len(losses) < FEW else None)
+
+
+def _mark_other_data(axis, runs):
+    """A line where a run began to be measured against other data."""
+    for i, (_, losses) in enumerate(runs):
+        for step in losses.loc[losses[DATA_SINCE] > 0, DATA_SINCE].unique():
+            axis.axvline(step, color='C%d' % (i % 10), linestyle='--', linewidth=0.8)
+            axis.annotate('other data', (step, 1), xycoords=('data', 'axes fraction'), fontsize=7,
+                          rotation=90, va='top', ha='right')
 
 
 def _let_a_peak_leave(axis):

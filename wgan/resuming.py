@@ -231,3 +231,10 @@ def past_changes(config):
     """What config.json, if there is one, says that was changed before."""
     changes = (config or {}).get('changes')
     return changes if isinstance(changes, list) else []
+
+
+def data_since(config):
+    """The iteration after which the data of a run are what they are now; 0: from its beginning."""
+    return max([0] + [change['step'] for change in past_changes(config)
+                      if isinstance(change, dict) and change.get('setting') == 'data'
+                      and isinstance(change.get('step'), int)])

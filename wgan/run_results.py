@@ -13,8 +13,10 @@ from wgan.cntk import quiet
 from wgan.cntk_files import load_model, plain_path
 from wgan.command_line import UserError, one_line, warn
 from wgan.plotting import plot
+from wgan.resuming import data_since
 from wgan.run_files import keep_aside
 from wgan.run_tables import continue_table
+from wgan.score_table import rows_since
 
 BEST = 'wgan_generator_best.model'
 
@@ -41,18 +43,28 @@ def animate(out):
             attempt(animate_samples, plain, out.own.claim('training.gif'))
 
 
-def continue_tables(out, columns, score_columns, step):
-    """Bring wgan.csv and scores.csv, with these columns, back to the checkpoint of `step`."""
+def continue_tables(out, columns, score_columns, step, since):
+    """Bring wgan.csv and scores.csv, with these columns, back to the checkpoint of `step`.
+
+    since: the iteration after which the data are what they are now. A best generator whose
+    score is lost, or was measured against other data, gets another name: the next one, whatever
+    its score, would replace it.
+    """
     continue_table(out.path('wgan.csv'), columns, step, every_step=True)
     out.own.add('wgan.csv')
     lost = True
     if os.path.lexists(out.path('scores.csv')):
-        lost = continue_table(out.path('scores.csv'), score_columns, step, every_step=False)
+        # Runs of earlier versions do not say which data; theirs are those of the beginning.
+        lost = continue_table(out.path('scores.csv'), score_columns, step, every_step=False,
+                              last='0')
         out.own.add('scores.csv')
-    if lost and os.path.exists(out.path(BEST)):
-        # Without its score, the next one would pass for the best and replace it.
-        warn('the scores of %s are lost; it is now %s' % (
-            one_line(out.path(BEST)), one_line(keep_aside(out.path(BEST)))))
+    if os.path.exists(out.path(BEST)) and (
+            lost or rows_since(out.path('scores.csv'), since).empty):
+        warn('%s; it is now %s' % (
+            'the scores of %s are lost' % one_line(out.path(BEST)) if lost else
+            '%s is the best by the data up to iteration %d, and the search begins again' % (
+                one_line(out.path(BEST)), since),
+            one_line(keep_aside(out.path(BEST)))))
 
 
 def complete(out, updates, score_columns, config, path, step):
@@ -64,7 +76,8 @@ def complete(out, updates, score_columns, config, path, step):
     updates.restore(checkpoint.restore(path, updates.trainers))
     if processes.RANK == 0:
         out.open()
-        continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step)
+        continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step,
+                        data_since(config))
         if config.pop('rebuilt', False):
             out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
         made = [name for name, network in updates.networks().items()

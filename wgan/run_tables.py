@@ -19,11 +19,12 @@ from wgan.run_files import free_name, keep_aside
 NUMBER = re.compile(r'[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?')
 
 
-def continue_table(path, columns, step, every_step):
+def continue_table(path, columns, step, every_step, last=None):
     """Leave the rows up to `step` in a CSV file, and make the file if it is not there.
 
     columns: its header; the first column is the step. every_step: whether there has to be a row
-    for each. Rows after the step, and half a row at the end, as a kill leaves them, go without a
+    for each. last: what the last column has in a table that was begun without it; None: it must be
+    there. Rows after the step, and half a row at the end, as a kill leaves them, go without a
     word: the run will write them again, the same. What else is wrong is said, and mended.
     Returns whether rows were lost. Raises OSError if the file can't be read or written.
     """
@@ -35,7 +36,7 @@ def continue_table(path, columns, step, every_step):
     else:
         with open(path, 'rb') as file:
             text = file.read().decode('utf-8-sig', 'replace')
-        rows, wrong, lost = _read(text, columns, step)
+        rows, wrong, lost = _read(text, columns, step, last)
     missing = step - len(rows) if every_step else 0
     if missing:
         wrong.append('%d of the %d rows up to iteration %d are missing' % (missing, step, step))
@@ -51,10 +52,12 @@ def continue_table(path, columns, step, every_step):
     return lost or missing > 0
 
 
-def _read(text, columns, step):
+def _read(text, columns, step, last):
     """(rows up to `step`, list of what is wrong, whether rows are lost) of a CSV's text."""
-    wrong = []
+    wrong, added = [], []
     lines = text.replace('\0', '').splitlines()
+    if last is not None and lines and lines[0].strip() == ','.join(columns[:-1]):
+        columns, added = columns[:-1], [last]
     if not text.endswith('\n') and lines and _fields(lines[-1], ',', columns) is None:
         lines.pop()                                     # half a row
     header = lines[0] if lines else ''
@@ -77,7 +80,7 @@ def _read(text, columns, step):
     order = [int(row[0]) for row in found if row is not None]
     if order != sorted(rows):
         wrong.append('its rows were out of order, or there twice')
-    return [rows[n] for n in sorted(rows) if n <= step], wrong, bad > 0 or not rows
+    return [rows[n] + added for n in sorted(rows) if n <= step], wrong, bad > 0 or not rows
 
 
 def _copy(path):

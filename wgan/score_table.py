@@ -4,20 +4,26 @@ import os
 
 import pandas as pd
 
+# The iteration after which the data are those that a row was measured against.
+DATA_SINCE = 'data_since'
+
 
 class ScoreTable:
     """The rows of a CSV file, those that it holds already too. The step with the lowest number in
-    the column `decisive` is the best.
+    the column `decisive` is the best, of those that were measured against the same data.
+
+    data_since: the iteration after which the data are what they are now.
     """
 
     def __init__(self, csv, columns, decisive):
-        self.csv, self.columns, self.decisive = csv, columns, decisive
+        self.csv, self.columns, self.decisive, self.data_since = csv, columns, decisive, 0
 
     def append(self, row):
-        """Write a row, a dict with all columns; True if none before was as good."""
+        """Write a row, a dict with all columns but DATA_SINCE; True if none before was as good."""
         if not os.path.exists(self.csv):
             with open(self.csv, 'w') as file:
                 file.write(','.join(self.columns) + '\n')
+        row = dict(row, **{DATA_SINCE: self.data_since})
         with open(self.csv, 'a') as file:
             file.write(','.join('%.9g' % row[name] for name in self.columns) + '\n')
         return self.best_step == row['step']
@@ -25,8 +31,14 @@ class ScoreTable:
     @property
     def best_step(self):
         """The best step so far, or None."""
-        if not os.path.exists(self.csv):
-            return None
-        with open(self.csv) as file:                # pandas fails on some names of files
-            table = pd.read_csv(file)
-        return None if table.empty else int(table['step'][table[self.decisive].idxmin()])
+        rows = rows_since(self.csv, self.data_since)
+        return None if rows.empty else int(rows['step'][rows[self.decisive].idxmin()])
+
+
+def rows_since(csv, data_since):
+    """The rows that were measured against these data, as a DataFrame; empty without a file."""
+    if not os.path.exists(csv):
+        return pd.DataFrame()
+    with open(csv) as file:                         # pandas fails on some names of files
+        table = pd.read_csv(file)
+    return table[table[DATA_SINCE] == data_since]

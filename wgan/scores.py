@@ -1,8 +1,8 @@
 """Inception Score, Frechet and Kernel Inception Distance, precision, recall, density and coverage,
 from features.
 
-Knows neither files nor networks. All sums are in float64; memory does not grow with the number of
-images, except for KEPT features.
+Knows neither files nor networks. All sums are in float64. Of each image, its class probabilities
+stay in memory; of KEPT images, the features too.
 """
 
 import numpy as np
@@ -11,41 +11,44 @@ KEPT = 5000                 # features kept one by one, for all but Inception Sc
 KID_SUBSETS, KID_SIZE = 100, 1000
 NEAREST = 5                 # neighbours that make a neighbourhood
 AT_ONCE = 1000              # rows of a table of distances
+SAME = 1e-10                # squared distances below this part of the squared lengths are rounding
 NEIGHBOURHOOD_SCORES = ('precision', 'recall', 'density', 'coverage')
 
 
 class Statistics:
     """What the scores need to know of a set of images; fill it with `add`, batch by batch.
 
-    count: how many images there will be. splits: into how many contiguous parts they fall for
-        the Inception Score. rng: chooses which features are kept.
+    splits: into how many parts of equal size the images fall for the Inception Score.
+    An image has a key, a number. The images fall into splits in the order of their keys, and the
+    features of those with the lowest keys are kept. Keys as if drawn at random make both a random
+    choice, however the set is sorted.
     """
 
-    def __init__(self, count, splits, rng):
+    def __init__(self, splits):
         self.splits, self.seen = splits, 0
-        # Image i is in split s if s · count // splits <= i < (s + 1) · count // splits.
-        self.bounds = np.arange(splits + 1) * count // splits
-        self.keep = np.sort(rng.permutation(count)[:KEPT])
-        self.kept = []
+        self.keys, self.probabilities, self.p_log_p = [], [], []
+        self._kept, self._limit = [], float('inf')
 
-    def add(self, features, probabilities):
-        """features: (N, F). probabilities: p(y|x), (N, K), each row summing to 1."""
+    def add(self, features, probabilities, keys):
+        """features: (N, F). probabilities: p(y|x), (N, K), each row summing to 1. keys: N numbers,
+        no two the same in the set.
+        """
         features = features.astype(np.float64)
-        p = probabilities.astype(np.float64)
         if not self.seen:
-            f, k = features.shape[1], p.shape[1]
+            f = features.shape[1]
             self.sum, self.products = np.zeros(f), np.zeros((f, f))
-            self.p_sum = np.zeros((self.splits, k))                 # Σ p(y|x), by split
-            self.p_log_p = np.zeros(self.splits)                    # Σ Σ p log p, by split
             self.origin = features[0].copy()    # sums are taken from here: no cancellation
-        index = np.arange(self.seen, self.seen + len(p))
-        self.kept.append(features[np.isin(index, self.keep)].astype(np.float32))
+        self._kept += [(key, self.seen + i, features[i].astype(np.float32))
+                       for i, key in enumerate(keys) if key < self._limit]
+        if len(self._kept) > 2 * KEPT:
+            self._keep_lowest()
         centred = features - self.origin
         self.sum += centred.sum(axis=0)
         self.products += centred.T @ centred
-        split = np.searchsorted(self.bounds, index, side='right') - 1
-        np.add.at(self.p_sum, split, p)
-        np.add.at(self.p_log_p, split, (p * np.log(np.maximum(p, 1e-300))).sum(axis=1))
+        p = probabilities.astype(np.float32)
+        self.probabilities += list(p)
+        self.p_log_p += list(_sum_of_x_log_x(p))
+        self.keys += list(keys)
         self.seen += len(p)
 
     @property
@@ -58,23 +61,43 @@ class Statistics:
         shift = self.sum / self.seen
         return (self.products - self.seen * np.outer(shift, shift)) / (self.seen - 1)
 
-    @property
-    def features(self):
-        """The kept features, (min(count, KEPT), F)."""
-        return np.concatenate(self.kept)
+    def kept(self):
+        """(numbers, features) of the images with the lowest keys, in the order of their keys.
+
+        numbers: counted from 0 in the order in which they were added. features: (min(count, KEPT),
+        F), float32.
+        """
+        self._keep_lowest()
+        _, numbers, features = zip(*self._kept)
+        return np.array(numbers), np.stack(features)
+
+    def _keep_lowest(self):
+        self._kept = sorted(self._kept, key=lambda kept: kept[0])[:KEPT]
+        if len(self._kept) == KEPT:
+            self._limit = self._kept[-1][0]
 
     def inception_score(self):
         """exp(E[KL(p(y|x) ‖ p(y))]): mean and standard deviation over the splits.
 
         Between 1 (all p(y|x) alike) and the number of classes. Salimans et al. 2016,
         https://arxiv.org/abs/1606.03498, section 4. E[Σ p log p] − Σ p(y) log p(y) is the same
-        divergence, and needs sums only.
+        divergence.
         """
-        sizes = np.diff(self.bounds)
-        marginal = self.p_sum / sizes[:, None]
-        entropy = (marginal * np.log(np.maximum(marginal, 1e-300))).sum(axis=1)
-        scores = np.exp(self.p_log_p / sizes - entropy)
-        return scores.mean(), scores.std()
+        order = sorted(range(self.seen), key=self.keys.__getitem__)
+        bounds = np.arange(self.splits + 1) * self.seen // self.splits
+        scores = [self._inception_score_of(order[first:last])
+                  for first, last in zip(bounds, bounds[1:])]
+        return np.mean(scores), np.std(scores)
+
+    def _inception_score_of(self, numbers):
+        marginal = np.mean([self.probabilities[i] for i in numbers], axis=0, dtype=np.float64)
+        return np.exp(np.mean([self.p_log_p[i] for i in numbers]) - _sum_of_x_log_x(marginal))
+
+
+def _sum_of_x_log_x(x):
+    """Σ x log x over the last axis, in float64, with 0 log 0 = 0."""
+    x = x.astype(np.float64)
+    return (x * np.log(np.maximum(x, 1e-300))).sum(axis=-1)
 
 
 def frechet_distance(mean_a, covariance_a, mean_b, covariance_b):
@@ -115,7 +138,8 @@ def neighbourhood_scores(found, reference):
 
     found, reference: features (N, F), of two images or more; generated ones, and real ones.
     An image's neighbourhood reaches to its NEAREST-th neighbour in its own set (in a smaller set,
-    to the farthest one).
+    to the farthest one), which is not in it. The image's own place always is: of an image with
+    NEAREST copies that is all of its neighbourhood, and copies in the other set lie in it.
 
     precision: the part of the generated images that lie in a real image's neighbourhood.
     recall: the part of the real images that lie in a generated image's neighbourhood. Both from 0
@@ -130,13 +154,22 @@ def neighbourhood_scores(found, reference):
         len(found), len(reference), len(reference)))
     for rows in _slices(len(reference)):
         distances = distances_between(reference[rows], found)
-        within = distances < radius[rows, None]
+        within = _is_within(distances, radius[rows, None])
         inside += within.sum(axis=0)
         covered[rows] = within.any(axis=1)
-        recalled[rows] = (distances < own_radius).any(axis=1)
+        recalled[rows] = _is_within(distances, own_radius).any(axis=1)
     return dict(zip(NEIGHBOURHOOD_SCORES, (
         np.mean(inside > 0), np.mean(recalled), np.mean(inside) / _nearest_in(reference),
         np.mean(covered))))
+
+
+def _is_within(distances, radius):
+    return (distances < radius) | (distances == 0)
+
+
+def count_of_copies(features):
+    """How many images have NEAREST copies or more in their own set: their radius is 0."""
+    return int(np.sum(_radii(features) == 0)) if len(features) > NEAREST else 0
 
 
 def _nearest_in(features):
@@ -153,10 +186,14 @@ def _radii(features):
 
 
 def distances_between(a, b):
-    """Euclidean distances of each of a (N, F) from each of b (M, F): (N, M)."""
+    """Euclidean distances of each of a (N, F) from each of b (M, F): (N, M).
+
+    Of features that are equal up to rounding: exactly 0.
+    """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-    return np.sqrt(np.maximum(squares, 0))
+    lengths = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
+    squares = lengths - 2 * a @ b.T
+    return np.sqrt(np.where(squares > SAME * lengths, squares, 0))
 
 
 def _slices(count):

@@ -1,5 +1,7 @@
 """Scoring a folder of images or a generator with an image network."""
 
+import collections
+import hashlib
 import os
 import zipfile
 import zlib
@@ -9,14 +11,16 @@ from wgan.evaluation import generated, latent_input
 from wgan.generators import GENERATORS, find_generator, generator_labels, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
 from wgan.image_files import find_images, is_image_or_text
-from wgan.labels import draw_labels, find_labels
+from wgan.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores import (
-    Statistics, frechet_distance, kernel_distance, neighbourhood_scores)
+    KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
+    neighbourhood_scores)
 
 import numpy as np
 
 
 LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
+SHOWN = 20                      # labels at most that are listed
 
 
 class Folder:
@@ -123,19 +127,46 @@ def check_count(images, least, use):
             least))
 
 
-def measure(images, network, splits, seed, batch_size):
-    """Statistics of all images, with progress.
+class ContentKeys:
+    """Keys of images, as Statistics takes them, that follow from the pixels alone.
+
+    They are hashes: as good as drawn at random, and the same for an image under any name, in any
+    order of the files, saved or not. Copies have different keys, so that they do not all fall into
+    one split.
+    """
+
+    def __init__(self):
+        self.seen, self.last = collections.Counter(), []
+
+    def noted(self, images):
+        """Yields the images, RGB, uint8, (H, W, 3); `last` has the keys of those so far."""
+        self.last = []
+        for image in images:
+            self.last.append(self._key(image))
+            yield image
+
+    def _key(self, image):
+        content = hashlib.blake2b(b'%d %d' % image.shape[:2], digest_size=16)
+        content.update(np.ascontiguousarray(image))
+        content = content.digest()
+        self.seen[content] += 1
+        key = hashlib.blake2b(content + b'%d' % self.seen[content], digest_size=8).digest()
+        return int.from_bytes(key, 'big')
+
+
+def measure(images, network, splits, batch_size):
+    """Statistics of all images, with progress. They are the same for any order of the images.
 
     images: has name, count, and batches(size), which yields RGB images, uint8.
     Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
-    image is None. kept: the numbers of the images that the features are of.
+    image is None. kept: the numbers of the images that the features are of, as `take` has them.
     Raises UserError for fewer images than splits, and as `network` does.
     """
     check_count(images, splits, 'an Inception Score of %d parts' % splits)
-    statistics = Statistics(images.count, splits, np.random.RandomState(seed))
+    statistics, keys = Statistics(splits), ContentKeys()
     progress = Progress('scoring ' + one_line(images.name), images.count)
     for batch in images.batches(batch_size):
-        statistics.add(*network(batch))
+        statistics.add(*network(keys.noted(batch)), keys.last)
         progress.show(statistics.seen)
     progress.end('%d images of %s' % (images.count, one_line(images.name)))
     mean, deviation = statistics.inception_score()
@@ -144,8 +175,9 @@ def measure(images, network, splits, seed, batch_size):
         raise UserError('the features that %s gives for %s are too large for a covariance; is '
                         '--scale %s what it was trained with?'
                         % (one_line(network.path), one_line(images.name), network.scale))
-    return dict(mean=statistics.mean, covariance=covariance, features=statistics.features,
-                kept=statistics.keep, count=images.count, splits=splits, inception_score_mean=mean,
+    kept, features = statistics.kept()
+    return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
+                count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
 
 
@@ -166,16 +198,44 @@ def distances(found, reference, seed):
 
 
 def label_distances(images, found, reference_images, reference):
-    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept."""
-    def of_each(source, measured):
-        names = np.array(source.label_names)[measured['kept']]
-        return {name: measured['features'][names == name] for name in sorted(set(names))}
+    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept. Says
+    which labels have fewer.
+    """
+    sides = [(source.name, measured, np.array(source.label_names)[measured['kept']])
+             for source, measured in ((images, found), (reference_images, reference))]
+    distances, without = {}, []
+    for label in names_of([label for _, _, names in sides for label in names]):
+        ours, theirs = (measured['features'][names == label] for _, measured, names in sides)
+        few = ['%d in %s' % (len(features), one_line(name))
+               for features, (name, _, _) in zip((ours, theirs), sides)
+               if len(features) < LABEL_COUNT]
+        if few:
+            without.append('%s (%s)' % (one_line(label), ', '.join(few)))
+        else:
+            distances[label] = frechet_distance(*(
+                statistic for features in (ours, theirs)
+                for statistic in (features.mean(axis=0), np.cov(features, rowvar=False))))
+    if without:
+        print('no FID of labels with fewer than %d images%s: %s%s' % (
+            LABEL_COUNT, ' among the %d whose features are kept' % KEPT
+            if max(found['count'], reference['count']) > KEPT else '',
+            ', '.join(without[:SHOWN]),
+            ' and %d more' % (len(without) - SHOWN) if len(without) > SHOWN else ''))
+    return distances
 
-    ours, theirs = of_each(images, found), of_each(reference_images, reference)
-    return {name: frechet_distance(*(statistic for features in (ours[name], theirs[name])
-                                     for statistic in (features.mean(axis=0),
-                                                       np.cov(features, rowvar=False))))
-            for name in ours if min(len(ours[name]), len(theirs.get(name, ()))) >= LABEL_COUNT}
+
+def labels_beside(path, where):
+    """(path, where) of images and their labels, as `source` takes them, for one of two sets.
+
+    where: where the labels of the other set stand; None: nowhere. In a folder that
+    wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map file, or they are
+    the folders.
+    """
+    listed = os.path.join(path, LABELS_FILE)
+    if where is not None and os.path.isfile(listed) and os.path.isfile(
+            os.path.join(path, FIRST_IMAGE)):
+        return listed, 'map'
+    return path, where and ('folders' if os.path.isdir(path) else 'map')
 
 
 def warn_of_few(count, measured):
@@ -184,6 +244,15 @@ def warn_of_few(count, measured):
     if count <= features:
         print('warning: %d images are few for %d features: their covariance is singular, and FID '
               'is too high; compare it only with scores of as many images' % (count, features))
+
+
+def warn_of_copies(name, measured):
+    """Say so if images, called `name`, have so many copies that they have no neighbourhood."""
+    copies = count_of_copies(measured['features'])
+    if copies:
+        print('warning: %s: %d of %d images have %d copies or more; nothing else lies in their '
+              'neighbourhoods, so precision, recall, density and coverage mean little' % (
+                  one_line(name), copies, len(measured['features']), NEAREST))
 
 
 def made_with(network):

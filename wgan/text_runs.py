@@ -22,7 +22,7 @@ class TextRun:
     characters: those that a line is made of. score_columns: of scores.csv.
     """
 
-    label_counts = ()
+    label_counts = label_names = ()
 
     def __init__(self, options, config, make_networks):
         self.options, self.make_networks = options, make_networks

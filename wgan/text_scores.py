@@ -3,7 +3,7 @@
 from wgan.command_line import note
 from wgan.latents import draw_latents
 from wgan.plotting import HELD_OUT
-from wgan.score_table import ScoreTable
+from wgan.score_table import DATA_SINCE, ScoreTable
 from wgan.text import decode, generated_codes
 
 import numpy as np
@@ -86,7 +86,7 @@ class TextScores(ScoreTable):
 def columns(held_out):
     """The columns of scores.csv. held_out: whether there are lines held out."""
     names = DIVERGENCES + ['in_training', 'distinct']
-    return ['step'] + names + [name + HELD_OUT for name in names if held_out]
+    return ['step'] + names + [name + HELD_OUT for name in names if held_out] + [DATA_SINCE]
 
 
 def _in_words(found):

@@ -1,23 +1,28 @@
 """Scores of a generator while it trains, against the images that it trains on."""
 
-from wgan.score_table import ScoreTable
+from wgan.score_table import DATA_SINCE, ScoreTable
 from wgan.scores import NEIGHBOURHOOD_SCORES
-from wgan.scoring import Generated, check_count, distances, made_with, measure, warn_of_few
+from wgan.scoring import (
+    Generated, check_count, distances, made_with, measure, warn_of_copies, warn_of_few)
+
+import numpy as np
 
 COLUMNS = ['step', 'inception_score_mean', 'inception_score_std', 'fid', 'kid_mean', 'kid_std',
-           *NEIGHBOURHOOD_SCORES]
+           *NEIGHBOURHOOD_SCORES, DATA_SINCE]
 SPLITS = 10
 
 
 class TrainingImages:
-    """Up to `count` of the training images, evenly spread, cut as training cuts them."""
+    """Up to `count` of the training images, drawn at random but always the same, cut as training
+    cuts them. Evenly spaced ones could all be of one kind, where kinds take turns.
+    """
 
     def __init__(self, images, count, name):
         """images: a sequence of images, RGB, uint8. name: what to call them."""
         self.images, self.count, self.name = images, min(count, len(images)), name
 
     def batches(self, size):
-        chosen = [i * len(self.images) // self.count for i in range(self.count)]
+        chosen = np.sort(np.random.RandomState(0).permutation(len(self.images))[:self.count])
         for i in range(0, self.count, size):
             yield [self.images[k] for k in chosen[i:i + size]]
 
@@ -45,6 +50,7 @@ class TrainingScores(ScoreTable):
         self.labels = labels
         self.reference = self._measure(images)
         warn_of_few(min(self.reference['count'], count), self.reference)
+        warn_of_copies(images.name, self.reference)
 
     def add(self, step, generator):
         """Score the generator after `step`; True if no FID before was as low."""
@@ -64,4 +70,4 @@ class TrainingScores(ScoreTable):
                     reference_inception_score_std=self.reference['inception_score_std'])
 
     def _measure(self, images):
-        return measure(images, self.network, SPLITS, self.seed, self.batch_size)
+        return measure(images, self.network, SPLITS, self.batch_size)
