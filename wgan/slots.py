@@ -1,0 +1,80 @@
+"""Where a loaded shared library looks up the addresses of the functions that it calls.
+
+CNTK calls MKL, cuDNN and cuBLAS through tables of addresses (the procedure linkage table of an ELF
+library). Another function can be put there while it runs; CNTK's files stay as they are.
+"""
+
+import ctypes
+import mmap
+import os
+from collections import namedtuple
+
+import numpy as np
+
+Pointer = ctypes.c_void_p
+
+
+class Unavailable(Exception):
+    """Other functions can't take the place of those that CNTK calls; the text says why."""
+
+
+def find_slots(path, symbols):
+    """{symbol: where a loaded ELF library looks up the address of the function of that name}.
+
+    Raises Unavailable if the library is not loaded, is none of CNTK's for Linux, or lacks one.
+    """
+    try:
+        with open('/proc/self/maps') as lines:
+            spans = _spans(lines, os.path.realpath(path))
+        with open(path, 'rb') as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        relocations, entries, strings = _tables(data)
+        addresses = {}
+        for offset, info in zip(relocations['offset'].tolist(), relocations['info'].tolist()):
+            start = strings + int(entries['name'][info >> 32])
+            symbol = data[start:data.find(b'\0', start)].decode()
+            addresses[symbol] = spans[0].first + offset
+        addresses = {symbol: addresses[symbol] for symbol in symbols}
+    except (OSError, ValueError, LookupError):
+        raise Unavailable(UNKNOWN)
+    if not all(any(span.first <= at < span.end and span.is_writable for span in spans)
+               for at in addresses.values()):
+        raise Unavailable(UNKNOWN)
+    return {symbol: Pointer.from_address(at) for symbol, at in addresses.items()}
+
+
+UNKNOWN = 'this CNTK is not one that it is known to work with'
+Span = namedtuple('Span', 'first end is_writable')
+
+
+def _spans(lines, path):
+    """Where in memory a library lies that is loaded, from the lines of /proc/self/maps."""
+    found = []
+    for fields in (line.rstrip('\n').split(None, 5) for line in lines):
+        if len(fields) == 6 and fields[5] == path and fields[1].endswith('p'):
+            first, end = (int(address, 16) for address in fields[0].split('-'))
+            found.append(Span(first, end, 'w' in fields[1]))
+    return found
+
+
+def _tables(data):
+    """The relocations of functions, the symbols, and where their names begin, of a 64-bit ELF."""
+    def number(at, size):
+        return int.from_bytes(data[at:at + size], 'little')
+
+    first, size, count, names = number(40, 8), number(58, 2), number(60, 2), number(62, 2)
+    sections = [np.frombuffer(data, '<u8', 3, first + i * size + 16) for i in range(count)]
+    texts = int(sections[names][1])
+    by_name = {}
+    for i, (_, offset, length) in enumerate(sections):
+        start = texts + number(first + i * size, 4)
+        by_name[data[start:data.find(b'\0', start)]] = int(offset), int(length)
+
+    def table(name, fields):
+        offset, length = by_name[name]
+        fields = np.dtype(fields)
+        return np.frombuffer(data, fields, length // fields.itemsize, offset)
+
+    return (table(b'.rela.plt', [('offset', '<u8'), ('info', '<u8'), ('addend', '<i8')]),
+            table(b'.dynsym', [('name', '<u4'), ('rest', 'V4'), ('value', '<u8'), ('size', '<u8')]),
+            by_name[b'.dynstr'][0])
