@@ -23,24 +23,35 @@ def find_slots(path, symbols):
 
     Raises Unavailable if the library is not loaded, is none of CNTK's for Linux, or lacks one.
     """
+    offsets = called_functions(path)
     try:
         with open('/proc/self/maps') as lines:
             spans = _spans(lines, os.path.realpath(path))
-        with open(path, 'rb') as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        relocations, entries, strings = _tables(data)
-        addresses = {}
-        for offset, info in zip(relocations['offset'].tolist(), relocations['info'].tolist()):
-            start = strings + int(entries['name'][info >> 32])
-            symbol = data[start:data.find(b'\0', start)].decode()
-            addresses[symbol] = spans[0].first + offset
-        addresses = {symbol: addresses[symbol] for symbol in symbols}
+        addresses = {symbol: spans[0].first + offsets[symbol] for symbol in symbols}
     except (OSError, ValueError, LookupError):
         raise Unavailable(UNKNOWN)
     if not all(any(span.first <= at < span.end and span.is_writable for span in spans)
                for at in addresses.values()):
         raise Unavailable(UNKNOWN)
     return {symbol: Pointer.from_address(at) for symbol, at in addresses.items()}
+
+
+def called_functions(path):
+    """{symbol: offset of its slot} of all functions that an ELF library calls in others.
+
+    Raises Unavailable if it is none of CNTK's for Linux.
+    """
+    try:
+        with open(path, 'rb') as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        relocations, entries, strings = _tables(data)
+        offsets = {}
+        for offset, info in zip(relocations['offset'].tolist(), relocations['info'].tolist()):
+            start = strings + int(entries['name'][info >> 32])
+            offsets[data[start:data.find(b'\0', start)].decode()] = offset
+        return offsets
+    except (OSError, ValueError, LookupError):
+        raise Unavailable(UNKNOWN)
 
 
 UNKNOWN = 'this CNTK is not one that it is known to work with'
