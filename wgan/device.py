@@ -98,6 +98,12 @@ def obstacle_to_cudnn_9():
         cuda = cudnn.load().cuda
     except Unavailable as error:
         return '%s; "make setup DEVICE=gpu CUDNN=9" installs it' % error
+    return driver_too_old(cuda)
+
+
+def driver_too_old(cuda):
+    """Why the driver can't be used with a version of CUDA, as a part of a sentence; None if it can.
+    """
     version = driver_cuda()
     if version is not None and version[0] < cuda:
         return 'it needs a driver for CUDA %d%s, and this one is for CUDA %d.%d' % (
