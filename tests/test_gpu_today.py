@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import pytest
 
@@ -24,15 +25,19 @@ def test_every_step_runs(command, tmp_path):
         assert (tmp_path / 'today' / run / 'wgan_generator.model').exists()
 
 
-def test_what_fails_is_noted_and_the_next_begins(command, tmp_path):
-    """Here the images are missing."""
-    (tmp_path / 'none').mkdir()
-    result = command('bench/gpu_today.py', '--out', 'today', '--device', 'cpu', '--smallest',
-                     '--data', 'none', OMP_WAIT_POLICY='PASSIVE')
-    assert result.code == 1 and 'error: ' in result.out
-    assert result.out.splitlines()[-1] == (
-        "=== failed: speed in full precision, repeated_1, repeated_2, repeated, compared, the "
-        "article's settings, 64 pixels")
+def test_what_fails_is_noted_and_the_next_begins(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setattr(gpu_today, 'steps', lambda options: [
+        gpu_today.Step('one', 9, ['sh', '-c', 'echo first; exit 5']),
+        gpu_today.Step('two', 9, ['no such program']),
+        gpu_today.Step('three', None, ['echo', 'last'])])
+    monkeypatch.setattr(sys, 'argv', ['gpu_today.py', '--out', 'today'])
+    assert gpu_today.main() == 1
+    log = (tmp_path / 'today' / 'log.txt').read_text()
+    assert log == capfd.readouterr().out and 'first\n' in log and 'last\n' in log
+    assert re.findall(r'^=== (.*): .* s, exit code (\d+)$', log, re.M) == [
+        ('one', '5'), ('two', '127'), ('three', '0')]
+    assert log.endswith('\n=== failed: one, two\n')
 
 
 def test_a_step_whose_time_is_over_can_save(tmp_path):
