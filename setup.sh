@@ -2,6 +2,8 @@
 # Builds .venv, the Python environment that everything here runs in: once, in one to five minutes.
 #   DEVICE=cpu|gpu   which CNTK (default: gpu if an NVIDIA driver loads, else cpu)
 #   PYTHON=path      which Python 3.6 (default: one that is installed; else one is fetched)
+#   CUDNN=7|9        which cuDNN, on a GPU (default: 9, which is 1.3 GB more, if there is a card that
+#                    the 7 in CNTK has no code for; else 7)
 #   CHECK=no         do not try CNTK at the end: for an image that is built where no card is
 # A complete .venv of these requirements is left alone; anything else is built again.
 set -euo pipefail
@@ -137,16 +139,48 @@ requirements() {    # those of a device: requirements.txt names CNTK for the GPU
     if [ "$1" = gpu ]; then cat requirements.txt; else sed 's/^cntk-gpu==/cntk==/' requirements.txt; fi
 }
 
-stamp() { echo "$1 $(cat requirements.txt requirements-test.txt setup.sh | cksum)"; }
+stamp() { echo "$device $cudnn $(cat requirements*.txt setup.sh | cksum)"; }
 
-ready=$(cat .venv/ready 2>/dev/null || true)
-device=${DEVICE:-${ready%% *}}          # without DEVICE, what is there stays
+# What the device needs beside CNTK: sets cudnn, and installs cuDNN 9 if that is it.
+provide_cudnn() {
+    local card too_old
+    if [ -z "$cudnn" ] && [ "${CHECK:-}" != no ]; then
+        card=$(from_device 'next((c.name for c in cntk_cards() if c.capability > LAST), "")')
+        [ -z "$card" ] || { cudnn=9; say "the cuDNN 7 in CNTK has no code for the $card: cuDNN 9 takes its place"; }
+    fi
+    cudnn=${cudnn:-7}
+    [ "$cudnn" = 9 ] || return 0
+    if [ "${CHECK:-}" != no ]; then
+        too_old=$(from_device 'driver_too_old(12) or ""')
+        [ -z "$too_old" ] || fail "cuDNN 9 can not be used: $too_old; update the driver, or set up with DEVICE=cpu"
+    fi
+    say "installing cuDNN 9 and cuBLAS 12 (1.3 GB)"
+    pip install --only-binary=:all: -r requirements-cudnn.txt 2>.venv/pip.log \
+        || { cat .venv/pip.log >&2; fail "cuDNN 9 and cuBLAS 12 could not be installed"; }
+    .venv/bin/python -c '
+from wgan import cudnn
+print("setup: %s are installed" % cudnn.versions(cudnn.load()))' || fail "cuDNN 9 is installed but does not load (see above)"
+}
+
+from_device() {     # the value of an expression in the names of wgan/device.py
+    .venv/bin/python -c "from wgan.device import *; print($1)" || fail "CNTK is installed but does not work (see above)"
+}
+
+read -r device_then cudnn_then _ <<<"$(cat .venv/ready 2>/dev/null || true)"
+device=${DEVICE:-$device_then}          # without DEVICE and CUDNN, what is there stays
+cudnn=${CUDNN:-$cudnn_then}
 case "$device" in
     cpu|gpu) ;;
     ''|auto) device= ;;
     *) fail "DEVICE=$device: choose cpu or gpu" ;;
 esac
-if [ -n "$device" ] && [ "$ready" = "$(stamp "$device")" ] && is_36 .venv/bin/python; then
+case "${CUDNN:-}" in
+    ''|7|9) ;;
+    *) fail "CUDNN=$CUDNN: choose 7 or 9" ;;
+esac
+[ "$device" = gpu ] && [ "$device_then" = gpu ] || cudnn=${CUDNN:-}
+[ "$device" = cpu ] && cudnn=none
+if [ -n "$device" ] && [ "$(cat .venv/ready 2>/dev/null)" = "$(stamp)" ] && is_36 .venv/bin/python; then
     exit 0
 fi
 
@@ -166,6 +200,7 @@ if [ -z "$device" ]; then
 elif [ "$device" = gpu ] && [ "${CHECK:-}" != no ]; then
     driver_loads || fail "DEVICE=gpu: the NVIDIA driver (libcuda.so.1, libnvidia-ml.so.1) does not load here, and CNTK for the GPU can't be imported without it"
 fi
+[ "$device" = gpu ] || [ -z "${CUDNN:-}" ] || fail "CUDNN=$CUDNN is for a GPU: set up with DEVICE=gpu too"
 
 say "building .venv with $("$python" --version 2>&1), CNTK for the $device"
 rm -rf .venv
@@ -177,13 +212,21 @@ requirements "$device" >.venv/requirements.txt
 pip install --only-binary=:all: -r .venv/requirements.txt -r requirements-test.txt 2>.venv/pip.log \
     || { cat .venv/pip.log >&2; fail "the packages could not be installed"; }
 link_mpi
+if [ "$device" = gpu ]; then provide_cudnn; else cudnn=none; fi
 if [ "${CHECK:-}" != no ]; then
     .venv/bin/python -c '
 from wgan.cntk import C
-from wgan.device import select_device
-device = select_device("auto")
-assert C.times([[1.0, 2.0]], [[3.0], [4.0]]).eval().item() == 11
-print("setup: CNTK %s computes on the %s" % (C.__version__, device))
-' || fail "CNTK is installed but does not work (see above)"
+from wgan.command_line import run
+from wgan.device import kernels, select_device
+
+def check():
+    device = select_device("auto")
+    assert C.times([[1.0, 2.0]], [[3.0], [4.0]]).eval().item() == 11
+    nine = C.convolution(C.constant(1, (1, 1, 3, 3)), C.input_variable((1, 3, 3)), auto_padding=[False])
+    assert nine.eval({nine.arguments[0]: [[[[1.0] * 3] * 3]]}).item() == 9
+    print("setup: CNTK %s computes on the %s, with %s" % (C.__version__, device, kernels(device)))
+
+run(check)
+' || fail "CNTK is installed but does not work (see above)$([ "$device" = gpu ] && echo "; make setup DEVICE=cpu sets up for the CPU")"
 fi
-stamp "$device" >.venv/ready
+stamp >.venv/ready

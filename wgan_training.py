@@ -41,7 +41,7 @@ def train(options, config, changes):
     if options.deterministic:
         C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
     kind = kind_of_run(options, config)
-    device = select_device(options.device, kind.memory_needed())
+    device = select_device(options.device, kind.memory_needed(), options.tf32)
     out = RunFolder(options.out)
     if is_main:
         out.lock(make=False)

@@ -60,10 +60,11 @@ class OnnxRuntime:
 def programs(what, size, batch, options, file):
     ours, peer = (os.path.join(ROOT, 'bench', name)
                   for name in ('speed_cntk.py', 'speed_pytorch.py'))
-    found = {OURS: Program(sys.executable, ours, what, size, batch, options.device, file)}
+    common = what, size, batch, options.device, 'tf32' if options.tf32 else 'full'
+    found = {OURS: Program(sys.executable, ours, *common, file)}
     if options.pytorch:
-        found.update((name, Program(options.pytorch, peer, what, size, batch, options.device,
-                                    os.cpu_count(), order)) for name, order in PEERS.items())
+        found.update((name, Program(options.pytorch, peer, *common, os.cpu_count(), order))
+                     for name, order in PEERS.items())
     return found
 
 
@@ -151,9 +152,12 @@ def main():
     parser.add_argument('--layers', action='store_true', help='time single layers instead')
     parser.add_argument('--rounds', type=number(int, 1), default=15, help='of each')
     parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
+    parser.add_argument('--tf32', action='store_true', help='let a GPU round to TF32, in both')
     parser.add_argument('--out', help='text file to add the table to (default: '
                         'bench/results/DATE.md)')
     options = parser.parse_args()
+    if options.tf32 and options.device == 'cpu':
+        raise UserError('--tf32 is for --device gpu')
     path = options.out or os.path.join(ROOT, 'bench', 'results', '%s.md' % datetime.date.today())
     check_outputs(path, force=True)                         # it is added to
     if options.pytorch and subprocess.call([options.pytorch, '-c', 'import torch'],

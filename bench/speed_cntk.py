@@ -1,6 +1,6 @@
 """What speed.py asks for, of this project: in CNTK, with the code that trains and generates.
 
-    speed_cntk.py training|generation|layers SIZE BATCH DEVICE FILE
+    speed_cntk.py training|generation|layers SIZE BATCH DEVICE full|tf32 FILE
 
 FILE: the images to train on; for generation, where to export the generator as ONNX.
 """
@@ -91,8 +91,8 @@ def single_layers(size, batch, _):
 
 
 def main():
-    what, size, batch, device, file = sys.argv[1:]
-    select_device(device)
+    what, size, batch, device, precision, file = sys.argv[1:]
+    select_device(device, tf32=precision == 'tf32')
     make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
     parts = make(int(size), int(batch), file)
     serve({name: finished(part) for name, part in parts.items()} if device == 'gpu' else parts,

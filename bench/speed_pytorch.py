@@ -1,6 +1,6 @@
 """What speed.py asks for, of PyTorch: the same networks, losses, optimiser and average.
 
-    speed_pytorch.py training|generation|layers SIZE BATCH DEVICE THREADS ORDER
+    speed_pytorch.py training|generation|layers SIZE BATCH DEVICE full|tf32 THREADS ORDER
 
 It shares no code with the project, and needs torch alone. Eager, as most PyTorch code is. Real
 images are one fixed minibatch: nothing is read. ORDER, of images in memory: contiguous_format,
@@ -137,13 +137,17 @@ def single_layers(size, batch, device, order):
 
 
 def main():
-    what, size, batch, device, threads, order = sys.argv[1:]
+    what, size, batch, device, precision, threads, order = sys.argv[1:]
     torch.set_num_threads(int(threads))
+    # By default PyTorch rounds to TF32 in convolutions, and not in products.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
     torch.manual_seed(0)
     make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
     serve(make(int(size), int(batch), 'cuda' if device == 'gpu' else 'cpu',
                getattr(torch, order)),
-          'PyTorch %s, %s' % (torch.__version__, torch.backends.cpu.get_cpu_capability()))
+          'PyTorch %s, %s' % (torch.__version__, torch.backends.cpu.get_cpu_capability()
+                              if device == 'cpu' else 'TF32' if precision == 'tf32'
+                              else 'full single precision'))
 
 
 if __name__ == '__main__':

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 from helpers import (
-    ROOT, SMALL, TINY, Result, call_program, finished, onnx_network, write_images, write_shapes)
+    ROOT, SMALL, TESTS, TINY, Result, call_program, finished, onnx_network, write_images,
+    write_shapes)
+from wgan import cudnn
 from wgan.evaluation import evaluate_in_training
 from wgan.images import write_image
 import models
@@ -180,3 +182,33 @@ def copied(path, folder):
     copy = shutil.copytree if path.is_dir() else shutil.copy
     copy(str(path), str(folder / path.name))
     return folder / path.name
+
+
+@pytest.fixture(scope='session')
+def stand_ins(tmp_path_factory):
+    """A folder with stand-ins for what there is only with a card: the driver's libraries, card.so
+    for CUDA's runtime with a card, and in nvidia/ cuDNN 9 and cuBLAS 12.
+    """
+    if not shutil.which('cc'):
+        pytest.skip('needs a C compiler, cc')
+    folder = tmp_path_factory.mktemp('stand_ins')
+
+    def build(name, *arguments):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        subprocess.check_call(['cc', '-shared', '-fPIC', '-Wall', '-o', str(folder / name),
+                               *map(str, arguments)], cwd=os.path.join(TESTS, 'programs'))
+
+    for name in ('libcuda.so.1', 'libnvidia-ml.so.1'):
+        build(name, '-Wl,-soname,' + name, 'no_driver.c')
+    build('card.so', 'stand_in_card.c')
+    for library, name in (('cudnn', 'libcudnn.so.9'), ('cublas', 'libcublas.so.12')):
+        others = folder / (library + '.c')
+        others.write_text('\n'.join(
+            '__attribute__((weak)) int %s(void) { return 0; }' % function
+            for function, what in cudnn.FUNCTIONS.items()
+            if function.startswith(library) and what == cudnn.UNCHANGED))
+        build('nvidia/%s/lib/%s' % (library, name), '-D' + library.upper(), 'stand_in_cudnn.c',
+              others)
+    (folder / 'empty.c').write_text('')
+    build('nvidia/cublas/lib/libcublasLt.so.12', folder / 'empty.c')
+    return folder

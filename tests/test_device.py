@@ -13,6 +13,7 @@ from wgan import device, processes, resuming
 from wgan.command_line import Parser, UserError, gpu_failure, run
 from wgan.device import Card, cntk_cards, doubt, driver_cards, select_device
 from wgan import text_runs
+from wgan.slots import Unavailable
 from wgan.updates import memory_needed
 
 import pytest
@@ -29,19 +30,32 @@ K80 = ('Tesla K80', (3, 7), 11441)
 def cards(monkeypatch):
     """cards(listed by CNTK, known to the driver): what select_device finds from then on.
 
-    Returns the list of the devices that it then has CNTK compute on, as their numbers or 'cpu'.
+    obstacle: to the use of cuDNN 9.
+    Returns the list of the devices that it then has CNTK compute on, as their numbers or 'cpu';
+    where cuDNN 9 is to compute, as a pair with whether it may round to TF32.
     """
     used = []
 
-    def replace(listed=(), unlisted=()):
+    def install(_, tf32):
+        used.append(tf32)
+        return 'cuDNN 9'
+
+    def replace(listed=(), unlisted=(), obstacle='libcudnn.so.9 is not installed'):
         for module in (device, resuming):
             monkeypatch.setattr(module, 'cntk_cards', lambda: [
                 Card(*card, device=i) for i, card in enumerate(listed)])
         monkeypatch.setattr(device, 'driver_cards', lambda: [
             Card(*card, device=None) for card in listed + unlisted])
-        monkeypatch.setattr(device, '_use', lambda name, chosen: used.append(
-            'cpu' if name == 'cpu' else chosen) or name)
+        monkeypatch.setattr(device, 'obstacle_to_cudnn_9', lambda: obstacle)
+        monkeypatch.setattr(device.cudnn, 'install', install)
+        monkeypatch.setitem(device.KERNELS, 'gpu', 'cuDNN')
+        monkeypatch.setattr(device, '_use', use)
         return used
+
+    def use(name, chosen):
+        chosen = 'cpu' if name == 'cpu' else chosen
+        used.append((chosen, used.pop()) if used and isinstance(used[-1], bool) else chosen)
+        return name
     return replace
 
 
@@ -62,14 +76,14 @@ def test_cpu_on_purpose(cards, capfd):
 def test_no_card(cards, capfd):
     cards()
     assert select_device('auto') == 'cpu' and capfd.readouterr().err == ''
-    with pytest.raises(UserError, match='CNTK finds no GPU.* 3.0 to 7.5 .*make setup DEVICE=gpu'):
+    with pytest.raises(UserError, match='CNTK finds no GPU.* 3.0 or newer .*make setup DEVICE=gpu'):
         select_device('gpu')
 
 
 @pytest.mark.parametrize('card, said', [
-    (RTX_3070, ['GeForce RTX 3070', 'capability 8.6', 'code for 3.0 to 7.5', 'half an hour',
-                'hang']),
-    (H100, ['NVIDIA H100', 'capability 9.0', 'half an hour']),
+    (RTX_3070, ['GeForce RTX 3070', 'capability 8.6', 'cuDNN 9: libcudnn.so.9 is not installed',
+                'cuDNN 7, which has code for 3.0 to 7.5']),
+    (H100, ['NVIDIA H100', 'capability 9.0', 'libcudnn.so.9 is not installed']),
     (('GeForce GTX 1050', (6, 1), 2000), ['GTX 1050', '2000 MB', '2900 or more',
                                           '--batch-size, --image-size or --width']),
 ])
@@ -110,6 +124,107 @@ def test_the_first_card_that_will_do(cards, capfd):
     assert [select_device(name) for name in ('auto', 'gpu')] == ['gpu', 'gpu']
     assert select_device('auto', memory=7000) == 'gpu'
     assert used == [1, 1, 2] and capfd.readouterr().err == ''
+
+
+@pytest.mark.parametrize('name', ['auto', 'gpu'])
+@pytest.mark.parametrize('tf32', [False, True])
+@pytest.mark.parametrize('card', [RTX_3070, H100])
+def test_newer_cards_with_cudnn_9(cards, capfd, name, tf32, card):
+    used = cards((card,), obstacle=None)
+    assert select_device(name, tf32=tf32) == 'gpu' and used == [(0, tf32)]
+    assert device.kernels('gpu') == 'cuDNN 9' and capfd.readouterr().err == ''
+
+
+def test_older_cards_with_cudnn_9_if_asked_for(cards, capfd, monkeypatch):
+    used = cards((GTX_1060,), obstacle=None)
+    assert select_device('auto') == 'gpu' and used == [0] and device.kernels('gpu') == 'cuDNN'
+    monkeypatch.setenv('WGAN_CUDNN', '9')
+    assert select_device('auto') == 'gpu' and used[1:] == [(0, False)]
+    assert capfd.readouterr().err == ''
+
+
+def test_cudnn_7_on_a_newer_card(cards, capfd, monkeypatch):
+    monkeypatch.setenv('WGAN_CUDNN', '7')
+    used = cards((H100,), obstacle=None)
+    assert select_device('auto') == 'cpu' and used == ['cpu']
+    assert 'reported to hang or fail' in capfd.readouterr().err
+    assert select_device('gpu') == 'gpu' and used[1:] == [0]
+    assert 'reported to hang or fail' in capfd.readouterr().err
+
+
+def test_a_wrong_switch_of_cudnn(cards, monkeypatch):
+    cards((H100,))
+    monkeypatch.setenv('WGAN_CUDNN', 'new')
+    with pytest.raises(UserError, match="WGAN_CUDNN is 'new': choose 7 or 9"):
+        select_device('auto')
+
+
+@pytest.mark.parametrize('listed, switch', [((), ''), ((GTX_1060,), ''), ((GTX_1060,), '9'),
+                                            ((RTX_2080,), '9'), ((H100,), '7')])
+def test_tf32_where_there_is_none(cards, capfd, monkeypatch, listed, switch):
+    """It is said, and config.json does not claim it."""
+    monkeypatch.setenv('WGAN_CUDNN', switch)
+    used = cards(listed, obstacle=None)
+    select_device('gpu' if listed else 'auto', tf32=True)
+    assert '--tf32 has no effect on the ' in capfd.readouterr().err
+    assert used in (['cpu'], [0], [(0, False)])
+
+
+def test_cudnn_9_that_can_not_be_installed(cards, monkeypatch):
+    def refuses(*_):
+        raise Unavailable('this CNTK is another')
+    cards((H100,), obstacle=None)
+    monkeypatch.setattr(device.cudnn, 'install', refuses)
+    with pytest.raises(UserError, match='on the NVIDIA H100: this CNTK is another; --device cpu'):
+        select_device('auto')
+
+
+@pytest.mark.parametrize('driver, needed, said', [
+    ((12, 0), 12, None), ((12, 9), 12, None), ((13, 0), 12, None), (None, 12, None),
+    ((11, 4), 12, 'a driver for CUDA 12 (525.60.13 or newer), and this one is for CUDA 11.4'),
+    ((12, 9), 13, 'a driver for CUDA 13 (580.65.06 or newer), and this one is for CUDA 12.9')])
+def test_the_driver_has_to_know_its_cuda(monkeypatch, driver, needed, said):
+    monkeypatch.setattr(device, 'driver_cuda', lambda: driver)
+    monkeypatch.setattr(device.cudnn, 'load', lambda: device.cudnn.Libraries(None, None, needed))
+    assert device.obstacle_to_cudnn_9() == (said and 'it needs ' + said)
+
+
+def test_the_version_of_the_driver(monkeypatch, stand_ins):
+    load = ctypes.CDLL
+    monkeypatch.setattr(ctypes, 'CDLL', lambda name: load(str(stand_ins / name)))
+    assert device.driver_cuda() == (12, 9)
+
+
+def test_without_cudnn_9(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    assert 'libcudnn.so.9 is not installed' in device.obstacle_to_cudnn_9()
+    assert 'make setup DEVICE=gpu CUDNN=9' in device.obstacle_to_cudnn_9()
+
+
+@pytest.mark.slow
+def test_waiting_is_explained(tmp_path):
+    """On a newer card, while CNTK keeps Python's lock. Nothing is said of what is done at once."""
+    (tmp_path / 'waits.py').write_text(
+        'import ctypes, sys\nfrom wgan import device\n'
+        'device.C.plus = lambda *_: ctypes.PyDLL(None).usleep(int(1e6 * float(sys.argv[1]))) or x\n'
+        'class x:\n    eval = staticmethod(int)\n'
+        'card = device.Card("X", (9, 0), 1, device.C.device.cpu())\n'
+        'with device._waiting_explained(card):\n    device._use("gpu", card.device)\n'
+        'print("done")')
+
+    def said(seconds, **variables):
+        return subprocess.run(
+            [sys.executable, str(tmp_path / 'waits.py'), str(seconds)], check=True,
+            env=dict(os.environ, PYTHONPATH=ROOT, **variables), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE).stderr.decode()
+
+    first = ("the driver compiles CNTK's kernels for the X at the first start, which takes about "
+             'a minute, and %s\n')
+    assert said(0) == ''
+    assert said(13).startswith(
+        first % 'keeps them in ~/.nv/ComputeCache' + 'still compiling after 12 s\n')
+    assert said(3, CUDA_CACHE_PATH='/x') == first % 'keeps them in /x'
+    assert 'does not keep them, since CUDA_CACHE_DISABLE is set' in said(3, CUDA_CACHE_DISABLE='1')
 
 
 def test_each_process_its_own_card(cards, capfd, monkeypatch):

@@ -34,7 +34,8 @@ class Setup:
             tmp_path / name for name in ('a folder', 'programs', 'home'))
         for folder in (self.folder, self.programs, self.home):
             folder.mkdir()
-        for name in ('setup.sh', 'requirements.txt', 'requirements-test.txt'):
+        for name in ('setup.sh', 'requirements.txt', 'requirements-test.txt',
+                     'requirements-cudnn.txt'):
             shutil.copy(os.path.join(ROOT, name), str(self.folder))
         self.program('python', '#!/bin/bash\n[ "$1 $2" = "-m venv" ] && exit 3\nexec %s "$@"\n'
                      % sys.executable, tmp_path)
@@ -154,8 +155,95 @@ def test_a_gpu_without_a_driver(setup):
     assert code == 2 and 'the NVIDIA driver' in said and 'does not load here' in said
 
 
+# A Python 3.6 whose environments have no packages: they note what pip is asked for, and answer as
+# if CNTK were there, with the card $CARD and a driver for CUDA $CUDA.
+WITH_ENVIRONMENTS = """#!/bin/bash
+case "$*" in
+    "-m venv .venv") mkdir -p .venv/bin .venv/site/cntk/libs; cp "$0" .venv/bin/python;;
+    "-m pip install"*) echo "$*" >>pip.log; [[ "$*" != *"$PIP_FAILS"* ]];;
+    *cntk_cards*) echo "$CARD";;
+    *driver_too_old*) [ $CUDA -ge 12 ] || echo "it needs another driver than that for CUDA $CUDA";;
+    *find_spec*) echo .venv/site/cntk;;
+    *wgan*) ;;
+    *CDLL*) ;;
+    *) exec %s "$@";;
+esac
+"""
+
+
+@pytest.fixture
+def set_up(setup):
+    """set_up(variables): (exit code, what was said, what pip was asked to install)."""
+    setup.program('python', WITH_ENVIRONMENTS % sys.executable,
+                  setup.home / '.pyenv' / 'versions' / '3.6.15' / 'bin')
+
+    def call(**variables):
+        log = setup.folder / 'pip.log'
+        if log.exists():
+            log.unlink()
+        process = subprocess.run(
+            [str(setup.folder / 'setup.sh')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=dict(dict(PATH=str(setup.programs), HOME=str(setup.home), CARD='', CUDA='12',
+                          PIP_FAILS='never', DEVICE='gpu'), **variables))
+        asked = log.read_text() if log.exists() else ''
+        return process.returncode, process.stdout.decode(), asked
+    return call
+
+
+CUDNN_9 = 'requirements-cudnn.txt'
+
+
+def test_cudnn_9_where_a_card_needs_it(set_up):
+    code, said, asked = set_up(CARD='NVIDIA H100')
+    assert code == 0 and CUDNN_9 in asked, said
+    assert 'no code for the NVIDIA H100: cuDNN 9 takes its place' in said and '1.3 GB' in said
+    assert set_up(CARD='NVIDIA H100') == (0, '', '')            # all is there
+    assert set_up(DEVICE='', CARD='NVIDIA H100') == (0, '', '')
+    code, said, asked = set_up(CUDNN='7', CARD='NVIDIA H100')
+    assert code == 0 and asked and CUDNN_9 not in asked
+
+
+@pytest.mark.parametrize('variables', [
+    dict(DEVICE='cpu', CARD='NVIDIA H100'), dict(CARD=''), dict(CARD='NVIDIA H100', CHECK='no')])
+def test_nobody_else_fetches_cudnn_9(set_up, variables):
+    code, said, asked = set_up(**variables)
+    assert code == 0 and asked and CUDNN_9 not in asked, said
+
+
+def test_cudnn_9_that_is_asked_for(set_up):
+    """For an older card, or an image that is built where no card is; it stays."""
+    for variables in ({}, dict(CHECK='no')):
+        assert set_up(CUDNN='7')[0] == 0
+        code, said, asked = set_up(CUDNN='9', **variables)
+        assert code == 0 and CUDNN_9 in asked, said
+        assert set_up() == (0, '', '')
+
+
+def test_a_driver_that_is_too_old_for_cudnn_9(set_up):
+    code, said, asked = set_up(CARD='NVIDIA H100', CUDA='11')
+    assert code == 2 and CUDNN_9 not in asked and said.splitlines()[-1] == (
+        'setup: cuDNN 9 can not be used: it needs another driver than that for CUDA 11; update the '
+        'driver, or set up with DEVICE=cpu')
+    assert set_up(CARD='NVIDIA H100', CUDA='11', DEVICE='cpu')[0] == 0
+
+
+def test_cudnn_9_that_can_not_be_fetched(set_up):
+    code, said, _ = set_up(CUDNN='9', PIP_FAILS=CUDNN_9)
+    assert code == 2 and said.endswith('cuDNN 9 and cuBLAS 12 could not be installed\n')
+    code, said, asked = set_up(CUDNN='9')                       # nothing half done stays
+    assert code == 0 and CUDNN_9 in asked
+
+
+@pytest.mark.parametrize('variables, wanted', [
+    (dict(CUDNN='8'), 'CUDNN=8: choose 7 or 9'),
+    (dict(CUDNN='9', DEVICE='cpu'), 'CUDNN=9 is for a GPU: set up with DEVICE=gpu too')])
+def test_a_wrong_cudnn(set_up, variables, wanted):
+    code, said, asked = set_up(**variables)
+    assert code == 2 and wanted in said and not asked
+
+
 def test_every_package_is_pinned():
-    for name in ('requirements.txt', 'requirements-test.txt'):
+    for name in ('requirements.txt', 'requirements-test.txt', 'requirements-cudnn.txt'):
         with open(os.path.join(ROOT, name)) as file:
             lines = file.read().split()
         assert lines and all(line.count('==') == 1 for line in lines)

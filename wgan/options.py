@@ -115,6 +115,8 @@ def _add_training(g):
     add_device_option(g)
     g.add_argument('--deterministic', action='store_true', help='on a GPU, convolutions that sum '
                    'in the same order each time: slower, and the same run again')
+    g.add_argument('--tf32', action='store_true', help='on a GPU of compute capability 8.0 or '
+                   'newer, round the operands of convolutions and products to 10 bits: faster')
 
 
 def _add_variation(g):

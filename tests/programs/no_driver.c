@@ -2,6 +2,7 @@
    libcuda.so.1 reports no card, libnvidia-ml.so.1 that no driver is loaded. */
 
 int cuInit(unsigned flags) { (void)flags; return 100; }             /* CUDA_ERROR_NO_DEVICE */
+int cuDriverGetVersion(int *version) { *version = 12090; return 0; }
 
 const char *nvmlErrorString(int result) { (void)result; return "driver not loaded"; }
 

@@ -1,0 +1,18 @@
+"""Have CNTK compute a recurrent network of cuDNN where cuDNN 9 is installed."""
+
+from wgan import cudnn
+from wgan.cntk import C, LIBRARIES
+from wgan.command_line import run
+
+import numpy as np
+
+
+def main():
+    cudnn.install(LIBRARIES)
+    C.device.try_set_default_device(C.device.gpu(0))
+    x = C.sequence.input_variable(4)
+    network = C.optimized_rnnstack(x, C.parameter((C.InferredDimension, 4)), 5, 1)
+    network.eval({x: np.ones((1, 3, 4), np.float32)})
+
+
+run(main)
