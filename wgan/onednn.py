@@ -208,12 +208,16 @@ class OneDnn:
         return self.new('primitive', self.new('reorder_primitive_desc', source, self.engine, target,
                                               self.engine, attributes or Pointer(0)))
 
+    def step(self, primitive, arguments):
+        """What `execute` takes: the arguments of dnnl_primitive_execute."""
+        return primitive, self.stream, Int(len(arguments)), arguments
+
     def execute(self, steps):
-        """Do all steps, pairs of a primitive and its arguments. Returns 0, or a status that is not.
-        """
-        return max([self.library.dnnl_primitive_execute(primitive, self.stream, len(arguments),
-                                                        arguments)
-                    for primitive, arguments in steps])
+        """Do all steps, in order. Returns 0, or a status that is not."""
+        status, execute = 0, self.library.dnnl_primitive_execute
+        for step in steps:
+            status = execute(*step) or status
+        return status
 
 
 def _int64s(numbers):
@@ -245,10 +249,11 @@ class Operand:
         self.size = library.size(wanted) if is_result or not self.is_plain else 0
         if is_result:
             way, moved = (wanted, plain), _arguments((1, self.used), (17, self.plain))
-            self.added = [(library.reorder(*way, library.adding), moved)]
+            self.added = [library.step(library.reorder(*way, library.adding), moved)]
         else:
             way, moved = (plain, wanted), _arguments((1, self.plain), (17, self.used))
-        self.reordered = [] if self.is_plain else [(library.reorder(*way), moved)]
+        self.reordered = ([] if self.is_plain
+                          else [library.step(library.reorder(*way), moved)])
 
 
 class Convolution:
@@ -284,12 +289,16 @@ class Convolution:
             for number, query, _ in kind.operands]
         scratchpad = library.layout_in(description, 136)
         self.scratchpad, self.scratchpad_size = library.memory(scratchpad), library.size(scratchpad)
-        self.primitive = library.new('primitive', description)
-        self.arguments = _arguments(
+        primitive = library.new('primitive', description)
+        computed = library.step(primitive, _arguments(
             *[(argument, operand.used) for operand, (_, _, argument) in zip(
                 self.operands, kind.operands)],
-            (80, self.scratchpad))
+            (80, self.scratchpad)))
+        *inputs, result = self.operands
+        before = [*inputs[0].reordered, *inputs[1].reordered, computed]
+        self.ways = before + result.reordered, before + result.added
         self.needs = sum(o.size for o in self.operands) + self.scratchpad_size
+        self.place = None
 
     def _preferred_order(self, kind):
         """Of x and y in memory: what is fastest, as measured in bench/results.
@@ -319,20 +328,25 @@ class Convolution:
         return forward
 
     def steps(self, addresses, scratch, is_added):
-        """What there is to execute, in order: pairs of a primitive and its arguments.
+        """What there is to execute, in order: see `OneDnn.execute`.
 
         addresses: of the operands in CNTK's memory, by MKL's numbers. scratch: of as many bytes as
         `needs` says. is_added: whether the result is added to what is there.
         """
-        *inputs, result = self.operands
-        for operand, number in zip(self.operands, self.numbers):
-            self.library.place(operand.plain, addresses[number])
-            is_used_plain = operand.is_plain and not (is_added and operand is result)
-            self.library.place(operand.used, addresses[number] if is_used_plain else scratch)
+        place = [*[addresses[number] for number in self.numbers], scratch, is_added]
+        if place != self.place:                 # rarely: CNTK's operands stay where they are
+            self._put(*place)
+            self.place = place
+        return self.ways[is_added]
+
+    def _put(self, *place):
+        *addresses, scratch, is_added = place
+        for operand, address in zip(self.operands, addresses):
+            self.library.place(operand.plain, address)
+            is_used_plain = operand.is_plain and not (is_added and operand is self.operands[2])
+            self.library.place(operand.used, address if is_used_plain else scratch)
             scratch += operand.size
         self.library.place(self.scratchpad, scratch)
-        return [*inputs[0].reordered, *inputs[1].reordered, (self.primitive, self.arguments),
-                *(result.added if is_added else result.reordered)]
 
 
 class Scratch:
