@@ -35,7 +35,8 @@ def quiet():
             raise
         except Exception:
             held.seek(0)
-            os.write(terminal, held.read())
+            with contextlib.suppress(OSError):          # nobody reads it
+                os.write(terminal, held.read())
             raise
         finally:
             sys.stderr.flush()

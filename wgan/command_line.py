@@ -8,11 +8,11 @@ import time
 
 from wgan.terminal import (  # noqa: F401  for the programs
     COUNT, LAUNCHER, RANK, UserError, check_output_folder, check_outputs, gpu_failure, one_line,
-    run)
+    report, run)
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
-            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',
+            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
             'cntk': 'cntk or cntk-gpu'}
 
 
@@ -98,7 +98,7 @@ class Progress:
         """Remove the progress line, and say on stdout how it ended."""
         self.bar.close()
         if RANK == 0:
-            print('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)), flush=True)
+            report('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)))
 
 
 def note(sentence):

@@ -5,14 +5,12 @@ Kepler to Turing. It does not list older cards. Newer ones it takes without a wo
 compiles for them, which takes long, and may not work. docs/gpu.md says what is known.
 """
 
-import contextlib
 import ctypes
 import os
-import signal
 import sys
 from collections import namedtuple
 
-from wgan import processes
+from wgan import processes, signals
 from wgan.cntk import C, CPU_KERNELS, LIBRARIES, quiet
 from wgan.command_line import UserError, gpu_failure, warn
 
@@ -138,20 +136,10 @@ def _note_slow_sums(cards):
 
 
 def _use(name, device):
-    with quiet(), _ctrl_c_ends():
+    with quiet(), signals.deadly():             # nothing is begun yet
         try:
             C.device.try_set_default_device(device)
             C.plus([0.0], [0.0]).eval()         # names the device, and has the driver compile
         except RuntimeError as error:
             raise UserError(gpu_failure(error) or str(error))
     return name
-
-
-@contextlib.contextmanager
-def _ctrl_c_ends():
-    """Ctrl-C ends the process at once, where Python would wait for CNTK. Nothing is begun yet."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -9,6 +9,8 @@ from wgan.command_line import UserError, one_line, warn
 from wgan.device import cntk_cards, kernels
 from wgan.disk import as_path, as_text
 from wgan.run_folder import VERSIONS
+from wgan.run_results import BEST
+from wgan.run_tables import has_step
 
 # What decides nothing of what the weights become, and is no setting of the run.
 SWITCHES = ('resume', 'overwrite', 'allow_change', 'out', 'device')
@@ -22,6 +24,17 @@ SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'cl
 CHANGEABLE = ('data', 'learning_rate', 'batch_size', 'n_critic', 'n_critic_boost', 'beta1', 'beta2',
               'brightness', 'contrast', 'saturation')
 PATHS = ('data', 'inception', 'start_from')
+
+
+def owes_score(out, config, step):
+    """Whether the run in the RunFolder `out` was to score `step`, and was stopped before it had."""
+    settings, path = config['settings'], out.path('scores.csv')
+    every, last = settings.get('score_every'), settings.get('iterations')
+    if not every or step % every and step != last:
+        return False
+    if not os.path.exists(path):
+        return not os.path.exists(out.path(BEST))           # else the table is lost
+    return os.path.isfile(path) and not has_step(path, step)
 
 
 def option_of(name):

@@ -11,7 +11,7 @@ from wgan import processes
 from wgan.animation import animate_samples, find_grids
 from wgan.cntk import quiet
 from wgan.cntk_files import load_model, plain_path
-from wgan.command_line import UserError, one_line, warn
+from wgan.command_line import UserError, one_line, report, warn
 from wgan.plotting import plot
 from wgan.run_files import keep_aside
 from wgan.run_tables import continue_table
@@ -76,8 +76,8 @@ def complete(out, updates, score_columns, config, path, step):
         plot_table(out, 'wgan')
         animate(out)
         made = [name for name in made if os.path.exists(out.path(name))]
-        print('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
-            out.shown, step, '; made again: ' + ', '.join(made) if made else ''), flush=True)
+        report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
+            out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
     processes.end()
 
 
