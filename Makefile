@@ -7,6 +7,7 @@
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train all objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
+#              (train and compare: DATA, OUT, ARGS; story: ARGS)
 # make setup   set up only; DEVICE=cpu or gpu, PYTHON=path of a Python 3.6
 # make clean   delete the environment and the drawn faces; runs/ is left alone
 
