@@ -293,6 +293,8 @@ def main():
             'images, and a .txt file holds lines of text')))
     labels = generator_labels(path, generator)
     chosen = choose(options.label, labels, options.model)
+    if options.export_onnx and path.lower().endswith('.onnx'):
+        raise UserError('%s is an ONNX file already: copy it' % one_line(path))
     about = describe(path, generator) if options.export_onnx else None
     if (options.out or options.save_latents) and not options.lines:
         latents = find_latents(options, generator, len(chosen))

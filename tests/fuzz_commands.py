@@ -95,7 +95,8 @@ def files_of(folder):
 
 class Call:
     """A random call: `arguments`, `environment`, `limit` for files in bytes or None, `fault`: what
-    happens to it from outside, `moment`: after how many seconds.
+    happens to it from outside, `moment`: after how many seconds; if `later`, of those since it
+    handles signals.
     """
 
     FAULTS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU', 'stdout closed',
@@ -104,7 +105,9 @@ class Call:
     def __init__(self, seed, world):
         self.rng, self.world = np.random.RandomState(seed), world
         self.outputs, self.damaged = [], []
-        for _ in range(self.rng.choice([0, 1, 1, 1, 2, 3])):
+        self.fault = self._one(self.FAULTS) if self.rng.rand() < 0.6 else None
+        for _ in range(0 if self.fault and self.rng.rand() < 0.7
+                       else self.rng.choice([0, 1, 1, 1, 2, 3])):
             self._damage()
         tool = self._one(['training'] * 3 + ['text'] * 2 + [
             'generate', 'generate', 'score', 'score', 'plot', 'animate', 'prepare', 'draw',
@@ -114,10 +117,10 @@ class Call:
         if self.rng.rand() < 0.25:
             self.environment.update(LC_ALL='C', LANG='C')
         self.limit = int(self._one([0, 100, 3000, 30000])) if self.rng.rand() < 0.15 else None
-        self.fault = self._one(self.FAULTS) if self.rng.rand() < 0.6 else None
         if tool == 'prepare' and self.rng.rand() < 0.5:
             self.fault = 'worker killed'
-        self.moment = self.rng.uniform(0, self._one([4, 20]))
+        self.moment = self.rng.uniform(0, self._one([0.3, 3]))
+        self.later = self.rng.rand() < 0.8
 
     def _one(self, options):
         return options[self.rng.randint(len(options))]
@@ -320,7 +323,7 @@ def run(call):
         **{name: open('/dev/full', 'wb') if broken.get(name) == 'full' else subprocess.PIPE
            for name in ('stdout', 'stderr')})
     closed = [getattr(process, name) for name, how in broken.items() if how == 'closed']
-    disturber = threading.Timer(call.moment, disturb, (process, call.fault or '', closed))
+    disturber = threading.Thread(target=disturb, args=(process, call, closed))
     disturber.start()
     try:
         if closed:                              # what a program writes to it fits into the pipe
@@ -334,13 +337,26 @@ def run(call):
         process.wait()
         return 'timeout', '', ''
     finally:
-        disturber.cancel()
+        disturber.join()
     return process.returncode, (err or b'').decode(errors='replace'), (out or b'').decode(
         errors='replace')
 
 
-def disturb(process, fault, closed):
+def handles_signals(process):
+    """Whether a program has begun, going by what /proc says of the signals that it catches."""
+    with open('/proc/%d/status' % process.pid) as file:
+        caught = [int(line.split()[1], 16) for line in file if line.startswith('SigCgt')]
+    return bool(caught and caught[0] >> signal.SIGUSR1 - 1 & 1)
+
+
+def disturb(process, call, closed):
     """What happens to a program from outside."""
+    fault = call.fault or ''
+    while call.later and process.poll() is None and not handles_signals(process):
+        time.sleep(0.02)
+    time.sleep(call.moment)
+    if process.poll() is not None:
+        return
     for stream in closed:
         stream.close()
     if fault.startswith('SIG'):

@@ -146,11 +146,21 @@ def test_only_what_a_killed_process_left_is_removed(tmp_path):
 
 
 @pytest.mark.slow
+def test_statistics_on_a_full_disk(colours, command, tmp_path):
+    """A library's own tracebacks are not heard either."""
+    with full_disk(300):
+        result = command('inception_score.py', 'three', '--inception', 'n.onnx', '--scale', 'raw',
+                         '--splits', 2, '--save-statistics', 's.npz')
+    assert 's.npz: File too large' in result.sentence and not (tmp_path / 's.npz').exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('call, stdout, code, made', [
     ('plot_losses.py x.csv --out x.png', '> /dev/full', 0, 'x.png'),
     ('plot_losses.py x.csv --out x.png', '2>&1 | true', 0, 'x.png'),
     ('data/draw_faces.py --out faces --count 2', '> /dev/full 2> /dev/full', 0, 'faces/hair.txt'),
     ('data/make_names.py --out x.txt', '| true', 0, 'x.txt'),
+    ('data/convert_inception.py --out x.onnx', '2> /dev/full', 2, 'x.csv'),     # without torch
     ('inception_score.py three --inception n.onnx --scale raw --splits 2 --json x.json',
      '> /dev/full', 2, 'x.json'),               # its table is the result
     ('inception_score.py three --inception n.onnx --scale raw --splits 2 --json x.json',
@@ -165,4 +175,5 @@ def test_nobody_reads_what_is_said(colours, tmp_path, call, stdout, code, made):
         stderr=subprocess.PIPE)
     assert process.returncode == code and (tmp_path / made).stat().st_size > 0
     assert b'Traceback' not in process.stderr and b'Exception' not in process.stderr
-    assert (b'error: standard output: No space left' in process.stderr) == (code == 2)
+    assert (b'error: standard output: No space left' in process.stderr) == (
+        code == 2 and stdout == '> /dev/full')

@@ -39,10 +39,7 @@ def run(main):
     128 + their number, and a reader of stdout that has gone away in 141, all quietly and as shells
     have it.
     """
-    if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
-        sys.stdout = _Stdout(sys.stdout)
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = _Stderr(sys.stderr)
+    _replace_streams()
     stop = signals.Stop(at_once=True)
     try:
         with stop:
@@ -62,8 +59,22 @@ def run(main):
     sys.exit(code)
 
 
+def fail(sentence):
+    """End the process in a sentence where it can't even begin."""
+    _replace_streams()
+    _say(sentence)
+    sys.exit(2)
+
+
+def _replace_streams():
+    if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
+        sys.stdout = _Stdout(sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _Stderr(sys.stderr)
+
+
 def _sentence_on(error):
-    """What to tell the user of an error; None if it is one of this project's."""
+    """What to tell the user of an error; None if it is a fault of this project."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
