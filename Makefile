@@ -7,14 +7,25 @@
 # make train   set up, train with the article's settings:  make train DATA=photographs
 # make compare set up, train all objectives on the same pictures, put them side by side:
 #              make compare DATA=data/faces ARGS="--image-size 64 --inception inception.onnx"
+#              (train and compare: DATA, OUT, ARGS; story: ARGS)
 # make setup   set up only; DEVICE=cpu or gpu, PYTHON=path of a Python 3.6
 # make clean   delete the environment and the drawn faces; runs/ is left alone
 
 DATA ?= data/drawn
-OUT ?= runs/wgan
 ARGS ?=
 PY = .venv/bin/python
 drawn = $(if $(filter data/drawn,$(DATA:/=)),data/drawn/face_001999.png)
+
+# A variable that none of the targets uses is refused: it would be without effect, without a word.
+of_all = DEVICE PYTHON CHECK PY
+of_train = DATA OUT ARGS
+of_compare = DATA OUT ARGS
+of_story = ARGS
+given = $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+targets = $(or $(MAKECMDGOALS),demo)
+unused := $(filter-out $(of_all) $(foreach target,$(targets),$(of_$(target))),$(given))
+$(if $(unused),$(error make $(targets) does not use $(unused). For your own images: \
+	make train DATA=photographs OUT=runs/mine ARGS="--image-size 64"))
 
 .PHONY: demo faces labels story check test train compare setup clean
 
@@ -75,10 +86,10 @@ test: setup
 	@$(pytest)
 
 train: setup $(drawn)
-	@$(PY) wgan_training.py --data "$(DATA)" --out "$(OUT)" $(ARGS)
+	@$(PY) wgan_training.py --data "$(DATA)" --out "$(or $(OUT),runs/wgan)" $(ARGS)
 
 compare: setup $(drawn)
-	@$(PY) experiments/compare_objectives.py --data "$(DATA)" $(ARGS)
+	@$(PY) experiments/compare_objectives.py --data "$(DATA)" --out "$(or $(OUT),runs/compare)" $(ARGS)
 
 setup:
 	@DEVICE=$(DEVICE) ./setup.sh

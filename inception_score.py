@@ -8,6 +8,7 @@ Scores can be compared if network, resize, scale, number of images and splits ar
 of them are printed.
 """
 
+import io
 import platform
 
 from wgan.cntk import C
@@ -131,8 +132,10 @@ def open_sources(options, network):
 def write(options, statistics, results, neighbours):
     """The files that the options ask for, before anything is printed."""
     if options.save_statistics is not None:
+        content = io.BytesIO()                      # to a full disk zipfile writes tracebacks
+        np.savez(content, **statistics)
         with replacing(options.save_statistics) as aside, open(aside, 'wb') as file:
-            np.savez(file, **statistics)            # to a name it would add a suffix
+            file.write(content.getbuffer())
     if options.json is not None:
         write_json(options.json, results)
     if options.neighbours is not None:

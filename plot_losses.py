@@ -6,7 +6,7 @@
 A run that is still training can be plotted too.
 """
 
-from wgan.command_line import Parser, check_outputs, number, run
+from wgan.command_line import Parser, check_outputs, number, report, run
 from wgan.plotting import check_plot, plot
 
 
@@ -22,7 +22,7 @@ def main():
     check_plot(options.out)
     check_outputs(options.out, force=options.force)
     plot(options.csv, options.out, options.smooth)
-    print('wrote ' + options.out)
+    report('wrote ' + options.out)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ It can be had while the run is still training.
 import os
 
 from wgan.animation import animate_samples, check_animation
-from wgan.command_line import Parser, UserError, check_outputs, run
+from wgan.command_line import Parser, UserError, check_outputs, report, run
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     check_animation(options.out)
     check_outputs(options.out, force=options.force)
     animate_samples(options.run, options.out)
-    print('wrote ' + options.out)
+    report('wrote ' + options.out)
 
 
 if __name__ == '__main__':

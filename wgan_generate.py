@@ -14,7 +14,8 @@ import json
 import os
 
 from wgan.command_line import (
-    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, run, warn)
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, report, run,
+    warn)
 from wgan.device import add_device_option, select_device
 
 import numpy as np
@@ -274,12 +275,12 @@ def write_text(generator, path, options):
         latents = find_latents(options, generator, 0)
         if options.save_latents:
             save_latents(options.save_latents, latents)
-            print('wrote ' + options.save_latents)
+            report('wrote ' + options.save_latents)
         if options.interpolate:
             latents = np.concatenate(walk(latents, options.steps, options.linear, closed=False))
         lines = decode(generated_codes(generator, latents, batch_size, options.model), characters)
     write_lines(options.out, lines)
-    print('wrote %s: %d lines' % (options.out, len(lines)))
+    report('wrote %s: %d lines' % (options.out, len(lines)))
 
 
 def describe(path, generator):
@@ -304,19 +305,21 @@ def main():
             'images, and a .txt file holds lines of text')))
     labels = generator_labels(path, generator)
     chosen = choose(options.label, labels, options.model)
+    if options.export_onnx and path.lower().endswith('.onnx'):
+        raise UserError('%s is an ONNX file already: copy it' % one_line(path))
     about = describe(path, generator) if options.export_onnx else None
     if (options.out or options.save_latents) and not options.lines:
         latents = find_latents(options, generator, len(chosen))
 
     if options.export_onnx:
-        print('wrote %s; ONNX Runtime differs from CNTK by at most %.1e' % (
+        report('wrote %s; ONNX Runtime differs from CNTK by at most %.1e' % (
             options.export_onnx, onnx_generator.export(generator, options.export_onnx, about)))
     if options.lines:
         write_text(generator, path, options)
         return
     if options.save_latents:
         save_latents(options.save_latents, latents)
-        print('wrote ' + options.save_latents)
+        report('wrote ' + options.save_latents)
     if not options.out:
         return
     if options.count or options.interpolate:
@@ -328,7 +331,7 @@ def main():
         write_walk(generator, latents, given, options)
     else:
         write_grid(generator, latents, chosen, labels.names, options)
-    print('wrote ' + options.out)
+    report('wrote ' + options.out)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from wgan.options import objective_settings, read_options
 from wgan.recorder import Recorder
 from wgan.resuming import about_run, data_since, note_other_kernels, restore
 from wgan.run_folder import RunFolder
-from wgan.run_results import animate, complete, continue_tables
+from wgan.run_results import animate, complete, continue_tables, owes_score
 from wgan.starting import begin_with
 from wgan.text_runs import TextRun
 from wgan.updates import Updates, critic_updates
@@ -48,7 +48,8 @@ def train(options, config, changes):
     path, first = out.latest_checkpoint() if options.resume else (None, 0)
     rng = np.random.RandomState(
         options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
-    if options.resume and first >= options.iterations:
+    score_is_owed = options.resume and owes_score(out, config, first)
+    if options.resume and first >= options.iterations and not score_is_owed:
         return complete(out, make_updates(options, rng, kind), kind.score_columns, config, path,
                         first)
     batches, held_out = kind.make_batches(rng)
@@ -75,14 +76,19 @@ def train(options, config, changes):
                              'checkpoint': options.checkpoint_every},
         kind.samples(), scores, options.tensorboard, first)
     with recorder:
-        for step in range(first + 1, options.iterations + 1):
+        step = first
+        if score_is_owed:
+            recorder.score(step)
+        while step < options.iterations and not recorder.stopped:
+            step += 1
             for _ in range(critic_updates(step, options.n_critic, options.n_critic_boost)):
                 updates.update_critic(*batches.next())          # algorithm 1, lines 2 to 9
             if held_out:
                 updates.judge_held_out(*held_out.next())
             updates.update_generator(step)                      # lines 10 and 11
-            if recorder.record(step, updates.row()):
-                break
+            recorder.record(step, updates.row())
+    if first >= options.iterations and not recorder.stopped:
+        return complete(out, updates, kind.score_columns, config, path, first)
     processes.end()
     if recorder.stopped:
         recorder.progress.end('stopped after iteration %d and saved; continue with: --out %s '

@@ -20,7 +20,7 @@ import warnings
 
 import _root  # noqa: F401
 from wgan.disk import replacing, sha256
-from wgan.terminal import UserError, check_outputs, run
+from wgan.terminal import UserError, check_outputs, fail, report, run
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).
@@ -42,10 +42,8 @@ try:
     import torch
     from torch.nn import functional as F
 except ImportError as missing:
-    print('error: this Python (%s) lacks %s; make an environment for it: python3 -m venv convert, '
-          'convert/bin/pip install torch onnx onnxruntime' % (sys.executable, missing.name),
-          file=sys.stderr)
-    sys.exit(2)
+    fail('this Python (%s) lacks %s; make an environment for it: python3 -m venv convert, '
+         'convert/bin/pip install torch onnx onnxruntime' % (sys.executable, missing.name))
 
 
 class Inception(torch.nn.Module):
@@ -134,7 +132,7 @@ def download(network, folder):
     url, digits = PUBLISHED[network]
     path = os.path.join(folder, os.path.basename(url))
     if not os.path.exists(path):
-        print('downloading ' + url)
+        report('downloading ' + url)
         try:
             torch.hub.download_url_to_file(url, path, hash_prefix=digits,
                                            progress=sys.stderr.isatty())
@@ -147,7 +145,7 @@ def download(network, folder):
 def read_weights(path, unverified):
     """(tensors, SHA-256) of a weights file. Never runs code that is in it."""
     digest = sha256(path)
-    print('%s: SHA-256 %s' % (path, digest))
+    report('%s: SHA-256 %s' % (path, digest))
     if not unverified and not any(digest.startswith(d) for _, d in PUBLISHED.values()):
         raise UserError('%s is none of the published weights (SHA-256 beginning with %s); if it is '
                         'meant to be, add --unverified'
@@ -215,9 +213,9 @@ def convert(options):
         if not worst < TOLERANCE:
             raise UserError('ONNX Runtime deviates from PyTorch by %.1e: the export is wrong, and '
                             'was not kept; try torch 2.13, with which this was tested' % worst)
-    print('wrote %s: %d classes, --scale %s, --resize %s; ONNX Runtime differs from PyTorch by at '
-          'most %.1e of the largest value' % (options.out, len(weights['fc.weight']), scale, resize,
-                                              worst))
+    report('wrote %s: %d classes, --scale %s, --resize %s; ONNX Runtime differs from PyTorch by at '
+           'most %.1e of the largest value' % (options.out, len(weights['fc.weight']), scale,
+                                               resize, worst))
 
 
 def main():

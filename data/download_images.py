@@ -2,10 +2,11 @@
 
     python data/download_images.py addresses.txt --out photographs
 
-The list has an http or https address on each line; blank lines and lines that begin with # are
-passed over. Each image is fetched once, whole, and named after its content, so that the same
-image from two addresses is one file. Stopped at any moment, it continues where it was: call it
-again. Addresses that failed are tried again then; why they failed is in failed.tsv.
+The list has an http or https address on each line; next to it, behind a TAB, it may have a caption
+or other columns. Blank lines and lines that begin with # are passed over. Each image is fetched
+once, whole, and named after its content, so that the same image from two addresses is one file.
+Stopped at any moment, it continues where it was: call it again. Addresses that failed are tried
+again then; why they failed is in failed.tsv.
 
 Mind the rights of those who made the images, and of those who are on them.
 """
@@ -13,48 +14,44 @@ Mind the rights of those who made the images, and of those who are on them.
 import errno
 import hashlib
 import http.client
-import io
 import os
 import re
-import signal
-import struct
 import threading
 import time
-import urllib.error
-import urllib.request
-import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import _root  # noqa: F401
+from wgan import signals
 from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
                                check_outputs, number, run)
 from wgan.disk import remove_left_behind, replacing
 
-from PIL import Image
+import requests
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
 
-TRIES = 4                               # of one address, with pauses that double
-PAUSE = 0.5                             # seconds before the second try
+from wgan.image_decoder import UnreadableImage, decode
+from wgan.image_files import kind_of
+
+# Of one address; 429, 500, 502, 503 and 504 are answers that another try may better.
+TRIES = Retry(3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
 SILENCE = 10                            # seconds to connect, and between two pieces of an answer
-TRY_LATER = (429, 500, 502, 503, 504)   # answers that another try may better
-SUFFIXES = {'JPEG': '.jpg', 'PNG': '.png', 'WEBP': '.webp', 'BMP': '.bmp', 'TIFF': '.tif',
-            'PPM': '.ppm'}
-HEADERS = {'User-Agent': 'Mozilla/5.0 (compatible; download_images.py)', 'Accept': 'image/*'}
-
-
+SUFFIXES = {'JPEG': '.jpg', 'PNG': '.png', 'WebP': '.webp', 'GIF': '.gif', 'TIFF': '.tif',
+            'BMP': '.bmp', 'JPEG 2000': '.jp2', 'Netpbm': '.ppm', 'Sun raster': '.ras'}
+HEADERS = {'User-Agent': 'Mozilla/5.0 (compatible; download_images.py)', 'Accept': 'image/*',
+           'Accept-Encoding': 'identity'}
+PAGE = re.compile(br'\s*<(!doctype html|html|head|body)', re.IGNORECASE)
 FETCHED, FAILED = 'fetched.tsv', 'failed.tsv'           # the logs in the folder
-# What Pillow raises, depending on the bytes.
-UNREADABLE = (OSError, RuntimeError, ValueError, SyntaxError, TypeError, OverflowError, EOFError,
-              LookupError, AttributeError, MemoryError, struct.error, zlib.error,
-              Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class Failed(Exception):
-    """Why an address gave no image; `again` says whether another try may help."""
+    """Why an address gave no image; `again` says whether another try may help, `after` in how many
+    seconds the server wants it, if it says so.
+    """
 
-    def __init__(self, why, again=False):
+    def __init__(self, why, again=False, after=None):
         super().__init__(why)
-        self.again = again
+        self.again, self.after = again, after
 
 
 def read_list(path):
@@ -67,16 +64,22 @@ def read_list(path):
             entries = [line.strip() for line in lines]
     except UnicodeDecodeError:
         raise UserError('%s is no list of addresses in UTF-8' % path)
-    entries = [e for e in entries if e and not e.startswith('#')]
-    # One with a space or a control character in it can't be asked for, nor logged.
-    addresses = [e for e in entries if re.match(r'https?://\S+$', e, re.IGNORECASE)
-                 and e.isprintable()]
-    if not addresses:
-        raise UserError('%s holds no http or https address' % path)
-    taken = set(addresses)
-    refused = [(e if e.isprintable() else ascii(e), 'no http or https address')
-               for e in entries if e not in taken]
-    return list(dict.fromkeys(addresses)), refused
+    found, refused = {}, []
+    for entry in (e for e in entries if e and not e.startswith('#')):
+        address = next((field.strip() for field in entry.split('\t')
+                        if re.match(r'https?://.', field.strip(), re.IGNORECASE)), None)
+        if address is None:
+            refused.append((entry, 'no http or https address'))
+        elif not re.fullmatch(r'\S+', address) or not address.isprintable():
+            refused.append((address, 'an address has no space or control character in it: write '
+                            '%20 for a space, and a TAB before a caption'))
+        else:
+            found.setdefault(address)
+    if not found:
+        raise UserError('%s holds no http or https address%s' % (
+            path, ' that can be asked for: ' + refused[0][1] if any(
+                '://' in entry for entry, _ in refused) else ''))
+    return list(found), [(e if e.isprintable() else ascii(e), why) for e, why in refused]
 
 
 class Downloader:
@@ -85,51 +88,68 @@ class Downloader:
     def __init__(self, folder, seconds, max_bytes):
         self.folder, self.seconds, self.max_bytes = folder, seconds, max_bytes
         self.stop = threading.Event()
+        self.decoding = threading.Lock()    # in which stderr is held back, in all threads
 
     def __call__(self, address):
         """The name of the image's file. Raises Failed."""
         if self.stop.is_set():
             raise Failed('stopped')
-        deadline = time.monotonic() + self.seconds
-        for attempt in range(TRIES):
+        deadline, tries = time.monotonic() + self.seconds, TRIES
+        while True:
             try:
-                data = self._fetch(address, deadline)
-                return self._keep(data, suffix_of(data))
+                data, kind = self._fetch(address, deadline)
+                with self.decoding:
+                    suffix = suffix_of(data, kind)
+                return self._keep(data, suffix)
             except Failed as failed:
-                pause = PAUSE * 2 ** attempt
-                if (not failed.again or attempt == TRIES - 1
-                        or time.monotonic() + pause > deadline or self.stop.wait(pause)):
+                if not failed.again or not tries.total:
+                    raise
+                tries = tries.increment()
+                pause = failed.after or tries.get_backoff_time()
+                if time.monotonic() + pause > deadline:
+                    raise Failed('%s; another try would be after the --seconds of an address%s' % (
+                        failed, ': the server wants it in %d seconds' % pause if failed.after
+                        else ''))
+                if self.stop.wait(pause):
                     raise
 
     def _fetch(self, address, deadline):
-        """The bytes that an address answers with. urllib follows up to ten redirections."""
+        """(the bytes that an address answers with, what kind of content the server calls them)."""
         try:
-            request = urllib.request.Request(address, headers=HEADERS)
-            with urllib.request.urlopen(request, timeout=SILENCE) as answer:
-                data = b''
-                while True:
-                    # read1 gives what there is: read would wait for a server that drips.
-                    piece = answer.read1(1 << 16)
-                    data += piece
-                    if not piece:
-                        break
-                    if len(data) > self.max_bytes:
-                        raise Failed('larger than %d MB' % (self.max_bytes >> 20))
-                    if time.monotonic() > deadline:
-                        raise Failed('not finished after %g seconds' % self.seconds)
-                    if self.stop.is_set():
-                        raise Failed('stopped')
-                if answer.length:               # what was announced and has not come
+            with requests.get(address, headers=HEADERS, timeout=SILENCE, stream=True,
+                              hooks={'response': _without_content_of_redirections}) as answer:
+                if not answer.ok:
+                    raise Failed('answer %d %s' % (answer.status_code,
+                                                   ' '.join(str(answer.reason).split())),
+                                 again=answer.status_code in TRIES.status_forcelist,
+                                 after=_retry_after(answer))
+                data = self._read(answer.raw, deadline)
+                announced = answer.headers.get('Content-Length', '')
+                if announced.isdigit() and len(data) < int(announced):
                     raise Failed('cut off after %d bytes' % len(data), again=True)
-                return data
-        except urllib.error.HTTPError as error:
-            raise Failed('answer %d %s' % (error.code, ' '.join(str(error.reason).split())),
-                         again=error.code in TRY_LATER)
-        except (http.client.InvalidURL, ValueError) as error:
+                return data, answer.headers.get('Content-Type', '').partition(';')[0].strip()
+        except requests.TooManyRedirects as error:
+            raise Failed('redirected without end (%s)' % error)
+        # Some that requests leaves to urllib3 or to Python: a port of letters, a host too long …
+        except (ValueError, HTTPError) as error:
             raise Failed('no address that can be asked for (%s)' % error)
         except (OSError, http.client.HTTPException) as error:       # no connection, silence …
-            raise Failed('connection: %s' % (getattr(error, 'reason', None) or error
-                                             or type(error).__name__), again=True)
+            raise Failed(_connection(error), again=True)
+
+    def _read(self, raw, deadline):
+        data = b''
+        while True:
+            # urllib3 has no read1, which gives what there is: read waits for a server that drips.
+            piece = raw._fp.read1(1 << 16)
+            data += piece
+            if not piece:
+                return data
+            if len(data) > self.max_bytes:
+                raise Failed('larger than %d MB' % (self.max_bytes >> 20))
+            if time.monotonic() > deadline:
+                raise Failed('not finished after %g seconds' % self.seconds)
+            if self.stop.is_set():
+                raise Failed('stopped')
 
     def _keep(self, data, suffix):
         """Write aside, then rename: under its own name there is never half an image."""
@@ -141,16 +161,38 @@ class Downloader:
         return name
 
 
-def suffix_of(data):
-    """The suffix for an image. Raises Failed if the bytes are none that can be decoded whole."""
+def _without_content_of_redirections(answer, **_):
+    """A hook of requests, which would read it to its end: there may be none."""
+    if answer.is_redirect:
+        answer.close()
+
+
+def _retry_after(answer):
+    """The seconds of a Retry-After header, or None."""
     try:
-        # Only these kinds: for others Pillow starts other programs.
-        with Image.open(io.BytesIO(data), formats=list(SUFFIXES)) as image:
-            image.load()
-            return SUFFIXES[image.format]
-    except UNREADABLE as error:
-        raise Failed('no whole image of a kind that training reads (%s)'
-                     % (' '.join(str(error).split()) or type(error).__name__))
+        return TRIES.get_retry_after(answer.raw)
+    except HTTPError:                                   # it is neither a number nor a date
+        return None
+
+
+def _connection(error):
+    reason = error.args[0] if error.args else error
+    reason = getattr(reason, 'reason', reason)          # urllib3's, of what requests raises
+    return 'connection: %s' % (' '.join(str(reason).split()) or type(error).__name__)
+
+
+def suffix_of(data, kind=''):
+    """The suffix for an image. Raises Failed if training does not read these bytes.
+
+    kind: of the content, as the server calls it.
+    """
+    if PAGE.match(data) or kind == 'text/html' and kind_of(data) is None:
+        raise Failed('a page came in the place of an image')
+    try:
+        decode(data)
+    except UnreadableImage as error:
+        raise Failed('no whole image of a kind that training reads (%s)' % error)
+    return SUFFIXES[kind_of(data)]
 
 
 class Log:
@@ -238,7 +280,8 @@ def fetch_all(todo, download, parallel, progress, fetched, failed):
                     continue
                 failures += 1
                 failed.add(jobs[job], str(why))
-            progress.show(done, '%d failed' % failures)
+            with download.decoding:
+                progress.show(done, '%d failed' % failures)
         stopped = download.stop.is_set()
     finally:                                            # on a full disk: what is queued gives up
         download.stop.set()
@@ -251,22 +294,20 @@ def main():
     addresses, refused, there = prepare(options)
     todo = [a for a in addresses if a not in there]
     download = Downloader(options.out, options.seconds, options.max_size << 20)
-    # Not by KeyboardInterrupt: in the midst of a wait for threads it would leave their locks held.
-    signal.signal(signal.SIGINT, lambda *_: download.stop.set())
-    warnings.simplefilter('ignore')                     # Pillow's, of what is damaged but read
-    warnings.simplefilter('error', Image.DecompressionBombWarning)
     failed = Log(os.path.join(options.out, FAILED), 'wb')
     for line, why in refused:
         failed.add(line, why)
     progress = Progress('fetching', len(todo))
-    names, failures, stopped = fetch_all(
-        todo, download, options.parallel, progress,
-        Log(os.path.join(options.out, FETCHED), 'ab'), failed)
+    # Stopped in the midst of a wait for threads would leave their locks held.
+    with signals.Stop(then=download.stop.set) as stop:
+        names, failures, stopped = fetch_all(
+            todo, download, options.parallel, progress,
+            Log(os.path.join(options.out, FETCHED), 'ab'), failed)
     names.update(there.values())
     if stopped:
         progress.end('stopped; %d images are in %s; call again to continue' % (len(names),
                                                                                options.out))
-        return 130                                      # what shells expect after Ctrl-C
+        return 128 + stop.requested
     failures += len(refused)
     progress.end('%d addresses: %d images in %s, %d addresses failed%s' % (
         len(addresses) + len(refused), len(names), options.out, failures,

@@ -8,7 +8,7 @@ So the probability of each name is known, and which lines are names at all.
 """
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, check_outputs, number, one_line, run
+from wgan.command_line import Parser, check_outputs, number, one_line, report, run
 from wgan.text import read_lines, write_lines
 
 import numpy as np
@@ -62,7 +62,7 @@ def main():
         return
     check_outputs(options.out, force=options.force)
     write_lines(options.out, draw_names(options.count, options.seed))
-    print('wrote %s: %d names' % (one_line(options.out), options.count))
+    report('wrote %s: %d names' % (one_line(options.out), options.count))
 
 
 if __name__ == '__main__':

@@ -4,25 +4,40 @@
 
 Finds faces with OpenCV's Haar cascade (Viola and Jones 2001, 'Rapid Object Detection using a
 Boosted Cascade of Simple Features'), leaves out what is no face and near-duplicates, and writes
-single images and map.txt into --out, and contact sheets to look through beside it.
+single images and map.txt into --out, and contact sheets to look through beside it. Stopped at any
+moment, it continues where it was: call it again.
 """
 
-import multiprocessing
+import collections
+import contextlib
+import ctypes
+import functools
+import json
 import os
 import re
-import shutil
 import signal
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+try:
+    import fcntl
+except ImportError:                         # Windows
+    fcntl = None
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, Progress, UserError, number, one_line, run
+from wgan.command_line import Parser, Progress, UserError, note, number, one_line, report, run
 
 import cv2
 import numpy as np
 
+from wgan.disk import remove_left_behind
 from wgan.images import grid, resize_square, write_image
 from wgan.image_decoder import (ImageReader, UnreadableImage, decode,
                                 decode_image, read_file)
 from wgan.image_files import find_images
+from wgan.signals import Stopped
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:
@@ -32,6 +47,8 @@ SECOND_FACE = 0.4
 # block mean hash. Of 539 portraits no two are as near; photographs saved again, smaller, are.
 PHASH_BITS, BLOCK_BITS = 8, 40
 SHEET_COLUMNS, SHEET_ROWS, THUMBNAIL = 20, 10, 64
+JOURNAL = 'unfinished.jsonl'                # what was done, while it is not all
+AHEAD = 8                                   # photographs for each process that may wait for one
 
 
 class Finder:
@@ -120,35 +137,152 @@ def hashes(image):
                                         cv2.img_hash.BlockMeanHash_create(1))]
 
 
-def work_on(path):
-    """In a process of the pool: (path, remark, hashes, [(face, hashes) …]); hashes is None, and
-    the remark says why, if the photograph can't be read.
-    """
+# What became of a photograph. hashes: None, and the remark says why, if it can't be read. faces:
+# [(face, hashes) …]; the face is None if it was written before.
+Found = collections.namedtuple('Found', 'path remark hashes faces')
+
+
+def work_on(path, options):
+    """In a process of the pool: a photograph as Found."""
     try:
         photograph, remark = decode(read_file(path))
     except UnreadableImage as error:
-        return path, str(error), None, []
+        return Found(path, str(error), None, [])
+    finder = finder_of_process(options.min_face)
     faces = [cut(photograph, box, options.margin, options.size) for box in finder(photograph)]
-    return path, remark, hashes(photograph), [(face, hashes(face)) for face in faces]
+    return Found(path, remark, hashes(photograph), [(face, hashes(face)) for face in faces])
 
 
-def start_worker(chosen):
-    global options, finder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the first process
+@functools.lru_cache(maxsize=1)
+def finder_of_process(min_face):
     cv2.setNumThreads(1)                    # the processes are as many as the cores already
-    options, finder = chosen, Finder(chosen.min_face)
+    if sys.platform.startswith('linux'):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG: not without its parent
+    return Finder(min_face)
 
 
-def prepare(options, folder):
-    """Write the faces into the folder; returns the counts, by what became of the photographs, and
-    the names of the faces.
+def search(paths, options):
+    """Yield what `work_on` makes of each of the paths, in their order.
+
+    Raises UserError if one of the processes is killed.
     """
-    paths = find_images(options.photos, 'PHOTOS')
-    with multiprocessing.Pool(None, start_worker, (options,)) as pool, \
-            open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out:
-        counts, names = keep_faces(pool.imap(work_on, paths, 4), len(paths), options.format,
-                                   folder, left_out)
+    paths, waiting, count = iter(paths), collections.deque(), os.cpu_count()
+    with ProcessPoolExecutor(count) as pool:
+        try:
+            while True:
+                # No more than they need: what has begun is done, also if it is no longer wanted.
+                while (sum(not job.done() for _, job in waiting) <= count
+                       and len(waiting) < AHEAD * count):
+                    path = next(paths, None)
+                    if path is None:
+                        break
+                    waiting.append((path, pool.submit(work_on, path, options)))
+                if not waiting:
+                    return
+                done, _ = wait([job for _, job in waiting], return_when=FIRST_COMPLETED)
+                while waiting and waiting[0][1] in done:
+                    yield waiting[0][1].result()
+                    waiting.popleft()
+        except BrokenProcessPool:
+            time.sleep(0.5)                 # was it a signal to all? Then it comes here too
+            raise UserError('a process that looked for faces was killed, as the system does when '
+                            'memory is short, at %s or one of the next photographs; what was done '
+                            'is kept. Make room, or move that photograph away, and call again to '
+                            'continue' % one_line(waiting[0][0] if waiting else path))
+
+
+class Journal:
+    """The file JOURNAL in a folder: the settings, then a line for each photograph that is done.
+
+    It is locked. Raises UserError if another process has it.
+    """
+
+    def __init__(self, folder, options):
+        self.folder, self.file = folder, open(os.path.join(folder, JOURNAL), 'a+b')
+        self.settings = json.dumps([options.size, options.margin, options.min_face,
+                                    options.format]).encode()
+        try:
+            if fcntl:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError('another process writes faces into %s; wait for its end, or choose '
+                            'another --out' % one_line(options.out))
+
+    def begin(self, paths):
+        """Keep what was done of these photographs, to continue behind it; returns a list of Found.
+
+        Only of the first ones, as many as are the same: of others it may be that they were
+        duplicates of something else. If the settings are others, nothing is kept.
+        """
+        self.file.seek(0)
+        settings, *lines = self.file.read().split(b'\n')[:-1] or [self.settings]
+        found, size = [], 0
+        if settings != self.settings:
+            note('the settings are others than before: all photographs are searched again')
+            lines = []
+        for path, line in zip(paths, lines):            # half a line, as a kill leaves it, is gone
+            known, state, names, *rest = json.loads(line.decode())
+            if (known != os.fsencode(path).hex() or state != _state(path)
+                    or not all(os.path.isfile(os.path.join(self.folder, n)) for n in names)):
+                break
+            found.append(_found(path, *rest))
+            size += len(line) + 1
+        kept = len(self.settings) + 1 + size
+        self.file.truncate(kept if found else 0)
+        if not found:
+            self.file.write(self.settings + b'\n')
+        return found
+
+    def add(self, found, names):
+        """Note a photograph whose faces are written, in files of these names."""
+        self.file.write(json.dumps([
+            os.fsencode(found.path).hex(), _state(found.path), names, found.remark,
+            found.hashes and _in_digits(found.hashes),
+            [_in_digits(its_hashes) for _, its_hashes in found.faces]]).encode() + b'\n')
+        self.file.flush()
+
+    def end(self, names):
+        """Remove it, and faces that are none of these: of photographs that are there no more."""
+        for name in os.listdir(self.folder):
+            if re.match(r'\d{6}_', name) and name not in set(names):
+                os.remove(os.path.join(self.folder, name))
+        os.remove(self.file.name)
+
+
+def _state(path):
+    """What changes with a file."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        return [status.st_size, status.st_mtime_ns]
+
+
+def _in_digits(its_hashes):
+    return [part.tobytes().hex() for part in its_hashes]
+
+
+def _found(path, remark, photograph, faces):
+    def array(digits):
+        return [np.frombuffer(bytes.fromhex(part), np.uint8) for part in digits]
+
+    return Found(path, remark, photograph and array(photograph),
+                 [(None, array(digits)) for digits in faces])
+
+
+def prepare(paths, options, folder, journal):
+    """Write the faces of all photographs into the folder; returns the counts, by what became of
+    the photographs, and the names of the faces.
+    """
+    done = journal.begin(paths)
+    if done:
+        note('continuing after %d photographs that are done' % len(done))
+    with open(os.path.join(folder, 'left_out.tsv'), 'w', encoding='utf-8') as left_out, \
+            contextlib.closing(search(paths[len(done):], options)) as results:
+        counts, names = keep_faces(done, results, len(paths), options, folder, left_out, journal)
     if not names:
+        journal.end(names)
+        os.remove(left_out.name)
+        with contextlib.suppress(OSError):                  # there is more in it
+            os.rmdir(folder)
         raise UserError('no face was found in the %d photographs of %s; faces have to look ahead '
                         'and be at least %d pixels wide: try a smaller --min-face, or larger '
                         'photographs' % (counts['read'], one_line(options.photos),
@@ -158,42 +292,59 @@ def prepare(options, folder):
     return counts, names
 
 
-def keep_faces(results, total, suffix, folder, left_out):
-    """Write the faces that `work_on` found, except for duplicates; returns as `prepare`."""
+def keep_faces(done, results, total, options, folder, left_out, journal):
+    """Write the faces that were found, except for duplicates; returns as `prepare`.
+
+    done, results: what was Found before, and what is found now.
+    """
     counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
                             'duplicate photographs', 'duplicate faces', 'faces'), 0)
     photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
-    progress = Progress('looking for faces', total)
+    progress = Progress('looking for faces', total, len(done))
 
     def leave_out(path, why):
         left_out.write('%s\t%s\n' % (one_line(path), why))
 
-    for done, (path, remark, photograph, faces) in enumerate(results, 1):
-        progress.show(done, '%d faces' % len(names))
+    def keep(path, remark, photograph, faces):
+        written = []
         if photograph is None:
             counts['unreadable'] += 1
             leave_out(path, 'unreadable: ' + remark)
-            continue
+            return written
         reader.remark(path, remark)
         counts['read'] += 1
         twin = photographs.earlier(path, photograph)
         if twin:
             counts['duplicate photographs'] += 1
             leave_out(path, 'nearly the same as ' + one_line(twin))
-            continue
+            return written
         counts['without a face'] += not faces
         counts['with several faces'] += len(faces) > 1
         if not faces:
             leave_out(path, 'no face found')
         for face, its_hashes in faces:
-            name = name_of_face(path, len(names), suffix)
+            name = name_of_face(path, len(names), options.format)
             twin = known.earlier(name, its_hashes)
             if twin:
                 counts['duplicate faces'] += 1
                 leave_out(path, 'face nearly the same as ' + twin)
                 continue
-            write_image(os.path.join(folder, name), face)
+            if face is not None:
+                write_image(os.path.join(folder, name), face)
             names.append(name)
+            written.append(name)
+        return written
+
+    for found in done:
+        keep(*found)
+    try:
+        for number_done, found in enumerate(results, len(done) + 1):
+            journal.add(found, keep(*found))
+            progress.show(number_done, '%d faces' % len(names))
+    except Stopped:
+        progress.end('stopped; %d faces are in %s; call again to continue' % (
+            len(names), one_line(options.out)))
+        raise
     counts['faces'] = len(names)
     progress.end('%d faces from %d photographs' % (len(names), counts['read']))
     reader.warn()
@@ -208,7 +359,7 @@ def name_of_face(photograph, number, suffix):
 
 def write_contact_sheets(faces_folder, names, folder):
     """All faces, 200 to a sheet, each with its number: to look through and find the wrong ones."""
-    os.makedirs(folder)
+    os.makedirs(folder, exist_ok=True)
     page = SHEET_COLUMNS * SHEET_ROWS
     for first in range(0, len(names), page):
         thumbnails = []
@@ -240,28 +391,24 @@ def parse():
 def main():
     options = parse()
     source, out = (os.path.realpath(p) for p in (options.photos, options.out))
-    sheets, partial = out + '-sheets', '%s.partial-%d' % (out, os.getpid())
+    sheets = out + '-sheets'
     if os.path.isdir(source) and (out + os.sep).startswith(source + os.sep):
         raise UserError('--out %s is in the folder of the photographs, and would be searched with '
                         'it; choose another' % options.out)
-    for path in (out, sheets):
+    for path in (out, sheets) if not os.path.isfile(os.path.join(out, JOURNAL)) else ():
         if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
             raise UserError('%s exists already; delete it, or choose another --out' % path)
-    os.makedirs(partial)
-    try:
-        counts, names = prepare(options, partial)
-        write_contact_sheets(partial, names, partial + '/sheets')
-        for path in (out, sheets):
-            if os.path.isdir(path):
-                os.rmdir(path)
-        os.replace(partial + '/sheets', sheets)
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    paths = find_images(options.photos, 'PHOTOS')
+    os.makedirs(out, exist_ok=True)
+    journal = Journal(out, options)
+    remove_left_behind(out)
+    counts, names = prepare(paths, options, out, journal)
+    write_contact_sheets(out, names, sheets)
+    journal.end(names)
     for name, count in counts.items():
-        print('%-22s %6d' % (name, count))
-    print('look through %s, delete wrong faces from %s, and train with: wgan_training.py --data %s'
-          % (one_line(sheets), one_line(options.out), one_line(options.out)))
+        report('%-22s %6d' % (name, count))
+    report('look through %s, delete wrong faces from %s, and train with: wgan_training.py --data %s'
+           % (one_line(sheets), one_line(options.out), one_line(options.out)))
 
 
 if __name__ == '__main__':

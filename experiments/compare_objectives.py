@@ -26,6 +26,7 @@ from wgan.labels import Labels
 from wgan.latents import draw_latents
 from wgan.image_network import add_network_options, open_network
 from wgan.scoring import Generated, distances, measure
+from wgan.signals import Stopped
 from wgan.resuming import FREE_TO_CHANGE, option_of, settings_of
 from wgan.run_folder import RunFolder
 from wgan.training_scores import SPLITS, TrainingImages
@@ -79,8 +80,16 @@ def train(folder, arguments, iterations):
             os.path.exists(os.path.join(folder, name)) for name in RESULTS):
         return
     how = ['--resume'] if found else []             # what can't be resumed is never deleted
-    code = subprocess.call([sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out', folder]
-                           + arguments + how)
+    # A signal to this process is passed on: then the training saves, where `call` would kill it.
+    # The one of a terminal would reach it twice, so it has a session of its own.
+    process = subprocess.Popen([sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out',
+                                folder] + arguments + how, start_new_session=True)
+    try:
+        code = process.wait()
+    except Stopped as stopped:
+        process.send_signal(stopped.number)
+        process.wait()
+        raise
     if code:
         raise UserError('the training for %s ended with code %d' % (one_line(folder), code))
 

@@ -9,7 +9,7 @@ import sys
 from helpers import (
     ROOT, SMALL, TESTS, TINY, Result, call_program, finished, onnx_network, write_images,
     write_shapes)
-from wgan import cudnn
+from wgan import cudnn, signals
 from wgan.evaluation import evaluate_in_training
 from wgan.images import write_image
 import models
@@ -25,7 +25,7 @@ def nothing_leaks():
     def state():
         environment = {k: v for k, v in os.environ.items() if k != 'PYTEST_CURRENT_TEST'}
         return os.getcwd(), environment, [
-            signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            signal.getsignal(number) for number in signals.ENDING]
 
     before = state()
     yield

@@ -1,16 +1,19 @@
-"""Random calls of all programs with damaged files, hostile names and full disks.
+"""Random calls of all programs with damaged files, hostile names, full disks, signals, outputs that
+nobody reads, and killed workers.
 
     .venv/bin/python tests/fuzz_commands.py --count 300 --seed 0
 
 Each call gets a copy of a small world: images, a map file, a run, networks, statistics, latents. A
 few files of it are damaged or replaced, the call is put together at random, and then
 
-- it ends within a minute, with exit code 0, or with 2 and one sentence;
+- it ends within a minute, with exit code 0, or with 2 and one sentence; with that of a signal that
+  it was sent, and with 141 if nobody reads its result;
 - neither a traceback nor a call stack is printed, and no temporary file is left;
 - no file that was there before has changed, unless the call named it as an output and said --force,
   or it is a file that the run in --out wrote itself.
 
-A call depends on its seed alone: --seed N --count 1 --keep DIR repeats it and keeps its folder.
+A call depends on its seed alone, except for what it does when a signal comes: --seed N --count 1
+--keep DIR repeats it and keeps its folder.
 """
 
 import argparse
@@ -19,9 +22,12 @@ import hashlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 import numpy as np
 
@@ -88,12 +94,20 @@ def files_of(folder):
 
 
 class Call:
-    """A random call: `arguments`, `environment`, `limit` for files in bytes or None."""
+    """A random call: `arguments`, `environment`, `limit` for files in bytes or None, `fault`: what
+    happens to it from outside, `moment`: after how many seconds; if `later`, of those since it
+    handles signals.
+    """
+
+    FAULTS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU', 'stdout closed',
+              'stderr closed', 'both closed', 'stdout full', 'stderr full', 'both full']
 
     def __init__(self, seed, world):
         self.rng, self.world = np.random.RandomState(seed), world
         self.outputs, self.damaged = [], []
-        for _ in range(self.rng.choice([0, 1, 1, 1, 2, 3])):
+        self.fault = self._one(self.FAULTS) if self.rng.rand() < 0.6 else None
+        for _ in range(0 if self.fault and self.rng.rand() < 0.7
+                       else self.rng.choice([0, 1, 1, 1, 2, 3])):
             self._damage()
         tool = self._one(['training'] * 3 + ['text'] * 2 + [
             'generate', 'generate', 'score', 'score', 'plot', 'animate', 'prepare', 'draw',
@@ -103,6 +117,10 @@ class Call:
         if self.rng.rand() < 0.25:
             self.environment.update(LC_ALL='C', LANG='C')
         self.limit = int(self._one([0, 100, 3000, 30000])) if self.rng.rand() < 0.15 else None
+        if tool == 'prepare' and self.rng.rand() < 0.5:
+            self.fault = 'worker killed'
+        self.moment = self.rng.uniform(0, self._one([0.3, 3]))
+        self.later = self.rng.rand() < 0.8
 
     def _one(self, options):
         return options[self.rng.randint(len(options))]
@@ -297,28 +315,79 @@ def run(call):
         if call.limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (call.limit, call.limit))
 
+    stream, _, how = (call.fault or '').partition(' ')
+    broken = {name: how for name in ('stdout', 'stderr') if stream in (name, 'both')}
     process = subprocess.Popen(
         [sys.executable, os.path.join(ROOT, call.arguments[0])] + call.arguments[1:],
-        cwd=call.world, env=call.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, preexec_fn=limit)
+        cwd=call.world, env=call.environment, stdin=subprocess.DEVNULL, preexec_fn=limit,
+        **{name: open('/dev/full', 'wb') if broken.get(name) == 'full' else subprocess.PIPE
+           for name in ('stdout', 'stderr')})
+    closed = [getattr(process, name) for name, how in broken.items() if how == 'closed']
+    disturber = threading.Thread(target=disturb, args=(process, call, closed))
+    disturber.start()
     try:
-        out, err = process.communicate(timeout=TIMEOUT)
+        if closed:                              # what a program writes to it fits into the pipe
+            process.wait(TIMEOUT)
+            out, err = (b'' if stream is None or stream in closed or stream.closed
+                        else stream.read() for stream in (process.stdout, process.stderr))
+        else:
+            out, err = process.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
         return 'timeout', '', ''
-    return process.returncode, err.decode(errors='replace'), out.decode(errors='replace')
+    finally:
+        disturber.join()
+    return process.returncode, (err or b'').decode(errors='replace'), (out or b'').decode(
+        errors='replace')
+
+
+def handles_signals(process):
+    """Whether a program has begun, going by what /proc says of the signals that it catches."""
+    with open('/proc/%d/status' % process.pid) as file:
+        caught = [int(line.split()[1], 16) for line in file if line.startswith('SigCgt')]
+    return bool(caught and caught[0] >> signal.SIGUSR1 - 1 & 1)
+
+
+def disturb(process, call, closed):
+    """What happens to a program from outside."""
+    fault = call.fault or ''
+    while call.later and process.poll() is None and not handles_signals(process):
+        time.sleep(0.02)
+    time.sleep(call.moment)
+    if process.poll() is not None:
+        return
+    for stream in closed:
+        stream.close()
+    if fault.startswith('SIG'):
+        process.send_signal(getattr(signal, fault))
+    while fault == 'worker killed' and process.poll() is None:
+        for child in subprocess.run(['pgrep', '-P', str(process.pid)],
+                                    stdout=subprocess.PIPE).stdout.split()[:1]:
+            os.kill(int(child), signal.SIGKILL)
+            return
+        time.sleep(0.01)
+
+
+def allowed_codes(fault):
+    """Exit codes that are right, apart from 0 and 2: where a signal came early, it ends Python."""
+    if fault and fault.startswith('SIG'):
+        number = getattr(signal, fault)
+        return (128 + number, -number)
+    return (141,) if fault in ('stdout closed', 'both closed') else ()
 
 
 def faults(call, before, own):
     """Sentences on what is wrong with a call and what it left; an empty list if nothing is."""
     code, err, out = run(call)
     found = []
-    if code not in (0, 2):
+    if code not in (0, 2) + allowed_codes(call.fault):
         found.append('exit code %s' % code)
     if 'Traceback' in err + out or 'CALL STACK' in err + out or 'Exception ignored' in err:
         found.append('a traceback')
-    if code == 2 and sum(line.startswith('error: ') for line in err.splitlines()) != 1:
+    heard = call.fault is None or not call.fault.startswith(('stderr', 'both'))
+    if code == 2 and heard and sum(
+            line.startswith('error: ') for line in err.splitlines()) != 1:
         found.append('not one sentence')
     after = files_of(call.world)
     for path, digest in before.items():
@@ -336,12 +405,13 @@ def one(seed, template, own, keep):
         call = Call(seed, folder)
         found, code, err = faults(call, files_of(folder), own)
         if found or keep:
-            print('seed %d: %s\n  damaged: %s\n  limit %s, LC_ALL %s, code %s\n  %s\n  %s' % (
+            print('seed %d: %s\n  damaged: %s\n  limit %s, LC_ALL %s, %s, code %s\n  %s\n  %s' % (
                 seed, '; '.join(found) or 'as it should be', ', '.join(map(ascii, call.damaged)),
-                call.limit, call.environment.get('LC_ALL'), code,
+                call.limit, call.environment.get('LC_ALL'), call.fault and '%s after %.1f s' % (
+                    call.fault, call.moment), code,
                 ' '.join(map(ascii, call.arguments)), '\n  '.join(err.splitlines()[-4:])),
                 flush=True)
-        return code, bool(found), call.arguments[0]
+        return code, bool(found), call.arguments[0], call.fault
     finally:
         if not keep:
             shutil.rmtree(os.path.dirname(folder))
@@ -360,12 +430,16 @@ def main():
         with ThreadPoolExecutor(options.jobs) as pool:
             seeds = range(options.seed, options.seed + options.count)
             results = list(pool.map(lambda s: one(s, template, own, options.keep), seeds))
-    codes = [code for code, _, _ in results]
-    bad = sum(fault for _, fault, _ in results)
-    for tool in sorted({tool for _, _, tool in results}):
-        of_tool = [code for code, _, name in results if name == tool]
+    codes = [code for code, *_ in results]
+    bad = sum(fault for _, fault, *_ in results)
+    for tool in sorted({tool for _, _, tool, _ in results}):
+        of_tool = [code for code, _, name, _ in results if name == tool]
         print('%-28s %4d calls, %d ended well, %d with a sentence' % (
             tool, len(of_tool), of_tool.count(0), of_tool.count(2)))
+    for fault in Call.FAULTS + ['worker killed']:
+        of_fault = [code for code, _, _, name in results if name == fault]
+        print('%-28s %4d calls, %s' % (fault, len(of_fault), ', '.join(
+            '%d × %s' % (of_fault.count(code), code) for code in sorted(set(of_fault), key=str))))
     print('%d calls: %d ended well, %d with a sentence, %d were faulty'
           % (len(results), codes.count(0), codes.count(2), bad))
     return bad > 0

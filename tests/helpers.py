@@ -5,7 +5,6 @@ import importlib
 import io
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -53,14 +52,13 @@ class Result:
 def call_program(name, *arguments):
     """The exit code of a program of the project, called in this process; it leaves no trace."""
     module = importlib.import_module(os.path.splitext(os.path.basename(name))[0])
-    before, handler = (sys.argv, sys.stdin), signal.getsignal(signal.SIGINT)
+    before = sys.argv, sys.stdin
     sys.argv = [name] + [str(a) for a in arguments]
     try:
         with open(os.devnull) as sys.stdin, run_folders_unlocked():
             return _exit_code(module.main)
     finally:
         sys.argv, sys.stdin = before
-        signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 
 import pytest
 
 from wgan.command_line import UserError, run as run_script
 from wgan.images import ImageSet
+from wgan.signals import Stop, Stopped
 
 import compare_objectives
 
@@ -70,3 +73,23 @@ def test_nothing_is_trained_if_one_run_is_another(compared, monkeypatch, capfd):
             run_script(compare_objectives.main)
         assert ended.value.code == code and len(trained) == count
     assert 'compare/gan is another one' in capfd.readouterr().err
+
+
+def test_a_signal_is_passed_on(tmp_path, monkeypatch):
+    """The training ends by itself, and has time to save."""
+    (tmp_path / 'wgan_training.py').write_text(
+        'import os, signal, sys, time\n'
+        'def save(*_): time.sleep(0.5); open(sys.argv[2] + "/saved", "w").close(); sys.exit(143)\n'
+        'signal.signal(signal.SIGTERM, save)\n'
+        'os.mkdir(sys.argv[2])\n'
+        'time.sleep(60)\n')
+    monkeypatch.setattr(compare_objectives, 'ROOT', str(tmp_path))
+
+    def send():
+        while not (tmp_path / 'run').exists():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=send).start()
+    with pytest.raises(Stopped), Stop(at_once=True):
+        compare_objectives.train(str(tmp_path / 'run'), [], 1)
+    assert (tmp_path / 'run' / 'saved').exists()

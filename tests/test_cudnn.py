@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from wgan import cudnn
+from wgan import cudnn, signals
 from wgan.cntk import LIBRARIES
 from wgan.device import has_gpu_part
 from wgan.slots import Unavailable
@@ -218,8 +218,7 @@ def test_ctrl_c_waits_for_what_cntk_calls(both):
     before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        cudnn._delay_ctrl_c()
-        cudnn._delay_ctrl_c()                                   # only once
+        signals.replace_pythons_handler()
         caught, begin = [], time.time()
 
         def slow(*_):

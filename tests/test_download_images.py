@@ -13,11 +13,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import cv2
 import numpy as np
-from PIL import Image
 import pytest
 
 from wgan.command_line import UserError
-from helpers import ROOT
+from helpers import ROOT, image_file
 
 import download_images
 
@@ -73,6 +72,23 @@ class Handler(BaseHTTPRequestHandler):
                 while True:
                     self.wfile.write(b'x')
                     time.sleep(0.1)
+            elif name == 'busy':                        # 429 at first, and says when to come again
+                first = asked[self.path] == 1
+                self.answer(b'' if first else jpeg(104), 429 if first else 200,
+                            **{'Retry-After': number} if first else {})
+            elif name in ('gif', 'jp2'):
+                self.answer(image_file(np.full((20, 20, 3), 99, np.uint8),
+                                       {'gif': 'GIF', 'jp2': 'JPEG2000'}[name]))
+            elif self.path.startswith(('/%C3%B1', '/%E7%8C%AB')):
+                self.answer(jpeg(105 + (name[1:3] == 'E7')))
+            elif name == 'page':
+                self.answer(b'no image here', kind='text/html; charset=utf-8')
+            elif name == 'away':                        # a redirection whose content has no end
+                self.send_response(302)
+                self.send_header('Location', '/good/107')
+                self.end_headers()
+                while True:
+                    self.wfile.write(bytes(1 << 16))
             elif name == 'endless':
                 self.send_response(200)
                 self.end_headers()
@@ -131,8 +147,8 @@ def test_what_comes_and_what_fails(script, server, tmp_path):
 
     why = failures(folder)
     assert set(why) == {a + name for name in bad} | {'www.example.com/x.jpg', 'file:///etc/passwd'}
-    for name, words in (('missing', 'answer 404'), ('html', 'no whole image'),
-                        ('loop', 'infinite loop'), ('cut', 'cut off'),
+    for name, words in (('missing', 'answer 404'), ('html', 'a page came in the place'),
+                        ('loop', 'redirected without end'), ('cut', 'cut off'),
                         ('halved', 'no whole image'), ('slow', 'not finished after 4 seconds'),
                         ('endless', 'larger than 1 MB')):
         assert words in why[a + name]
@@ -148,6 +164,30 @@ def test_what_comes_and_what_fails(script, server, tmp_path):
     assert server.asked['/good/1'] == before['/good/1']
     assert server.asked['/missing'] == before['/missing'] + 1
     assert images_in(folder) == found
+
+
+@pytest.mark.slow
+def test_what_servers_and_lists_do(script, server, tmp_path):
+    """Letters of any script, captions, servers that are busy, kinds that are seldom, pages."""
+    a = server.address
+    result = script('data/download_images.py', listed(
+        tmp_path, a + 'ñ.jpg', a + '猫/?q=猫', a + 'gif\ta cat', 'a caption, 2\t' + a + 'jp2',
+        a + 'page', a + 'busy/1', a + 'busy/3600', a + 'busy/soon', a + 'away', 'http://[',
+        'http://a:b/', 'http://' + 99 * 'x' + '.é/', 'url\tcaption', a + 'good/1 a caption'),
+        '--out', 'out', '--seconds', 5)
+    assert result.code == 0, result.err
+    assert sorted(os.path.splitext(name)[1] for name in images_in(tmp_path / 'out')) == [
+        '.gif', '.jp2'] + 4 * ['.jpg']
+    assert {jpeg(104), jpeg(105), jpeg(106), jpeg(107)} <= set(
+        images_in(tmp_path / 'out').values())
+    why = failures(tmp_path / 'out')
+    assert why.pop(a + 'page') == 'a page came in the place of an image'
+    assert 'answer 429' in why[a + 'busy/3600'] and 'in 3600 seconds' in why.pop(a + 'busy/3600')
+    assert why.pop("'url\\tcaption'") == 'no http or https address'
+    assert 'a TAB before a caption' in why.pop(a + 'good/1 a caption')
+    assert len(why) == 3 and all('no address that can be asked for' in w for w in why.values())
+    assert server.asked['/busy/1'] == 2 and server.asked['/busy/3600'] == 1
+    assert server.asked['/busy/soon'] == 2
 
 
 @pytest.mark.slow
@@ -177,16 +217,17 @@ def test_killed_twenty_times(server, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c(server, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal(server, tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, os.path.join(ROOT, 'data', 'download_images.py'),
          listed(tmp_path, *('%sslow/%d' % (server.address, i) for i in range(9))), '--out', 'out'],
         cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while len(server.asked) < 4:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert process.returncode == 130 and b'Traceback' not in said
+    assert process.returncode == 128 + number and b'Traceback' not in said
     assert images_in(tmp_path / 'out') == {}
 
 
@@ -209,8 +250,6 @@ def test_bad_input(script, tmp_path, lines, arguments, said):
 def prepare(monkeypatch, tmp_path):
     """What data/download_images.py does before it fetches, in this process."""
     monkeypatch.chdir(str(tmp_path))
-    # Pillow's own limit, as in a process that has not imported wgan.image_decoder.
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 89478485)
 
     def call(content=b'http://a/x.jpg\n'):
         (tmp_path / 'list.txt').write_bytes(content)
@@ -222,8 +261,8 @@ def prepare(monkeypatch, tmp_path):
 @pytest.mark.parametrize('content, addresses, refused', [
     (b'\xef\xbb\xbfhttp://a/x\r\nHTTPS://b/y\r\n', ['http://a/x', 'HTTPS://b/y'], []),
     ('http://a/ä\n'.encode(), ['http://a/ä'], []),
-    (b'http://a/x\nhttp://a/x y\nhttp://a/x\ty\n', ['http://a/x'],
-     ['http://a/x y', "'http://a/x\\ty'"]),
+    (b'http://a/x\nhttp://a/x y\nhttp://a/x\ty\ny\thttp://a/z\n', ['http://a/x', 'http://a/z'],
+     ['http://a/x y']),
     (b'http://a/x\nhttp://\n\0\nhttp://b/\x1b[2J\n', ['http://a/x'],
      ['http://', "'\\x00'", "'http://b/\\x1b[2J'"]),
 ])

@@ -300,6 +300,7 @@ def test_single_images_do_not_depend_on_the_batch(script, run, tmp_path):
     expected = expected_images(run, latents_of(9, 20))
     common = ['--count', 20, '--seed', 9]
     script('wgan_generate.py', run, '--export-onnx', 'g.onnx')
+    assert 'g.onnx is an ONNX file already' in script('wgan_generate.py', 'g.onnx', *ONNX).sentence
     for out, arguments in (('a', [run, '--batch-size', 1]), ('b', [run, '--batch-size', 7]),
                            ('c', [run, '--batch-size', 64, '--save-latents', 'z.npy']),
                            ('d', ['g.onnx']), ('e', [run, '--latents', 'z.npy', '--seed', 0])):

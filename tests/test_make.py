@@ -80,3 +80,25 @@ def test_make_demo_makes_what_is_missing(make, tmp_path):
     (tmp_path / 'runs' / 'demo' / 'faces.png').unlink()
     called, log = make('demo')                  # --resume of a complete run is success
     assert called == ['wgan_training.py', 'wgan_generate.py'] and '--resume' in log
+
+
+def test_where_and_on_what(make):
+    """OUT, DATA and ARGS reach the program; names may have spaces."""
+    for target, program, out in (('train', 'wgan_training.py', 'runs/wgan'),
+                                 ('compare', 'experiments/compare_objectives.py', 'runs/compare')):
+        assert '%s --data data/drawn --out %s\n' % (program, out) in make(target)[1]
+        assert make(target, 'DATA=my faces', 'OUT=a b', 'ARGS=--width 8')[1] == (
+            '%s --data my faces --out a b --width 8\n' % program)
+
+
+@pytest.mark.parametrize('arguments, unused', [
+    (['demo', 'DATA=photographs'], 'DATA'), (['DATA=photographs'], 'DATA'),
+    (['faces', 'OUT=x'], 'OUT'), (['labels', 'DATA=x'], 'DATA'), (['story', 'OUT=x'], 'OUT'),
+    (['check', 'ARGS=-x'], 'ARGS'), (['train', 'DAAT=x'], 'DAAT')])
+def test_variables_without_effect_are_refused(make, tmp_path, arguments, unused):
+    result = subprocess.run(['make', '-s', '-o', 'setup', 'PY=./python'] + arguments,
+                            cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = result.stderr.decode()
+    assert result.returncode == 2 and 'does not use %s.' % unused in said
+    assert 'make train DATA=photographs' in said
+    assert make('setup', 'train', 'DATA=x', 'DEVICE=cpu')[0] == ['wgan_training.py']

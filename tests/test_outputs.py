@@ -1,13 +1,15 @@
 """Outputs that can't be written: full disks, formats that are too small, files in the way."""
 
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import full_disk
+from helpers import ROOT, full_disk
 from wgan.animation import check_animation, write_animation
 from wgan.command_line import UserError
 from wgan.disk import remove_left_behind, replacing
@@ -141,3 +143,37 @@ def test_only_what_a_killed_process_left_is_removed(tmp_path):
         (tmp_path / name).write_text('')
     remove_left_behind(str(tmp_path))
     assert sorted(os.listdir(str(tmp_path))) == sorted(mine)
+
+
+@pytest.mark.slow
+def test_statistics_on_a_full_disk(colours, command, tmp_path):
+    """A library's own tracebacks are not heard either."""
+    with full_disk(300):
+        result = command('inception_score.py', 'three', '--inception', 'n.onnx', '--scale', 'raw',
+                         '--splits', 2, '--save-statistics', 's.npz')
+    assert 's.npz: File too large' in result.sentence and not (tmp_path / 's.npz').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('call, stdout, code, made', [
+    ('plot_losses.py x.csv --out x.png', '> /dev/full', 0, 'x.png'),
+    ('plot_losses.py x.csv --out x.png', '2>&1 | true', 0, 'x.png'),
+    ('data/draw_faces.py --out faces --count 2', '> /dev/full 2> /dev/full', 0, 'faces/hair.txt'),
+    ('data/make_names.py --out x.txt', '| true', 0, 'x.txt'),
+    ('data/convert_inception.py --out x.onnx', '2> /dev/full', 2, 'x.csv'),     # without torch
+    ('inception_score.py three --inception n.onnx --scale raw --splits 2 --json x.json',
+     '> /dev/full', 2, 'x.json'),               # its table is the result
+    ('inception_score.py three --inception n.onnx --scale raw --splits 2 --json x.json',
+     '2> /dev/full | true', 141, 'x.json'),
+])
+def test_nobody_reads_what_is_said(colours, tmp_path, call, stdout, code, made):
+    """A program makes its files; it fails only if its result is what nobody gets."""
+    (tmp_path / 'x.csv').write_text('step,G_loss,C_loss\n1,2,3\n2,3,4\n')
+    process = subprocess.run(
+        ['bash', '-c', 'set -o pipefail; %s %s/%s %s' % (sys.executable, ROOT, call, stdout)],
+        cwd=str(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    assert process.returncode == code and (tmp_path / made).stat().st_size > 0
+    assert b'Traceback' not in process.stderr and b'Exception' not in process.stderr
+    assert (b'error: standard output: No space left' in process.stderr) == (
+        code == 2 and stdout == '> /dev/full')

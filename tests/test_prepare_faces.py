@@ -1,13 +1,19 @@
 """data/prepare_faces.py, on photographs made of drawn faces, which the cascades find too."""
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
 from PIL import Image
 import pytest
 
-from helpers import image_file
+from conftest import copied, made_once
+from helpers import ROOT, finished, image_file, tree, wait_for
 from wgan.image_decoder import TURNS
 from wgan.images import ImageSet, write_image
 
@@ -165,3 +171,135 @@ def test_what_may_lie_among_photographs(command, photos, tmp_path):
     assert kept.read_text() == 'mine'
     assert sorted(p.name for p in tmp_path.glob('faces*')) == ['faces', 'faces-sheets',
                                                                'faces.partial']
+
+
+# A program that is stopped.
+
+@pytest.fixture(scope='module')
+def stopped_once(tmp_path_factory):
+    """A folder with `many` photographs, in which to look for faces takes seconds, and `faces`, what
+    one call makes of them.
+    """
+    def make(folder):
+        (folder / 'many').mkdir()
+        for i in range(24):
+            face = drawn(FOUND[i % 6], 400 + 10 * i)
+            write_image(str(folder / 'many' / ('%02d.png' % i)), face[:, ::-1] if i % 2 else face)
+        assert finished(start(folder)).code == 0
+        assert len(os.listdir('faces')) > 6
+    return made_once(tmp_path_factory, 'faces', make)
+
+
+@pytest.fixture
+def many(stopped_once, tmp_path):
+    return copied(stopped_once / 'many', tmp_path)
+
+
+def start(folder, **options):
+    return subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, 'data', 'prepare_faces.py'), 'many', '--out', 'faces',
+         '--size', '32'], cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        **options)
+
+
+def faces_in(folder):
+    with contextlib.suppress(FileNotFoundError):
+        return [name for name in os.listdir(str(folder)) if name.endswith('.jpg')]
+    return []
+
+
+def children(process):
+    return [int(child) for child in subprocess.run(
+        ['pgrep', '-P', str(process.pid)], stdout=subprocess.PIPE).stdout.split()]
+
+
+def is_running(process):
+    with contextlib.suppress(FileNotFoundError):
+        with open('/proc/%d/stat' % process) as file:
+            return file.read().rpartition(')')[2].split()[0] != 'Z'
+    return False
+
+
+@pytest.fixture
+def undisturbed(stopped_once, many):
+    """What one call makes, as `tree` gives it."""
+    return tree(stopped_once / 'faces')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number, to_all', [
+    (signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, True),
+    (signal.SIGKILL, False)])
+def test_the_next_call_continues(undisturbed, tmp_path, number, to_all):
+    """Whether the program alone gets the signal or its processes too, as from a terminal."""
+    process = start(tmp_path, start_new_session=True)
+    wait_for(lambda: len(faces_in(tmp_path / 'faces')) > 2, process)
+    workers = children(process)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    result = finished(process)
+    assert result.code == (-number if number == signal.SIGKILL else 128 + number), result.err
+    assert 'Traceback' not in result.err
+    if number != signal.SIGKILL:
+        assert 'faces are in faces; call again to continue' in result.out
+    wait_for_end(workers)
+    before = faces_in(tmp_path / 'faces')
+    assert len(before) > 2 and (number == signal.SIGKILL
+                                or not list((tmp_path / 'faces').glob('.partial*')))
+    times = {name: os.stat(str(tmp_path / 'faces' / name)).st_mtime_ns for name in before[:-1]}
+    result = finished(start(tmp_path))
+    assert result.code == 0 and 'photographs that are done' in result.err, result.err
+    assert tree(tmp_path / 'faces') == undisturbed and (tmp_path / 'faces-sheets').is_dir()
+    again = [name for name in times
+             if os.stat(str(tmp_path / 'faces' / name)).st_mtime_ns != times[name]]
+    assert len(again) <= 1                              # that of which there was no note yet
+
+
+def wait_for_end(processes):
+    begin = time.time()
+    while any(map(is_running, processes)):
+        assert time.time() - begin < 10
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed(undisturbed, tmp_path):
+    process = start(tmp_path)
+    wait_for(lambda: len(faces_in(tmp_path / 'faces')) > 2, process)
+    workers = children(process)
+    os.kill(workers[0], signal.SIGKILL)
+    result = finished(process)
+    assert 'was killed, as the system does when memory is short, at many' in result.sentence
+    wait_for_end(workers)
+    assert len(faces_in(tmp_path / 'faces')) > 2
+    assert finished(start(tmp_path)).code == 0
+    assert tree(tmp_path / 'faces') == undisturbed
+
+
+@pytest.mark.slow
+def test_photographs_change_before_it_continues(many, undisturbed, command, tmp_path):
+    """What comes before the change is kept; nothing of what is gone stays."""
+    process = start(tmp_path)
+    wait_for(lambda: len(faces_in(tmp_path / 'faces')) > 2, process)
+    process.send_signal(signal.SIGTERM)
+    assert finished(process).code == 128 + signal.SIGTERM
+    (many / '01.png').unlink()
+    write_image(str(many / '03.png'), np.zeros((90, 90, 3), np.uint8))
+    assert finished(start(tmp_path)).code == 0
+    found = tree(tmp_path / 'faces')
+    assert command('data/prepare_faces.py', 'many', '--out', 'fresh', '--size', 32).code == 0
+    assert found == tree(tmp_path / 'fresh') != undisturbed
+
+
+@pytest.mark.slow
+def test_other_settings_begin_anew(many, command, tmp_path):
+    process = start(tmp_path)
+    wait_for(lambda: len(faces_in(tmp_path / 'faces')) > 2, process)
+    assert 'another process writes faces into faces' in command(
+        'data/prepare_faces.py', 'many', '--out', 'faces', '--size', 32).sentence
+    process.send_signal(signal.SIGUSR1)
+    assert finished(process).code == 128 + signal.SIGUSR1
+    result = command('data/prepare_faces.py', 'many', '--out', 'faces', '--format', 'png')
+    assert result.code == 0 and 'the settings are others than before' in result.err
+    assert not faces_in(tmp_path / 'faces')
+    assert 'faces exists already' in command('data/prepare_faces.py', 'many', '--out',
+                                             'faces').sentence

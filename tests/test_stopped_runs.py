@@ -1,11 +1,13 @@
 """Runs that are stopped: by kills, signals, full disks; and two at once."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from helpers import (
-    SMALL, assert_same_run, finished, full_disk, losses, rows, start_training, wait_for)
+    SMALL, TRAINING, assert_same_run, finished, full_disk, losses, rows, start_training, wait_for)
 
 import kill_and_resume
 
@@ -39,17 +41,47 @@ def test_files_that_can_not_be_written(script, whole, half, limit, where):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_ends(script, images, tmp_path):
+@pytest.mark.parametrize('number', [
+    signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_saves_and_ends(script, images, tmp_path, number):
     run = tmp_path / 'run'
     process = start_training(tmp_path, '--data', images, '--out', run, '--iterations', 10000,
                              *SMALL)
     wait_for(lambda: rows(run) > 2, process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     result = finished(process)
-    assert result.code == 128 + signal.SIGTERM and 'stopped after iteration' in result.out
+    assert result.code == 128 + number and 'stopped after iteration' in result.out
+    assert result.err.count('stopping after this iteration') == 1
     done = len(losses(run))
     assert (run / 'checkpoints' / ('step_%08d' % done)).exists()
     assert script('wgan_training.py', '--out', run, '--resume', '--iterations', done + 2).code == 0
+
+
+@pytest.mark.slow
+def test_nohup(images, tmp_path):
+    process = subprocess.Popen(
+        ['nohup', sys.executable, TRAINING, '--data', str(images), '--out', 'run', '--iterations',
+         '10000', *map(str, SMALL)], cwd=str(tmp_path), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    wait_for(lambda: rows(tmp_path / 'run') > 2, process)
+    process.send_signal(signal.SIGHUP)
+    seen = rows(tmp_path / 'run')
+    wait_for(lambda: rows(tmp_path / 'run') > seen + 3, process)
+    process.send_signal(signal.SIGTERM)
+    assert finished(process).code == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('outputs', ['2>&1 | head -1', '> /dev/full 2> /dev/full'])
+def test_training_goes_on_if_nobody_reads(images, tmp_path, outputs):
+    """The progress of training is no result: nothing is lost without it."""
+    call = ' '.join(map(str, [sys.executable, TRAINING, '--data', images, '--out', 'run',
+                              '--iterations', 200, '--checkpoint-every', 100, *SMALL]))
+    code = subprocess.call(['bash', '-c', 'set -o pipefail; %s %s' % (call, outputs)],
+                           cwd=str(tmp_path), stdout=subprocess.DEVNULL)
+    assert code == 0 and rows(tmp_path / 'run') == 200
+    assert (tmp_path / 'run' / 'checkpoints' / 'step_00000200').exists()
+    assert (tmp_path / 'run' / 'losses.png').exists()
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from helpers import assert_same_run, call_program, losses, rows, start_training, tree, wait_for
+from helpers import (
+    assert_same_run, call_program, losses, rows, start_training, tree, wait_for, write_images)
 from wgan import text
 from wgan.command_line import UserError
 from wgan.options import parser, set_defaults, with_preset
@@ -234,11 +235,17 @@ def test_options_that_do_not_fit(made, script, monkeypatch, tmp_path, arguments,
     assert not (tmp_path / 'x.txt').exists() and not (tmp_path / 'x.png').exists()
 
 
-@pytest.mark.parametrize('program', ['inception_score.py', 'wgan_animate.py'])
-def test_programs_for_images_refuse_it(made, script, monkeypatch, program, tmp_path):
+@pytest.mark.parametrize('arguments, said', [
+    (['inception_score.py', 'run', '--inception', 'x.onnx'], 'x.onnx'),
+    (['wgan_animate.py', 'run', '--out', 'x.gif'], 'run is a run on text: its samples are lines'),
+    (['wgan_training.py', '--out', 'new', '--start-from', 'run', '--width', 4, '--batch-size', 4,
+      '--image-size', 32, '--data'], 'run/wgan_generator.model is of a run on text; name one'),
+])
+def test_programs_for_images_refuse_it(made, script, monkeypatch, tmp_path, arguments, said):
     monkeypatch.chdir(made)
-    more = {'inception_score.py': ['--inception', 'x.onnx'], 'wgan_animate.py': []}[program]
-    assert script(program, 'run', *more).sentence
+    if arguments[-1] == '--data':
+        arguments = arguments + [write_images(tmp_path / 'pics')]
+    assert said in script(*arguments).sentence
 
 
 def test_a_generator_of_images_makes_no_lines(untrained, script):
@@ -259,7 +266,8 @@ def test_a_generator_of_images_makes_no_lines(untrained, script):
     (['--text', '--length', 3], 'at least 4'),
     (['--text', '--preset', 'article'], '--preset article is for images'),
     (['--text', '--batch-size', 100], 'has only 54 readable lines to train on'),
-    (['--text', '--hold-out', 0.001], '--hold-out 0.001 of 60 lines leaves no lines to hold out'),
+    (['--text', '--hold-out', 0.001], '--hold-out 0.001 of 60 lines leaves no lines to hold out; '
+     '--hold-out 0 trains on all'),
     (['--text', '--out', 'names.txt'], 'names.txt'),
 ])
 def test_bad_options(script, names, tmp_path, arguments, said):
@@ -290,6 +298,11 @@ def test_start_from(made, script, monkeypatch, tmp_path):
         sentence = script('wgan_training.py', '--data', 'other.txt', '--out', 'newer',
                           '--start-from', made / 'run', *SMALL, *more).sentence
         assert said in sentence
+
+
+def test_start_from_a_run_on_images(script, names, untrained):
+    assert 'run is a run on images; name one on text' in script(
+        'wgan_training.py', '--data', names, '--out', 'new', '--start-from', 'run', *SMALL).sentence
 
 
 def test_other_lines_are_refused(made, script, monkeypatch, tmp_path):

@@ -2,8 +2,11 @@
 
 import functools
 import json
+import os
 import re
 import shutil
+import signal
+import time
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,7 @@ from wgan.images import ImageSet
 import wgan.image_runs
 from wgan.run_results import BEST
 from wgan.scoring import measure
-from wgan.training_scores import COLUMNS, TrainingImages, training_images
+from wgan.training_scores import COLUMNS, TrainingImages, TrainingScores, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -125,6 +128,37 @@ def test_the_file_that_is_taken_is_named(script, untrained, tmp_path):
     for name in ('wgan_generator_average.model', BEST):
         shutil.copy('run/wgan_generator.model', 'run/' + name)
         assert 'taking %s, of the ' % name in said()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('step, checkpoint_every', [(2, 100), (4, 2), (6, 100)])
+def test_a_signal_ends_the_measuring(scored, train, monkeypatch, tmp_path, step, checkpoint_every):
+    """The checkpoint is saved by then, or at once; the score is made up for when it is resumed."""
+    arguments = ['--iterations', 6, '--checkpoint-every', checkpoint_every, *EVERY]
+    scored(tmp_path / 'once', *arguments)
+    run, real = tmp_path / 'parts', TrainingScores.measure
+    saved = run / 'checkpoints' / ('step_%08d' % step)
+
+    def measure(self, now, generator):
+        if now == step:
+            there.append(saved.exists())
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return real(self, now, generator)
+    there = []
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingScores, 'measure', measure)
+        result = train('--data', 'images', '--out', run, *SMALL, *arguments)
+    assert result.code == 128 + signal.SIGTERM and saved.exists()
+    assert there == [checkpoint_every == 2 or step == 6]
+    assert 'stopped after iteration %d and saved' % step in result.out
+    assert not (run / 'scores.csv').exists() or step not in set(scores(run)['step'])
+    scored(run, '--resume')
+    assert (run / 'scores.csv').read_text() == (tmp_path / 'once' / 'scores.csv').read_text()
+    assert_same_run(run, tmp_path / 'once')
+    for a, b in zip(*(weights(r / 'wgan_generator_best.model') for r in (run, tmp_path / 'once'))):
+        np.testing.assert_array_equal(a, b)
+    assert 'is complete' in scored(run, '--resume').out
 
 
 @pytest.mark.slow

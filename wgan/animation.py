@@ -78,6 +78,10 @@ def animate_samples(run_folder, path):
     chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
     grids = [(step, _read(file)) for step, file in (grids[i] for i in chosen if grids)]
     grids = [(step, image) for step, image in grids if image is not None]
+    lines = os.path.join(run_folder, 'samples', 'real.txt')
+    if not grids and os.path.exists(lines):
+        raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
+                        'grids of images can be animated' % one_line(run_folder))
     if len(grids) < 2:
         raise UserError('%s holds %d sample grids that can be read; an animation takes two or '
                         'more, and training writes one every --sample-every iterations'

@@ -61,9 +61,10 @@ def split(items, hold_out, seed, contents=None):
 
 def nothing_left(hold_out, count, kind, noun):
     """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
-    return UserError('--hold-out %g of %d %s leaves no %s%s' % (
+    return UserError('--hold-out %g of %d %s leaves no %s%s; --hold-out 0 trains on all%s' % (
         hold_out, count, kind, noun,
-        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else ''))
+        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else '',
+        ' (without --hold-out, text has a default)' if kind == 'lines' else ''))
 
 
 def check_share(items, share, batch_size):

@@ -6,6 +6,7 @@ moving average; one for each process) and `manifest.json` (settings, versions, a
 file). It is written under another name, synced to the disk, and renamed when it is complete.
 """
 
+import io
 import json
 import os
 import re
@@ -155,8 +156,11 @@ def size_of(network):
 
 
 def _save_state(path, state):
+    content = io.BytesIO()                      # to a full disk zipfile writes tracebacks
+    np.savez(content, **state)
     try:
-        np.savez(path, **state)
+        with open(path, 'wb') as file:
+            file.write(content.getbuffer())
     except OSError as error:                    # NumPy's own has no name of the file
         raise OSError(error.errno, error.strerror or str(error), path)
 

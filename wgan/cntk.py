@@ -12,7 +12,7 @@ import tempfile
 import warnings
 
 from wgan import onednn
-from wgan.command_line import UserError
+from wgan.command_line import UserError, fail
 
 import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
 
@@ -35,7 +35,8 @@ def quiet():
             raise
         except Exception:
             held.seek(0)
-            os.write(terminal, held.read())
+            with contextlib.suppress(OSError):          # nobody reads it
+                os.write(terminal, held.read())
             raise
         finally:
             sys.stderr.flush()
@@ -79,5 +80,4 @@ try:
     LIBRARIES = os.path.join(os.path.dirname(C.__file__), 'libs')
     CPU_KERNELS = _choose_kernels()
 except UserError as error:
-    print('error: %s' % error, file=sys.stderr)
-    sys.exit(2)
+    fail(str(error))

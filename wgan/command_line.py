@@ -7,12 +7,12 @@ import sys
 import time
 
 from wgan.terminal import (  # noqa: F401  for the programs
-    COUNT, LAUNCHER, RANK, UserError, check_output_folder, check_outputs, gpu_failure, one_line,
-    run)
+    COUNT, LAUNCHER, RANK, UserError, check_output_folder, check_outputs, fail, gpu_failure,
+    one_line, report, run)
 
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
-            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX',
+            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
             'cntk': 'cntk or cntk-gpu'}
 
 
@@ -21,10 +21,8 @@ def require_packages():
     missing = [package for module, package in PACKAGES.items()
                if importlib.util.find_spec(module) is None]
     if missing:
-        print('error: this Python (%s, %s) lacks %s; run "make setup" once, then use '
-              '.venv/bin/python' % (sys.executable, sys.version.split()[0], ', '.join(missing)),
-              file=sys.stderr)
-        sys.exit(2)
+        fail('this Python (%s, %s) lacks %s; run "make setup" once, then use .venv/bin/python' % (
+            sys.executable, sys.version.split()[0], ', '.join(missing)))
 
 
 require_packages()
@@ -98,7 +96,7 @@ class Progress:
         """Remove the progress line, and say on stdout how it ended."""
         self.bar.close()
         if RANK == 0:
-            print('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)), flush=True)
+            report('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)))
 
 
 def note(sentence):

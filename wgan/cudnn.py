@@ -10,16 +10,14 @@ Sources: CNTK 2.7, Source/Math/CuDnnConvolutionEngine.cu, fpgeneric.h; the API r
 and cuBLAS 12 (https://docs.nvidia.com).
 """
 
-import _thread
 import atexit
 import ctypes
 import glob
 import os
-import signal
 import sys
-import threading
 from collections import namedtuple
 
+from wgan import signals
 from wgan.slots import Unavailable, called_functions, find_slots
 
 Pointer, Int, Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
@@ -116,7 +114,7 @@ def install(cntk_libraries, tf32=False):
     # When Python ends, nothing of this file can be called any more.
     atexit.register(setattr, slots['cudnnGetErrorString'], 'value',
                     address(libraries.cudnn.cudnnGetErrorString))
-    _delay_ctrl_c()
+    signals.replace_pythons_handler()
     return versions(libraries) + (', with TF32' if tf32 else ', in full single precision')
 
 
@@ -323,24 +321,3 @@ class Algorithms:
                 copy.memory, copy.math = memory.value, math.value
                 usable.append(copy)
         return usable
-
-
-def _delay_ctrl_c():
-    """Let Ctrl-C wait while CNTK calls a function of this file: nothing could catch it there, and
-    a result would be missing.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if (not callable(before) or getattr(before, 'waits_for_cudnn', False)
-            or threading.current_thread() is not threading.main_thread()):
-        return
-
-    def interrupt(number, frame):
-        at = frame
-        while at is not None:
-            if at.f_globals is globals() and at.f_code is not interrupt.__code__:
-                threading.Timer(0.01, _thread.interrupt_main).start()
-                return
-            at = at.f_back
-        before(number, frame)
-    interrupt.waits_for_cudnn = True
-    signal.signal(signal.SIGINT, interrupt)

@@ -8,12 +8,11 @@ once, and cuDNN 9 takes the place of cuDNN 7 (cudnn.py). docs/gpu.md says what i
 import contextlib
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections import namedtuple
 
-from wgan import cudnn, processes
+from wgan import cudnn, processes, signals
 from wgan.cntk import C, CPU_KERNELS, LIBRARIES, quiet
 from wgan.command_line import UserError, gpu_failure, warn
 from wgan.slots import Unavailable
@@ -256,20 +255,10 @@ while not select.select([sys.stdin], [], [], seconds if texts else 10)[0]:
 
 
 def _use(name, device):
-    with quiet(), _ctrl_c_ends():
+    with quiet(), signals.deadly():             # nothing is begun yet
         try:
             C.device.try_set_default_device(device)
             C.plus([0.0], [0.0]).eval()         # names the device, and has the driver compile
         except RuntimeError as error:
             raise UserError(gpu_failure(error) or str(error))
     return name
-
-
-@contextlib.contextmanager
-def _ctrl_c_ends():
-    """Ctrl-C ends the process at once, where Python would wait for CNTK. Nothing is begun yet."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

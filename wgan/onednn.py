@@ -15,17 +15,15 @@ one aside, computes, and adds. Here the result is added as it is brought into CN
 Source: https://oneapi-src.github.io/oneDNN/v3.2/ (the C interface: dnnl.h, dnnl_types.h).
 """
 
-import _thread
 import atexit
 import contextlib
 import ctypes
 import functools
 import os
-import signal
 import sys
-import threading
 from collections import namedtuple
 
+from wgan import signals
 from wgan.slots import Unavailable, find_slots
 
 import numpy as np
@@ -87,9 +85,7 @@ def install(cntk_libraries):
         slot.value = ctypes.cast(function, Pointer).value
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
     atexit.register(_delete_no_more, slots[MATH]['dnnDelete_F32'])
-    if (signal.getsignal(signal.SIGINT) is signal.default_int_handler
-            and threading.current_thread() is threading.main_thread()):
-        signal.signal(signal.SIGINT, interrupt)
+    signals.replace_pythons_handler()
     return convolutions.library.version()
 
 
@@ -101,21 +97,6 @@ def _delete_no_more(slot):
     It gets a C function that does nothing with the address that it is given.
     """
     slot.value = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
-
-
-def interrupt(_, frame):
-    """What Ctrl-C does: raise KeyboardInterrupt, but not inside of what CNTK calls here.
-
-    Nothing could catch it there, and a result would be missing. So it waits until CNTK is done.
-    Neither in the destructors of CNTK's Python classes, where Python would pass over it.
-    """
-    while frame is not None:
-        name = frame.f_globals.get('__name__'), frame.f_code.co_name
-        if frame.f_globals is globals() or name == ('cntk.cntk_py', '<lambda>'):
-            threading.Timer(0.01, _thread.interrupt_main).start()
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
 
 
 class Refused(Exception):

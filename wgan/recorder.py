@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from wgan import checkpoint, processes
+from wgan import checkpoint, processes, signals
 from wgan.command_line import Progress, UserError, one_line
 from wgan.run_results import BEST, plot_table
 
@@ -37,7 +37,7 @@ class Recorder(contextlib.ExitStack):
         self.board = tensorboard_writer(out, step) if tensorboard and self.is_main else None
 
     def __enter__(self):
-        self.stop = self.enter_context(StopSignal())
+        self.stop = self.enter_context(signals.Stop(then=_say_that_it_stops))
         self.table = self.enter_context(
             open(self.out.path('wgan.csv') if self.is_main else os.devnull, 'a'))
         if self.board:
@@ -46,7 +46,7 @@ class Recorder(contextlib.ExitStack):
         return super().__enter__()
 
     def record(self, step, row):
-        """Log the iteration `step`, and do what is due after it. Returns whether to stop.
+        """Log the iteration `step`, and do what is due after it; `stopped` says whether to stop.
 
         row: the numbers of `updates.columns` in this process. All processes call it together.
         Raises UserError if a number is NaN or infinite.
@@ -65,13 +65,15 @@ class Recorder(contextlib.ExitStack):
                for what, every in self.every.items()}
         if any(due.values()):
             self._check_weights(step)
-        is_best = due['score'] and self._score(step)
         if due['sample'] and self.is_main:
             self._save_samples(step)
-        if due['checkpoint'] or is_best:
+        if due['checkpoint']:
+            self._save(step)
+        # A score takes minutes, and what sends a signal may not wait for it.
+        is_best = due['score'] and self.score(step)
+        if (is_best or self.stopped) and not due['checkpoint']:
             self._save(step)
         self.start = time.time()
-        return self.stopped
 
     def _log(self, step, row):
         self.table.write(','.join(['%d' % step] + ['%.9g' % value for value in row]
@@ -80,16 +82,34 @@ class Recorder(contextlib.ExitStack):
         for name, value in zip(self.updates.columns, row) if self.board else ():
             self.board.add_scalar(name, value, step)
 
-    def _score(self, step):
-        """Whether no score before was as good; the best generator is kept."""
-        if self.is_main:
-            self.out.own.claim('scores.csv')
-        better = self.is_main and self.scores.add(step, self.updates.sample_generator)
-        if self.is_main:
-            plot_table(self.out, 'scores')
+    def score(self, step):
+        """Whether no score before was as good; the best generator is kept.
+
+        A signal ends the measuring: then `stopped` is set, and the score is due when the run is
+        resumed. All processes call it together.
+        """
+        row = self._measure(step) if self.is_main else None
+        better = row is not None and self.scores.is_better(row)
         if better:
             self.out.save_network(self.updates.sample_generator, BEST)
-        return processes.mean([float(better)])[0] > 0
+        if row is not None:                     # last: with its row, a score is no longer due
+            self.out.own.claim('scores.csv')
+            self.scores.append(row)
+            plot_table(self.out, 'scores')
+        better, interrupted = processes.mean([float(better), float(self.is_main and row is None)])
+        if interrupted > 0:
+            self.stopped = self.stop.requested or signal.SIGTERM
+        return better > 0
+
+    def _measure(self, step):
+        """The scores of the generator, or None if a signal came before they were measured."""
+        try:
+            with self.stop.interrupting():
+                return self.scores.measure(step, self.updates.sample_generator)
+        except (signals.Stopped, Exception):    # CNTK may make another exception of it
+            if not self.stop.requested:
+                raise
+            return None
 
     def _save_samples(self, step):
         made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
@@ -148,23 +168,9 @@ def tensorboard_writer(out, step):
     return writer
 
 
-class StopSignal:
-    """While entered, Ctrl-C and SIGTERM only set `requested` to their number; a second Ctrl-C
-    stops at once.
-    """
-
-    def __enter__(self):
-        self.requested = 0
-        self.previous = {number: signal.signal(number, self._request)
-                         for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def _request(self, number, _):
-        self.requested = number
-        signal.signal(signal.SIGINT, self.previous[signal.SIGINT])
-        if processes.RANK == 0:
-            print('\nstopping after this iteration …', file=sys.stderr)
+def _say_that_it_stops():
+    """Inside of a signal handler, where Python's streams may be in the midst of something."""
+    if processes.RANK == 0:
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), '\nstopping after this iteration …\n'.encode(
+                sys.stderr.encoding or 'ascii', 'backslashreplace'))

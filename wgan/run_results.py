@@ -11,11 +11,11 @@ from wgan import processes
 from wgan.animation import animate_samples, find_grids
 from wgan.cntk import quiet
 from wgan.cntk_files import load_model, plain_path
-from wgan.command_line import UserError, one_line, warn
+from wgan.command_line import UserError, one_line, report, warn
 from wgan.plotting import plot
 from wgan.resuming import data_since
 from wgan.run_files import keep_aside
-from wgan.run_tables import continue_table
+from wgan.run_tables import continue_table, has_step
 from wgan.score_table import rows_since
 
 BEST = 'wgan_generator_best.model'
@@ -41,6 +41,17 @@ def animate(out):
     with plain_path(out.folder) as plain:               # OpenCV too fails on some names of files
         if len(find_grids(plain)) > 1:
             attempt(animate_samples, plain, out.own.claim('training.gif'))
+
+
+def owes_score(out, config, step):
+    """Whether the run in the RunFolder `out` was to score `step`, and was stopped before it had."""
+    settings, path = config['settings'], out.path('scores.csv')
+    every, last = settings.get('score_every'), settings.get('iterations')
+    if not every or step % every and step != last:
+        return False
+    if not os.path.exists(path):
+        return not os.path.exists(out.path(BEST))           # else the table is lost
+    return os.path.isfile(path) and not has_step(path, step)
 
 
 def continue_tables(out, columns, score_columns, step, since):
@@ -89,8 +100,8 @@ def complete(out, updates, score_columns, config, path, step):
         plot_table(out, 'wgan')
         animate(out)
         made = [name for name in made if os.path.exists(out.path(name))]
-        print('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
-            out.shown, step, '; made again: ' + ', '.join(made) if made else ''), flush=True)
+        report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
+            out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
     processes.end()
 
 

@@ -52,6 +52,12 @@ def continue_table(path, columns, step, every_step, last=None):
     return lost or missing > 0
 
 
+def has_step(path, step):
+    """Whether a CSV file has a row of this step."""
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return any(re.match(r'"?0*%d"?[,;].*\n' % step, line) for line in file)
+
+
 def _read(text, columns, step, last):
     """(rows up to `step`, list of what is wrong, whether rows are lost) of a CSV's text."""
     wrong, added = [], []

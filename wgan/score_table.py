@@ -18,15 +18,22 @@ class ScoreTable:
     def __init__(self, csv, columns, decisive):
         self.csv, self.columns, self.decisive, self.data_since = csv, columns, decisive, 0
 
+    def is_better(self, row):
+        """Whether no row that is written is as good as this one, a dict with all columns but
+        DATA_SINCE.
+        """
+        rows = rows_since(self.csv, self.data_since)
+        return rows.empty or not (
+            rows[self.decisive] <= float('%.9g' % row[self.decisive])).any()
+
     def append(self, row):
-        """Write a row, a dict with all columns but DATA_SINCE; True if none before was as good."""
+        """Write a row, a dict with all columns but DATA_SINCE."""
         if not os.path.exists(self.csv):
             with open(self.csv, 'w') as file:
                 file.write(','.join(self.columns) + '\n')
         row = dict(row, **{DATA_SINCE: self.data_since})
         with open(self.csv, 'a') as file:
             file.write(','.join('%.9g' % row[name] for name in self.columns) + '\n')
-        return self.best_step == row['step']
 
     @property
     def best_step(self):

@@ -6,7 +6,7 @@ import os
 import zipfile
 import zlib
 
-from wgan.command_line import Progress, UserError, one_line
+from wgan.command_line import Progress, UserError, one_line, report
 from wgan.evaluation import generated, latent_input
 from wgan.generators import GENERATORS, find_generator, generator_labels, load_generator
 from wgan.image_decoder import ImageReader, UnreadableImage, decode_image
@@ -242,8 +242,9 @@ def warn_of_few(count, measured):
     """Say so if `count` images are too few for the number of features in a result."""
     features = len(measured['mean'])
     if count <= features:
-        print('warning: %d images are few for %d features: their covariance is singular, and FID '
-              'is too high; compare it only with scores of as many images' % (count, features))
+        report('warning: %d images are few for %d features: their covariance is singular, and '
+               'FID is too high; compare it only with scores of as many images'
+               % (count, features))
 
 
 def warn_of_copies(name, measured):

@@ -124,6 +124,11 @@ def _load(path):
 
 def _check(path, theirs, mine):
     """Raise UserError if the one can't take the other's weights, with what to set."""
+    if _is_of_text(theirs) != _is_of_text(mine):
+        raise UserError('--start-from: %s is of a run on %s; %s' % (
+            one_line(path), *(('text', 'name one on images, or train on lines with --text')
+                              if _is_of_text(theirs) else
+                              ('images', 'name one on text, or train on images without --text'))))
     then, now = _settings(theirs), _settings(mine)
     differences = [key for key in now if then.get(key) != now[key]
                    and not (key == LABELS and then.get(key) and now[key])]      # they are moved
@@ -137,6 +142,12 @@ def _check(path, theirs, mine):
                         % one_line(path))
     if not all(np.isfinite(p.value).all() for p in _state(theirs)):
         raise UserError('--start-from: %s has weights that are NaN or infinite' % one_line(path))
+
+
+def _is_of_text(network):
+    """Whether it makes or judges lines: arrays of one row, (characters, 1, length)."""
+    return any(len(x.shape) == 3 and x.shape[1] == 1
+               for x in [*network.arguments, network.output] if x.name != 'label')
 
 
 def _settings(network):

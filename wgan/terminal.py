@@ -3,12 +3,15 @@
 Needs no other package: data/convert_inception.py uses it in another Python.
 """
 
+import contextlib
 import io
 import os
 import re
 import sys
 import tempfile
 import time
+
+from wgan import signals
 
 # By what starts several processes: where it tells each which one it is, and how many there are.
 LAUNCHERS = {"OpenMPI's mpiexec": ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'),
@@ -32,32 +35,56 @@ def one_line(path):
 def run(main):
     """Run a script and end the process with what `main` returns as the exit code.
 
-    What a user can put right ends in one sentence on stderr and 2; Ctrl-C in 130, and a reader of
-    stdout that has gone away in 141, both quietly and as shells have it.
+    What a user can put right ends in one sentence on stderr and 2; Ctrl-C in 130, other signals in
+    128 + their number, and a reader of stdout that has gone away in 141, all quietly and as shells
+    have it.
     """
+    _replace_streams()
+    stop = signals.Stop(at_once=True)
+    try:
+        with stop:
+            code = _run_and_flush(main)
+    except KeyboardInterrupt as interrupt:
+        code = signals.exit_code(interrupt)
+    except Exception as error:
+        if stop.requested:              # what CNTK makes of a Stopped that is raised inside of it
+            code = 128 + stop.requested
+        elif isinstance(error, BrokenPipeError) and error.filename == _Stdout.NAME:
+            code = 141
+        else:
+            code, sentence = 2, _sentence_on(error)
+            if sentence is None:
+                raise
+            _say(sentence)
+    sys.exit(code)
+
+
+def fail(sentence):
+    """End the process in a sentence where it can't even begin."""
+    _replace_streams()
+    _say(sentence)
+    sys.exit(2)
+
+
+def _replace_streams():
     if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
         sys.stdout = _Stdout(sys.stdout)
-    sentence = None
-    try:
-        code = _run_and_flush(main)
-    except KeyboardInterrupt:
-        code = 130
-    except UserError as error:
-        code, sentence = 2, str(error)
-    except MemoryError as error:
-        code, sentence = 2, 'there is not enough memory for this (%s)' % (error or 'out of memory')
-    except RuntimeError as error:
-        code, sentence = 2, gpu_failure(error)
-        if sentence is None:
-            raise
-    except OSError as error:            # unwritable folder, full disk, vanished file …
-        code, sentence = 2, ('%s: %s' % (error.filename, error.strerror)
-                             if error.filename is not None else str(error))
-        if isinstance(error, BrokenPipeError) and error.filename == _Stdout.NAME:
-            code, sentence = 141, None
-    if sentence is not None:
-        _say(sentence)
-    sys.exit(code)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _Stderr(sys.stderr)
+
+
+def _sentence_on(error):
+    """What to tell the user of an error; None if it is a fault of this project."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return 'there is not enough memory for this (%s)' % (error or 'out of memory')
+    if isinstance(error, RuntimeError):
+        return gpu_failure(error)
+    if isinstance(error, OSError):      # unwritable folder, full disk, vanished file …
+        return ('%s: %s' % (error.filename, error.strerror) if error.filename is not None
+                else str(error))
+    return None
 
 
 def gpu_failure(error):
@@ -80,8 +107,19 @@ def _run_and_flush(main):
     return code
 
 
+def report(text):
+    """Say on stdout what was done, where that is not the result: the work does not end if nobody
+    reads it.
+    """
+    sys.stdout.flush()                              # results that were printed before
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
 class _Stdout(io.TextIOWrapper):
-    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises."""
+    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises. After one
+    it raises that again, so that a result is not lost without a word.
+    """
 
     NAME = 'standard output'
 
@@ -89,8 +127,11 @@ class _Stdout(io.TextIOWrapper):
         encoding, line_buffering = old.encoding, old.line_buffering
         super().__init__(old.detach(), encoding, 'backslashreplace',
                          line_buffering=line_buffering)
+        self.error = None
 
     def write(self, text):
+        if self.error:
+            raise self.error
         return self._or_named_error(super().write, text)
 
     def flush(self):
@@ -102,18 +143,35 @@ class _Stdout(io.TextIOWrapper):
         except OSError as error:
             # Python tries once more when it ends, and would say so.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
-            raise OSError(error.errno, error.strerror, self.NAME)
+            self.error = OSError(error.errno, error.strerror, self.NAME)
+            raise self.error
+
+
+class _Stderr(io.TextIOWrapper):
+    """Takes what nobody reads, or what there is no room for, without a word: it only reports."""
+
+    def __init__(self, old):
+        encoding = old.encoding
+        super().__init__(old.detach(), encoding, 'backslashreplace', line_buffering=True)
+
+    def write(self, text):
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError):
+            super().flush()
 
 
 def _say(sentence):
     if RANK > 0:                        # of several processes: most errors are the same in all,
         time.sleep(2)                   # and when the first has said it, mpiexec ends the others
     clear = '\r\033[K' if sys.stderr.isatty() else ''       # an unfinished progress line
-    try:
+    with contextlib.suppress(OSError):  # nobody reads it
         sys.stdout.flush()              # what was said before comes before
+    with contextlib.suppress(OSError):
         print(clear + 'error: ' + sentence, file=sys.stderr, flush=True)
-    except OSError:                     # nobody reads it
-        pass
 
 
 def _open_closed_streams():
@@ -128,13 +186,6 @@ def _open_closed_streams():
             stream = open(number, mode, closefd=False)
             setattr(sys, name, stream)
             setattr(sys, '__%s__' % name, stream)
-
-
-def _end_quietly_on_ctrl_c(kind, error, trace):
-    """For Ctrl-C while a script still imports, before `run`."""
-    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
-        os._exit(130)
-    sys.__excepthook__(kind, error, trace)
 
 
 def check_outputs(*paths, force):
@@ -213,4 +264,4 @@ def _ask(fact, consequence, question, force):
 
 
 _open_closed_streams()
-sys.excepthook = _end_quietly_on_ctrl_c
+sys.excepthook = signals.end_quietly_on_ctrl_c

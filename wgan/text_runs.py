@@ -99,6 +99,9 @@ def characters_of_run(folder):
     there is no folder. Raises UserError if nothing says them.
     """
     found = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
+    if found is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
+        raise UserError('--start-from: %s is a run on images; name one on text, or train on images '
+                        'without --text' % one_line(folder))
     if found is None and os.path.isdir(folder):
         raise UserError('--start-from: no config.json in %s says which characters its networks '
                         'know; name the folder of a run on text' % one_line(folder))

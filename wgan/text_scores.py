@@ -1,6 +1,6 @@
 """How near generated lines are to real ones: Jensen-Shannon divergence of their n-grams."""
 
-from wgan.command_line import note
+from wgan.command_line import note, report
 from wgan.latents import draw_latents
 from wgan.plotting import HELD_OUT
 from wgan.score_table import DATA_SINCE, ScoreTable
@@ -46,7 +46,7 @@ class TextScores(ScoreTable):
     training: the Lines that are trained on. held_out: Lines that are not, or None: the same numbers
     of them, in columns that end in HELD_OUT, are what a perfect generator reaches; as many lines
     are generated, since fewer lines have a larger divergence. count: lines to generate at most.
-    csv: the file that `add` writes rows to.
+    csv: the file that `append` writes rows to.
     """
 
     def __init__(self, training, held_out, count, latent_size, seed, batch_size, csv):
@@ -63,12 +63,12 @@ class TextScores(ScoreTable):
             self.count, len(training), 'as many real lines that are held out: ' + _in_words(found)
             if held_out else 'nothing is held out to compare with'))
 
-    def add(self, step, generator):
-        """Score the generator after `step`; True if none before was better."""
+    def measure(self, step, generator):
+        """The row of the generator after `step`."""
         found = self._measure(generated_codes(generator, self.latents, self.batch_size,
                                               'iteration %d' % step))
-        print('iteration %d: %s' % (step, _in_words(found)), flush=True)
-        return self.append(dict(found, step=step, **self.floor))
+        report('iteration %d: %s' % (step, _in_words(found)))
+        return dict(found, step=step, **self.floor)
 
     def described(self):
         """What the scores were made with, for config.json."""

@@ -1,5 +1,6 @@
 """Scores of a generator while it trains, against the images that it trains on."""
 
+from wgan.command_line import report
 from wgan.score_table import DATA_SINCE, ScoreTable
 from wgan.scores import NEIGHBOURHOOD_SCORES
 from wgan.scoring import (
@@ -39,7 +40,7 @@ class TrainingScores(ScoreTable):
 
     images: the reference. network: an ImageNetwork. count: how many images to generate for a
     score. seed: of the latents. labels: the Labels of the data; generated images have each as
-    often. csv: the file that `add` writes rows to; rows that it holds already
+    often. csv: the file that `append` writes rows to; rows that it holds already
     count for what is best.
     Draws no random numbers from the training, which is the same with it and without.
     """
@@ -52,15 +53,15 @@ class TrainingScores(ScoreTable):
         warn_of_few(min(self.reference['count'], count), self.reference)
         warn_of_copies(images.name, self.reference)
 
-    def add(self, step, generator):
-        """Score the generator after `step`; True if no FID before was as low."""
+    def measure(self, step, generator):
+        """The row of the generator after `step`."""
         found = self._measure(Generated(
             'iteration %d' % step, generator, self.count, self.seed, self.labels))
         found.update(distances(found, self.reference, self.seed), step=step)
-        print('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
+        report('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
             step, found['inception_score_mean'], self.reference['inception_score_mean'],
-            found['fid']), flush=True)
-        return self.append(found)
+            found['fid']))
+        return found
 
     def described(self):
         """What the scores were made with, for config.json."""
