@@ -105,6 +105,7 @@ def results(case, seed=0):
     return [call(*map(lying_at, shifts, operands)).tobytes() for shifts in SHIFTS]
 
 
+@pytest.mark.slow
 def test_matrix_products():
     rng = np.random.RandomState(0)
     sizes = [tuple(rng.choice([1, 2, 3, 5, 8, 16, 31, 48, 100, 256, 1000, 4096], 3, p=[

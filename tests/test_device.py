@@ -374,6 +374,7 @@ def test_memory_needed_for_text(length, width, batch):
     assert 0.7 < text_runs.memory_needed(length, width, batch) / float(result.out) < 1.3
 
 
+@pytest.mark.slow
 def test_deterministic(train, monkeypatch, images):
     """It is asked of CNTK before there is a graph, and kept."""
     asked = []
@@ -387,6 +388,7 @@ def test_deterministic(train, monkeypatch, images):
     assert train('--out', 'b', '--resume', '--iterations', 2).code == 0 and len(asked) == 2
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_began(run, train, cards):
     used = cards((GTX_1060,))
     path = run / 'config.json'
