@@ -11,16 +11,16 @@ of them are printed.
 import io
 import platform
 
-from wgan.cntk import C
-from wgan.command_line import Parser, UserError, check_outputs, number, one_line, run
-from wgan.device import add_device_option, select_device
-from wgan.disk import replacing, write_json
-from wgan.image_network import add_network_options, open_network
-from wgan.images import check_image, write_image
-from wgan.labels import WHERE
-from wgan.neighbours import neighbours_sheet
-from wgan.scores import NEIGHBOURHOOD_SCORES
-from wgan.scoring import (
+from wgan.machine.cntk import C
+from wgan.machine.command_line import Parser, UserError, check_outputs, number, one_line, run
+from wgan.machine.device import add_device_option, select_device
+from wgan.machine.disk import replacing, write_json
+from wgan.scores.image_network import add_network_options, open_network
+from wgan.datasets.images import check_image, write_image
+from wgan.datasets.labels import WHERE
+from wgan.scores.neighbours import neighbours_sheet
+from wgan.scores.distances import NEIGHBOURHOOD_SCORES
+from wgan.scores.scoring import (
     check_count, distances, holds_statistics, label_distances, labels_beside, load_statistics,
     made_with, measure, source, warn_of_copies, warn_of_few)
 

@@ -9,9 +9,9 @@ labels: call one on Functions or Variables and get its graph, with the same para
     penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
 """
 
-from wgan.cntk import C
-from wgan.images import IMAGE_SIZES
-from wgan.layers import (
+from wgan.machine.cntk import C
+from wgan.datasets.images import IMAGE_SIZES
+from wgan.training.layers import (
     add_bias, batch_normalization, convolution, convolution_transpose, layer_normalization,
     leaky_relu)
 

@@ -6,8 +6,8 @@
 A run that is still training can be plotted too.
 """
 
-from wgan.command_line import Parser, check_outputs, number, report, run
-from wgan.plotting import check_plot, plot
+from wgan.machine.command_line import Parser, check_outputs, number, report, run
+from wgan.pictures.plotting import check_plot, plot
 
 
 def main():

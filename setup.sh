@@ -158,12 +158,12 @@ provide_cudnn() {
     pip install --only-binary=:all: -r requirements-cudnn.txt 2>.venv/pip.log \
         || { cat .venv/pip.log >&2; fail "cuDNN 9 and cuBLAS 12 could not be installed"; }
     .venv/bin/python -c '
-from wgan import cudnn
+from wgan.machine import cudnn
 print("setup: %s are installed" % cudnn.versions(cudnn.load()))' || fail "cuDNN 9 is installed but does not load (see above)"
 }
 
-from_device() {     # the value of an expression in the names of wgan/device.py
-    .venv/bin/python -c "from wgan.device import *; print($1)" || fail "CNTK is installed but does not work (see above)"
+from_device() {     # the value of an expression in the names of wgan/machine/device.py
+    .venv/bin/python -c "from wgan.machine.device import *; print($1)" || fail "CNTK is installed but does not work (see above)"
 }
 
 read -r device_then cudnn_then _ <<<"$(cat .venv/ready 2>/dev/null || true)"
@@ -215,9 +215,9 @@ link_mpi
 if [ "$device" = gpu ]; then provide_cudnn; else cudnn=none; fi
 if [ "${CHECK:-}" != no ]; then
     .venv/bin/python -c '
-from wgan.cntk import C
-from wgan.command_line import run
-from wgan.device import kernels, select_device
+from wgan.machine.cntk import C
+from wgan.machine.command_line import run
+from wgan.machine.device import kernels, select_device
 
 def check():
     device = select_device("auto")

@@ -6,7 +6,7 @@ as those in models.py are. A text is an array (characters, 1, length): for each 
 probabilities of all characters; in a real text 1 for one of them.
 """
 
-from wgan.cntk import C
+from wgan.machine.cntk import C
 
 import numpy as np
 

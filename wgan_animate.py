@@ -7,8 +7,8 @@ It can be had while the run is still training.
 
 import os
 
-from wgan.animation import animate_samples, check_animation
-from wgan.command_line import Parser, UserError, check_outputs, report, run
+from wgan.pictures.animation import animate_samples, check_animation
+from wgan.machine.command_line import Parser, UserError, check_outputs, report, run
 
 
 def main():

@@ -13,25 +13,25 @@ A generator that was trained with labels makes a row for each; --label chooses.
 import json
 import os
 
-from wgan.command_line import (
+from wgan.machine.command_line import (
     Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, report, run,
     warn)
-from wgan.device import add_device_option, select_device
+from wgan.machine.device import add_device_option, select_device
 
 import numpy as np
 
-from wgan import onnx_generator
-from wgan.animation import check_animation, write_animation
-from wgan.disk import remove_left_behind, replacing
-from wgan.evaluation import generated, latent_input, makes_text
-from wgan.image_files import counted
-from wgan.images import check_image, grid, write_image
-from wgan.generators import (
+from wgan.generators import onnx_file as onnx_generator
+from wgan.pictures.animation import check_animation, write_animation
+from wgan.machine.disk import remove_left_behind, replacing
+from wgan.generators.evaluation import generated, latent_input, makes_text
+from wgan.datasets.image_files import counted
+from wgan.datasets.images import check_image, grid, write_image
+from wgan.generators.files import (
     config_of, find_generator, generator_characters, generator_labels, load_any_generator)
-from wgan.label_grid import label_grid, readable
-from wgan.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, draw_labels, one_hot
-from wgan.latents import draw_latents, read_latents, save_latents, walk
-from wgan.text import decode, generated_codes, unique_lines, write_lines
+from wgan.pictures.label_grid import label_grid, readable
+from wgan.datasets.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, draw_labels, one_hot
+from wgan.generators.latents import draw_latents, read_latents, save_latents, walk
+from wgan.datasets.text import decode, generated_codes, unique_lines, write_lines
 
 # Where an option is not given, argparse leaves None, so that one without effect can be refused.
 DEFAULTS = {'columns': 8, 'border': 0, 'scale': 1, 'steps': 16, 'linear': False,

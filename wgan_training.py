@@ -3,26 +3,27 @@
     python wgan_training.py --data photographs --out runs/faces --image-size 64
     python wgan_training.py --text --data names.txt --out runs/names
 
-What is trained for is one of wgan/objectives.py; an update is in wgan/updates.py. What images and
-text have of their own is in wgan/image_runs.py and wgan/text_runs.py. Everything that a run writes
-goes into its folder: settings, losses, samples, checkpoints, the two networks.
+What is trained for is one of wgan/training/objectives.py; an update is in wgan/training/updates.py.
+What images and text have of their own is in wgan/training/image_run.py and text_run.py. Everything
+that a run writes goes into its folder: settings, losses, samples, checkpoints, the two networks.
 """
 
 import os
 
-from wgan import checkpoint, processes
-from wgan.cntk import C
-from wgan.command_line import UserError, one_line, run
-from wgan.device import select_device
-from wgan.image_runs import ImageRun
-from wgan.options import objective_settings, read_options
-from wgan.recorder import Recorder
-from wgan.resuming import about_run, data_since, note_other_kernels, restore
-from wgan.run_folder import RunFolder
-from wgan.run_results import animate, complete, continue_tables, owes_score
-from wgan.starting import begin_with
-from wgan.text_runs import TextRun
-from wgan.updates import Updates, critic_updates
+from wgan.machine import processes
+from wgan.runs import checkpoint
+from wgan.machine.cntk import C
+from wgan.machine.command_line import UserError, one_line, run
+from wgan.machine.device import select_device
+from wgan.training.image_run import ImageRun
+from wgan.training.options import objective_settings, read_options
+from wgan.runs.recorder import Recorder
+from wgan.runs.resuming import about_run, data_since, note_other_kernels, restore
+from wgan.runs.folder import RunFolder
+from wgan.runs.results import animate, complete, continue_tables, owes_score
+from wgan.training.starting import begin_with
+from wgan.training.text_run import TextRun
+from wgan.training.updates import Updates, critic_updates
 
 import numpy as np
 

@@ -14,11 +14,11 @@ import tempfile
 import time
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, number, run
+from wgan.machine.command_line import Parser, number, run
 
 import numpy as np
 
-from wgan.images import ImageBatches, ImageSet, find_images
+from wgan.datasets.images import ImageBatches, ImageSet, find_images
 
 A_FOLDER = 10000                                            # files in each folder of a set
 

@@ -15,8 +15,8 @@ import sys
 import tempfile
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, number, run
-from wgan.image_network import add_network_options
+from wgan.machine.command_line import Parser, number, run
+from wgan.scores.image_network import add_network_options
 
 import numpy as np
 

@@ -12,15 +12,16 @@ from collections import namedtuple
 
 import numpy as np
 
-from wgan import checkpoint, layers
-from wgan.augmentation import Augmentation
-from wgan.cntk import C
-from wgan.device import select_device
-from wgan.evaluation import evaluate_in_training
-from wgan.image_network import ImageNetwork, open_network
-from wgan.objectives import OBJECTIVES, wgan_gp
-from wgan.options import objective_settings, parser as training_parser, set_defaults
-from wgan.updates import Updates
+from wgan.runs import checkpoint
+from wgan.training import layers
+from wgan.training.augmentation import Augmentation
+from wgan.machine.cntk import C
+from wgan.machine.device import select_device
+from wgan.generators.evaluation import evaluate_in_training
+from wgan.scores.image_network import ImageNetwork, open_network
+from wgan.training.objectives import OBJECTIVES, wgan_gp
+from wgan.training.options import objective_settings, parser as training_parser, set_defaults
+from wgan.training.updates import Updates
 from symbolic_gradient import gradient
 import models
 

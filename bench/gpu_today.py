@@ -19,9 +19,9 @@ import time
 from collections import namedtuple
 
 from _root import ROOT
-from wgan import cudnn
-from wgan.command_line import Parser, UserError, number, run
-from wgan.slots import Unavailable
+from wgan.machine import cudnn
+from wgan.machine.command_line import Parser, UserError, number, run
+from wgan.machine.slots import Unavailable
 
 # seconds: the most that it may take; None: all that are left.
 Step = namedtuple('Step', 'name seconds command')
@@ -29,7 +29,7 @@ TO_SAVE = 60                        # seconds that a training has to save when i
 START = '''
 import time
 begin = time.time()
-from wgan.device import C, kernels, select_device
+from wgan.machine.device import C, kernels, select_device
 imported = time.time()
 device = select_device(%r)
 print('import %%.1f s, first use of the %%s %%.1f s: %%s' %% (
@@ -37,7 +37,7 @@ print('import %%.1f s, first use of the %%s %%.1f s: %%s' %% (
 '''
 COMPARE = '''
 import sys
-from wgan.device import C, select_device
+from wgan.machine.device import C, select_device
 select_device('cpu')
 first, second = ([p.value for p in C.Function.load(name + '/wgan_generator.model').parameters]
                  for name in sys.argv[1:])

@@ -10,14 +10,14 @@ import resource
 import time
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, number, run
-from wgan.device import select_device
+from wgan.machine.command_line import Parser, number, run
+from wgan.machine.device import select_device
 
 import numpy as np
 import onnxruntime
 
-from wgan.image_network import add_network_options, open_network
-from wgan.scoring import Folder, measure
+from wgan.scores.image_network import add_network_options, open_network
+from wgan.scores.scoring import Folder, measure
 
 
 def main():

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from _root import ROOT
-from wgan.command_line import Parser, number, run
+from wgan.machine.command_line import Parser, number, run
 
 import numpy as np
 import pandas as pd

@@ -20,15 +20,15 @@ import time
 
 from _root import ROOT
 from wgan import processor
-from wgan.command_line import Parser, UserError, check_outputs, number, run
-from wgan.disk import replacing
+from wgan.machine.command_line import Parser, UserError, check_outputs, number, run
+from wgan.machine.disk import replacing
 
 import numpy as np
 import onnxruntime
 
-from wgan import cntk  # noqa: F401  before CNTK
+from wgan.machine import cntk  # noqa: F401  before CNTK
 from models import IMAGE_SIZES
-from wgan.run_folder import VERSIONS
+from wgan.runs.folder import VERSIONS
 from bench.turns import IMAGES, Program, in_turn
 
 OURS = 'here'

@@ -8,19 +8,19 @@ FILE: the images to train on; for generation, where to export the generator as O
 import sys
 
 import _root  # noqa: F401
-from wgan.cntk import C
-from wgan.device import kernels, select_device
+from wgan.machine.cntk import C
+from wgan.machine.device import kernels, select_device
 
 import numpy as np
 
 import models
-from wgan import layers
-from wgan.evaluation import generate
-from wgan.images import ImageBatches, ImageSet
-from wgan.options import objective_settings, parser, set_defaults
+from wgan.training import layers
+from wgan.generators.evaluation import generate
+from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.training.options import objective_settings, parser, set_defaults
 from bench.turns import IMAGES, serve
 from bench.untrained import untrained
-from wgan.updates import Updates
+from wgan.training.updates import Updates
 
 
 def training(size, batch, data):
@@ -48,7 +48,7 @@ def training(size, batch, data):
 
 def generation(size, batch, onnx):
     """As wgan_generate.py makes images; and the ONNX file of the same generator."""
-    from wgan.onnx_generator import export               # its packages would count as memory above
+    from wgan.generators.onnx_file import export      # its packages would count as memory above
     generator = untrained(size, latent_size=100, width=32, seed=1)
     latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
     export(generator, onnx, {})

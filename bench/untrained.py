@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wgan.evaluation import evaluate_in_training
+from wgan.generators.evaluation import evaluate_in_training
 import models
 
 

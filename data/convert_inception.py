@@ -19,8 +19,8 @@ import sys
 import warnings
 
 import _root  # noqa: F401
-from wgan.disk import replacing, sha256
-from wgan.terminal import UserError, check_outputs, fail, report, run
+from wgan.machine.disk import replacing, sha256
+from wgan.machine.terminal import UserError, check_outputs, fail, report, run
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).

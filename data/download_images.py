@@ -21,17 +21,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import _root  # noqa: F401
-from wgan import signals
-from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
-                               check_outputs, number, run)
-from wgan.disk import remove_left_behind, replacing
+from wgan.machine import signals
+from wgan.machine.command_line import (
+    Parser, Progress, UserError, check_output_folder, check_outputs, number, run)
+from wgan.machine.disk import remove_left_behind, replacing
 
 import requests
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from wgan.image_decoder import UnreadableImage, decode
-from wgan.image_files import kind_of
+from wgan.datasets.image_decoder import UnreadableImage, decode
+from wgan.datasets.image_files import kind_of
 
 # Of one address; 429, 500, 502, 503 and 504 are answers that another try may better.
 TRIES = Retry(3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))

@@ -12,10 +12,9 @@ glasses.txt.
 import os
 
 import _root  # noqa: F401
-from wgan.command_line import (Parser, Progress, UserError, check_output_folder,
-                               number, run)
-from wgan.disk import remove_left_behind, replacing
-from wgan.images import write_image
+from wgan.machine.command_line import Parser, Progress, UserError, check_output_folder, number, run
+from wgan.machine.disk import remove_left_behind, replacing
+from wgan.datasets.images import write_image
 
 import cv2
 import numpy as np

@@ -8,8 +8,8 @@ So the probability of each name is known, and which lines are names at all.
 """
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, check_outputs, number, one_line, report, run
-from wgan.text import read_lines, write_lines
+from wgan.machine.command_line import Parser, check_outputs, number, one_line, report, run
+from wgan.datasets.text import read_lines, write_lines
 
 import numpy as np
 

@@ -27,17 +27,18 @@ except ImportError:                         # Windows
     fcntl = None
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, Progress, UserError, note, number, one_line, report, run
+from wgan.machine.command_line import (
+    Parser, Progress, UserError, note, number, one_line, report, run)
 
 import cv2
 import numpy as np
 
-from wgan.disk import remove_left_behind
-from wgan.images import grid, resize_square, write_image
-from wgan.image_decoder import (ImageReader, UnreadableImage, decode,
-                                decode_image, read_file)
-from wgan.image_files import find_images
-from wgan.signals import Stopped
+from wgan.machine.disk import remove_left_behind
+from wgan.datasets.images import grid, resize_square, write_image
+from wgan.datasets.image_decoder import (
+    ImageReader, UnreadableImage, decode, decode_image, read_file)
+from wgan.datasets.image_files import find_images
+from wgan.machine.signals import Stopped
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:

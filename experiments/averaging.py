@@ -13,9 +13,9 @@ import sys
 import tempfile
 
 from _root import ROOT
-from wgan.command_line import Parser, check_output_folder, number, run
-from wgan.images import ImageSet, write_image
-from wgan.image_network import SCALES
+from wgan.machine.command_line import Parser, check_output_folder, number, run
+from wgan.datasets.images import ImageSet, write_image
+from wgan.scores.image_network import SCALES
 
 GENERATORS = ('wgan_generator.model', 'wgan_generator_average.model')
 

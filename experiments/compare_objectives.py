@@ -12,29 +12,29 @@ import subprocess
 import sys
 
 from _root import ROOT
-from wgan.command_line import Parser, UserError, number, one_line, run
-from wgan.cntk import C
-from wgan.device import select_device
+from wgan.machine.command_line import Parser, UserError, number, one_line, run
+from wgan.machine.cntk import C
+from wgan.machine.device import select_device
 
 import numpy as np
 import pandas as pd
 
-from wgan import checkpoint
+from wgan.runs import checkpoint
 import models
-from wgan.images import ImageSet, grid, to_network, to_images
-from wgan.labels import Labels
-from wgan.latents import draw_latents
-from wgan.image_network import add_network_options, open_network
-from wgan.scoring import Generated, distances, measure
-from wgan.signals import Stopped
-from wgan.resuming import FREE_TO_CHANGE, option_of, settings_of
-from wgan.run_folder import RunFolder
-from wgan.training_scores import SPLITS, TrainingImages
-from wgan.evaluation import generate
-from wgan.generators import load_generator
-from wgan.plotting import new_figure, save_figure
-from wgan.objectives import OBJECTIVES
-from wgan.options import parser as training_parser, set_defaults
+from wgan.datasets.images import ImageSet, grid, to_network, to_images
+from wgan.datasets.labels import Labels
+from wgan.generators.latents import draw_latents
+from wgan.scores.image_network import add_network_options, open_network
+from wgan.scores.scoring import Generated, distances, measure
+from wgan.machine.signals import Stopped
+from wgan.runs.resuming import FREE_TO_CHANGE, option_of, settings_of
+from wgan.runs.folder import RunFolder
+from wgan.scores.training_scores import SPLITS, TrainingImages
+from wgan.generators.evaluation import generate
+from wgan.generators.files import load_generator
+from wgan.pictures.plotting import new_figure, save_figure
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import parser as training_parser, set_defaults
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective
 RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run

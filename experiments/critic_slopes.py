@@ -9,9 +9,9 @@ penalty neither. Prints the norms of the gradient by the first and by the last h
 """
 
 import points                           # before the others: it lets them be found
-from wgan.cntk import C
-from wgan.command_line import Progress, run
-from wgan.plotting import new_figure, save_figure
+from wgan.machine.cntk import C
+from wgan.machine.command_line import Progress, run
+from wgan.pictures.plotting import new_figure, save_figure
 from symbolic_gradient import gradient
 
 import numpy as np

@@ -8,9 +8,9 @@ shows in numbers: the critic's gradient norm between real and generated points.
 """
 
 import points                           # before the others: it lets them be found
-from wgan.command_line import Progress, run
-from wgan.objectives import gradient_norm
-from wgan.plotting import new_figure, save_figure
+from wgan.machine.command_line import Progress, run
+from wgan.training.objectives import gradient_norm
+from wgan.pictures.plotting import new_figure, save_figure
 
 import numpy as np
 

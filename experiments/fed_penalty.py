@@ -10,19 +10,19 @@ the same formula, but its gradient has no penalty in it.
 
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, Progress, check_outputs, number, run
-from wgan.cntk import C
-from wgan.device import select_device
+from wgan.machine.command_line import Parser, Progress, check_outputs, number, run
+from wgan.machine.cntk import C
+from wgan.machine.device import select_device
 
 import numpy as np
 import pandas as pd
 
-from wgan.evaluation import evaluate_in_training, generate
+from wgan.generators.evaluation import evaluate_in_training, generate
 import models
-from wgan.images import ImageBatches, ImageSet, grid, to_images
-from wgan.plotting import check_plot, new_figure, save_figure
-from wgan.options import objective_settings, parser as training_parser, set_defaults
-from wgan.updates import Updates, trainer
+from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images
+from wgan.pictures.plotting import check_plot, new_figure, save_figure
+from wgan.training.options import objective_settings, parser as training_parser, set_defaults
+from wgan.training.updates import Updates, trainer
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
 

@@ -16,8 +16,8 @@ import tempfile
 import time
 
 from _root import ROOT
-from wgan.command_line import Parser, Progress, UserError, number, run
-from wgan.cntk import C
+from wgan.machine.command_line import Parser, Progress, UserError, number, run
+from wgan.machine.cntk import C
 
 import numpy as np
 

@@ -7,15 +7,15 @@ recognised more often than those.
 """
 
 import _root  # noqa: F401
-from wgan.cntk import C
-from wgan.command_line import Parser, Progress, UserError, number, one_line, run
-from wgan.device import select_device
-from wgan.evaluation import generated, latent_input
-from wgan.generators import find_generator, generator_labels, load_generator
-from wgan.batches import split
-from wgan.images import ImageBatches, ImageSet, to_network
-from wgan.labels import WHERE, one_hot
-from wgan.latents import draw_latents
+from wgan.machine.cntk import C
+from wgan.machine.command_line import Parser, Progress, UserError, number, one_line, run
+from wgan.machine.device import select_device
+from wgan.generators.evaluation import generated, latent_input
+from wgan.generators.files import find_generator, generator_labels, load_generator
+from wgan.datasets.batches import split
+from wgan.datasets.images import ImageBatches, ImageSet, to_network
+from wgan.datasets.labels import WHERE, one_hot
+from wgan.generators.latents import draw_latents
 
 import numpy as np
 

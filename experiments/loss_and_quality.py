@@ -9,16 +9,16 @@ with --inception. Prints Spearman's rank correlation of the two: 1 where the los
 """
 
 import points                           # before the others: it lets them be found
-from wgan.command_line import Progress, number, run
-from wgan.evaluation import generated
-from wgan.image_network import add_network_options, open_network
-from wgan.images import ImageBatches, ImageSet
-from wgan.latents import draw_latents
-from wgan.objectives import OBJECTIVES
-from wgan.options import objective_settings, parser as training_parser, set_defaults
-from wgan.plotting import new_figure, save_figure
-from wgan.scores import frechet_distance
-from wgan.updates import Updates
+from wgan.machine.command_line import Progress, number, run
+from wgan.generators.evaluation import generated
+from wgan.scores.image_network import add_network_options, open_network
+from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.generators.latents import draw_latents
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import objective_settings, parser as training_parser, set_defaults
+from wgan.pictures.plotting import new_figure, save_figure
+from wgan.scores.distances import frechet_distance
+from wgan.training.updates import Updates
 import models
 
 import cv2

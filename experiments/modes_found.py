@@ -8,10 +8,10 @@ own optimiser, with steps for networks as small as these, and two critic updates
 """
 
 import points                           # before the others: it lets them be found
-from wgan.command_line import Progress, run
-from wgan.objectives import OBJECTIVES
-from wgan.plotting import new_figure, save_figure
-from wgan.updates import Updates
+from wgan.machine.command_line import Progress, run
+from wgan.training.objectives import OBJECTIVES
+from wgan.pictures.plotting import new_figure, save_figure
+from wgan.training.updates import Updates
 
 import numpy as np
 import pandas as pd

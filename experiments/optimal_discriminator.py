@@ -8,9 +8,9 @@ equal ones. Prints the largest deviation from D* where there is data, and the va
 """
 
 import points                           # before the others: it lets them be found
-from wgan.cntk import C
-from wgan.command_line import Progress, run
-from wgan.plotting import new_figure, save_figure
+from wgan.machine.cntk import C
+from wgan.machine.command_line import Progress, run
+from wgan.pictures.plotting import new_figure, save_figure
 
 import numpy as np
 

@@ -8,11 +8,11 @@ estimate, and a generator whose only parameter is θ, trained by each objective.
 """
 
 import points                           # before the others: it lets them be found
-from wgan.cntk import C
-from wgan.command_line import Progress, run
-from wgan.objectives import OBJECTIVES, gradient_norm
-from wgan.plotting import new_figure, save_figure
-from wgan.updates import Updates
+from wgan.machine.cntk import C
+from wgan.machine.command_line import Progress, run
+from wgan.training.objectives import OBJECTIVES, gradient_norm
+from wgan.pictures.plotting import new_figure, save_figure
+from wgan.training.updates import Updates
 
 import numpy as np
 import pandas as pd

@@ -5,13 +5,13 @@ The objectives take images. A point is an image of one pixel, its coordinates ar
 """
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, check_outputs, number
-from wgan.cntk import C
-from wgan.device import select_device
-from wgan.evaluation import data_input
-from wgan.objectives import OBJECTIVES
-from wgan.plotting import check_plot
-from wgan.updates import build_losses, trainer
+from wgan.machine.command_line import Parser, check_outputs, number
+from wgan.machine.cntk import C
+from wgan.machine.device import select_device
+from wgan.generators.evaluation import data_input
+from wgan.training.objectives import OBJECTIVES
+from wgan.pictures.plotting import check_plot
+from wgan.training.updates import build_losses, trainer
 
 import numpy as np
 

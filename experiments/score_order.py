@@ -9,19 +9,19 @@ in two halves, one against the other.
 import os
 
 import _root  # noqa: F401
-from wgan.command_line import Parser, UserError, number, run
-from wgan.disk import read_json
-from wgan.device import select_device
+from wgan.machine.command_line import Parser, UserError, number, run
+from wgan.machine.disk import read_json
+from wgan.machine.device import select_device
 
 import numpy as np
 
-from wgan.images import ImageSet
-from wgan.labels import Labels
-from wgan.image_network import add_network_options, open_network
-from wgan.scoring import Generated, distances, measure
-from wgan.training_scores import SPLITS, TrainingImages
+from wgan.datasets.images import ImageSet
+from wgan.datasets.labels import Labels
+from wgan.scores.image_network import add_network_options, open_network
+from wgan.scores.scoring import Generated, distances, measure
+from wgan.scores.training_scores import SPLITS, TrainingImages
 from bench.untrained import untrained
-from wgan.generators import find_generator, load_generator
+from wgan.generators.files import find_generator, load_generator
 
 
 SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on

@@ -9,11 +9,11 @@ the norm of the gradient of the generator's loss with respect to all its weights
 """
 
 import points                           # before the others: it lets them be found
-from wgan.command_line import Progress, run
-from wgan.images import ImageBatches, ImageSet
-from wgan.objectives import OBJECTIVES
-from wgan.plotting import new_figure, save_figure
-from wgan.updates import Updates
+from wgan.machine.command_line import Progress, run
+from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.training.objectives import OBJECTIVES
+from wgan.pictures.plotting import new_figure, save_figure
+from wgan.training.updates import Updates
 import models
 
 import numpy as np

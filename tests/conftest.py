@@ -9,9 +9,9 @@ import sys
 from helpers import (
     ROOT, SMALL, TESTS, TINY, Result, call_program, finished, onnx_network, write_images,
     write_shapes)
-from wgan import cudnn, signals
-from wgan.evaluation import evaluate_in_training
-from wgan.images import write_image
+from wgan.machine import cudnn, signals
+from wgan.generators.evaluation import evaluate_in_training
+from wgan.datasets.images import write_image
 import models
 
 import cv2

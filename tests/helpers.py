@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 
-from wgan.command_line import run
-from wgan.cntk import C
-from wgan.labels import Labels
-from wgan.options import parser, set_defaults
-from wgan.run_folder import RunFolder
+from wgan.machine.command_line import run
+from wgan.machine.cntk import C
+from wgan.datasets.labels import Labels
+from wgan.training.options import parser, set_defaults
+from wgan.runs.folder import RunFolder
 import wgan_training
 
 import cv2

@@ -18,7 +18,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from wgan.cntk import quiet  # noqa: E402
+from wgan.machine.cntk import quiet  # noqa: E402
 
 import cntk as C  # noqa: E402
 import numpy as np  # noqa: E402

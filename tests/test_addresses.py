@@ -5,10 +5,10 @@ import itertools
 import os
 import re
 
-from wgan import onednn
-from wgan.cntk import LIBRARIES
-from wgan.onednn import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
-from wgan.slots import called_functions
+from wgan.machine import onednn
+from wgan.machine.cntk import LIBRARIES
+from wgan.machine.onednn import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
+from wgan.machine.slots import called_functions
 
 import numpy as np
 import pytest

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from wgan.animation import animate_samples
-from wgan.command_line import UserError
-from wgan import images as module
+from wgan.pictures.animation import animate_samples
+from wgan.machine.command_line import UserError
+from wgan.datasets import images as module
 
 
 @pytest.fixture

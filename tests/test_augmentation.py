@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from wgan.augmentation import Augmentation
-from wgan.cntk import C
+from wgan.training.augmentation import Augmentation
+from wgan.machine.cntk import C
 from helpers import (
     SMALL, assert_same_run, augmentation_feed, family, losses, make_updates)
-from wgan.objectives import OBJECTIVES
+from wgan.training.objectives import OBJECTIVES
 
 
 @pytest.mark.parametrize('part, name', [

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from helpers import assert_same_run, tree
-from wgan import checkpoint
+from wgan.runs import checkpoint
 
 
 def newest(run):

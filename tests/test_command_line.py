@@ -15,9 +15,10 @@ import threading
 
 import pytest
 
-from wgan.command_line import Progress, UserError, check_output_folder, check_outputs, note, number
+from wgan.machine.command_line import (
+    Progress, UserError, check_output_folder, check_outputs, note, number)
 from helpers import ROOT, run_test_program
-from wgan import terminal
+from wgan.machine import terminal
 
 
 class Terminal:

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from wgan.command_line import UserError, run as run_script
-from wgan.images import ImageSet
-from wgan.signals import Stop, Stopped
+from wgan.machine.command_line import UserError, run as run_script
+from wgan.datasets.images import ImageSet
+from wgan.machine.signals import Stop, Stopped
 
 import compare_objectives
 

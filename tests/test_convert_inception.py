@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, TESTS
-from wgan.image_network import ImageNetwork
+from wgan.scores.image_network import ImageNetwork
 
 DATA = os.path.join(ROOT, 'data')
 MAKE_WEIGHTS = os.path.join(TESTS, 'programs', 'inception_weights.py')

@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 
-from wgan import cudnn, signals
-from wgan.cntk import LIBRARIES
-from wgan.device import has_gpu_part
-from wgan.slots import Unavailable
+from wgan.machine import cudnn, signals
+from wgan.machine.cntk import LIBRARIES
+from wgan.machine.device import has_gpu_part
+from wgan.machine.slots import Unavailable
 
 import pytest
 

@@ -9,12 +9,13 @@ import subprocess
 import sys
 
 from helpers import ROOT, SMALL, TINY, run_test_program
-from wgan import device, processes, resuming
-from wgan.command_line import Parser, UserError, gpu_failure, run
-from wgan.device import Card, cntk_cards, doubt, driver_cards, select_device
-from wgan import text_runs
-from wgan.slots import Unavailable
-from wgan.updates import memory_needed
+from wgan.machine import device, processes
+from wgan.runs import resuming
+from wgan.machine.command_line import Parser, UserError, gpu_failure, run
+from wgan.machine.device import Card, cntk_cards, doubt, driver_cards, select_device
+from wgan.training import text_run as text_runs
+from wgan.machine.slots import Unavailable
+from wgan.training.updates import memory_needed
 
 import pytest
 
@@ -281,7 +282,8 @@ def test_what_the_driver_lists(tmp_path):
     subprocess.check_call(['cc', '-shared', '-fPIC', '-o', str(tmp_path / 'libcuda.so.1'),
                            str(tmp_path / 'two.c')])
     said = subprocess.check_output(
-        [sys.executable, '-c', 'from wgan.device import driver_cards; print(driver_cards())'],
+        [sys.executable, '-c',
+         'from wgan.machine.device import driver_cards; print(driver_cards())'],
         env=dict(os.environ, LD_LIBRARY_PATH=str(tmp_path), PYTHONPATH=ROOT)).decode()
     assert said.strip() == str([Card(*GTX_580, device=None), Card(*K80, device=None)])
 
@@ -335,7 +337,7 @@ def test_a_first_use_that_fails(cards, train, images, monkeypatch):
 
 def test_ctrl_c_ends_a_first_use_at_once(tmp_path):
     """Python's own handler would wait for the driver to have compiled."""
-    program = ('import signal, time, wgan.device as d\n'
+    program = ('import signal, time, wgan.machine.device as d\n'
                'd.C.plus = lambda *_: print("compiling", flush=True) or time.sleep(60)\n'
                'signal.signal(signal.SIGINT, lambda *_: None)\n'
                'd.select_device("cpu")')

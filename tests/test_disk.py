@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from wgan.command_line import UserError, check_outputs
-from wgan.disk import replacing
+from wgan.machine.command_line import UserError, check_outputs
+from wgan.machine.disk import replacing
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wgan.command_line import UserError
+from wgan.machine.command_line import UserError
 from helpers import ROOT, image_file
 
 import download_images

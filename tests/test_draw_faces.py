@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wgan.command_line import UserError
-from wgan.image_files import read_map_file
+from wgan.machine.command_line import UserError
+from wgan.datasets.image_files import read_map_file
 
 import draw_faces
 

@@ -5,8 +5,8 @@ import os
 import sys
 
 from helpers import ROOT, TESTS, TINY, call_program, onnx_network, write_images
-from wgan.images import write_image
-from wgan.objectives import OBJECTIVES
+from wgan.datasets.images import write_image
+from wgan.training.objectives import OBJECTIVES
 
 from draw_faces import draw_face
 

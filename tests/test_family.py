@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from wgan.cntk import C
+from wgan.machine.cntk import C
 import models
-from wgan import objectives
+from wgan.training import objectives
 from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
-from wgan.augmentation import Augmentation, Unchanged
-from wgan.evaluation import label_input, latent_input
-from wgan.objectives import OBJECTIVES
-from wgan.options import objective_settings, parser, set_defaults
-from wgan.updates import build_losses, trainer
+from wgan.training.augmentation import Augmentation, Unchanged
+from wgan.generators.evaluation import label_input, latent_input
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import objective_settings, parser, set_defaults
+from wgan.training.updates import build_losses, trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],

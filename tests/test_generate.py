@@ -12,13 +12,14 @@ import onnxruntime
 from PIL import Image
 import pytest
 
-from wgan.cntk import C
-from wgan.command_line import UserError
-from wgan.generators import load_generator
-from wgan import evaluation, images
-from wgan.latents import read_latents
+from wgan.machine.cntk import C
+from wgan.machine.command_line import UserError
+from wgan.generators.files import load_generator
+from wgan.datasets import images
+from wgan.generators import evaluation
+from wgan.generators.latents import read_latents
 import models
-from wgan import onnx_generator
+from wgan.generators import onnx_file as onnx_generator
 import wgan_generate
 from wgan_generate import walk
 

@@ -17,10 +17,10 @@ import sys
 import pytest
 
 from helpers import ROOT, SMALL, TESTS, assert_same_run, run_test_program
-from wgan import cudnn
-from wgan.cntk import LIBRARIES
-from wgan.device import driver_cards, has_gpu_part
-from wgan.objectives import OBJECTIVES
+from wgan.machine import cudnn
+from wgan.machine.cntk import LIBRARIES
+from wgan.machine.device import driver_cards, has_gpu_part
+from wgan.training.objectives import OBJECTIVES
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,7 +70,7 @@ def install():
 
 def test_it_is_what_is_imported(command, tmp_path, cntk_gpu):
     (tmp_path / 'which.py').write_text(
-        'from wgan.device import C, has_gpu_part, select_device\n'
+        'from wgan.machine.device import C, has_gpu_part, select_device\n'
         'print(C.__file__, has_gpu_part(), select_device("auto"), len(C.device.all_devices()))')
     result = command(str(tmp_path / 'which.py'), **dict(
         cntk_gpu, PYTHONPATH=os.pathsep.join([PACKAGE, ROOT])))
@@ -200,8 +200,8 @@ def test_a_training_on_a_card(command, images, tmp_path, with_card):
     (dict(WGAN_CUDNN='7'), 'reported to hang or fail'), (dict(WGAN_CUDNN='8'), 'choose 7 or 9')])
 def test_the_switch_of_cudnn(command, tmp_path, with_card, more, said):
     (tmp_path / 'which.py').write_text(
-        'from wgan.command_line import run\n'
-        'from wgan.device import kernels, select_device\n'
+        'from wgan.machine.command_line import run\n'
+        'from wgan.machine.device import kernels, select_device\n'
         'run(lambda: print(kernels(select_device("gpu"))))')
     result = command(str(tmp_path / 'which.py'), **dict(
         with_card, PYTHONPATH=os.pathsep.join([with_card['PYTHONPATH'], ROOT]), **more))

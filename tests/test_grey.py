@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from helpers import SMALL, assert_same_run, losses, make_updates, onnx_network
-from wgan.images import GREY, ImageBatches, ImageSet, to_images
-from wgan.objectives import OBJECTIVES
+from wgan.datasets.images import GREY, ImageBatches, ImageSet, to_images
+from wgan.training.objectives import OBJECTIVES
 
 
 def write(folder, count, size=28, grey=True, suffix='.png'):

@@ -11,14 +11,14 @@ import pytest
 
 from helpers import (
     SMALL, assert_same_run, losses, make_updates, onnx_network, tree, write_images)
-from wgan.evaluation import evaluate_in_training
-from wgan.batches import split
-from wgan.images import ImageSet
-from wgan.objectives import OBJECTIVES
-from wgan.plotting import plot
-from wgan.updates import Updates
-import wgan.image_runs
-import wgan.plotting
+from wgan.generators.evaluation import evaluate_in_training
+from wgan.datasets.batches import split
+from wgan.datasets.images import ImageSet
+from wgan.training.objectives import OBJECTIVES
+from wgan.pictures.plotting import plot
+from wgan.training.updates import Updates
+import wgan.training.image_run
+import wgan.pictures.plotting
 
 PLAIN = ['--brightness', 0, '--contrast', 0, '--saturation', 0, '--no-mirror']
 
@@ -68,7 +68,7 @@ def test_split_keeps_copies_on_one_side(seed):
 def test_copies_are_not_trained_on_and_held_out(train, greys, tmp_path, monkeypatch, how,
                                                 memory_limit):
     """Files with the same content, of whatever name, or listed twice in a map file."""
-    monkeypatch.setattr(wgan.image_runs, 'ImageSet',
+    monkeypatch.setattr(wgan.training.image_run, 'ImageSet',
                         functools.partial(ImageSet, memory_limit=memory_limit))
     data, paths = greys, sorted(greys.iterdir())
     for path in paths:
@@ -221,7 +221,8 @@ def test_plot(tmp_path, monkeypatch):
     figures, steps = [], np.arange(1, 101)
     pd.DataFrame({'step': steps, 'G_loss': 0, 'C_loss': 0, 'wasserstein': 3 + (-1.) ** steps,
                   'wasserstein_held_out': 1.}).to_csv(str(tmp_path / 'wgan.csv'), index=False)
-    monkeypatch.setattr(wgan.plotting, 'save_figure', lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(wgan.pictures.plotting, 'save_figure',
+                        lambda figure, path: figures.append(figure))
     plot([str(tmp_path / 'wgan.csv')], str(tmp_path / 'x.png'))
     loss, _, axis = figures[0].axes
     assert [len(loss.lines), len(axis.lines)] == [1, 4]

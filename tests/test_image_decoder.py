@@ -10,7 +10,7 @@ from PIL import Image
 import pytest
 
 from helpers import image_file, run_test_program
-from wgan.image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_image
+from wgan.datasets.image_decoder import ImageReader, TURNS, UnreadableImage, decode, decode_image
 
 RGB = np.zeros((96, 160, 3), np.uint8)
 RGB[:32, :40], RGB[64:], RGB[:, 120:] = (250, 20, 20), (20, 20, 250), (20, 250, 20)

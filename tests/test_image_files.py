@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wgan.command_line import UserError
-from wgan.image_files import find_images
+from wgan.machine.command_line import UserError
+from wgan.datasets.image_files import find_images
 
 IMAGE = np.full((40, 40, 3), (10, 20, 30), np.uint8)
 

@@ -12,7 +12,7 @@ from PIL import Image
 import pytest
 
 from helpers import image_file
-from wgan.image_decoder import ImageReader, UnreadableImage, decode
+from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode
 
 ORIENTATIONS = range(1, 9)
 HEIGHT, WIDTH = 6, 9

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from wgan.command_line import UserError
-from wgan import images as module
-from wgan.images import ImageBatches, ImageSet
-from wgan.image_decoder import decode_image
+from wgan.machine.command_line import UserError
+from wgan.datasets import images as module
+from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.datasets.image_decoder import decode_image
 
 
 def write(path, image):

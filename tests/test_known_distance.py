@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from wgan.cntk import C
-from wgan.learners import adam
-from wgan.objectives import wgan_gp
+from wgan.machine.cntk import C
+from wgan.training.optimizers import adam
+from wgan.training.objectives import wgan_gp
 
 pytestmark = pytest.mark.slow
 BATCH, STEPS, WEIGHT = 128, 500, 10.0

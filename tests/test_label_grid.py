@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from wgan import label_grid as module
-from wgan.label_grid import DEFAULT_FONT, find_font, label_grid, readable
+from wgan.pictures import label_grid as module
+from wgan.pictures.label_grid import DEFAULT_FONT, find_font, label_grid, readable
 
 
 def font_with(path, letters):

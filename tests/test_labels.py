@@ -11,12 +11,12 @@ import pytest
 
 from helpers import (
     SMALL, assert_same_run, call_program, losses, make_updates, onnx_network, write_images)
-from wgan.command_line import UserError
-from wgan.evaluation import generate
-from wgan.image_files import find_images
-from wgan.images import ImageBatches, ImageSet
-from wgan.labels import Labels, draw_labels, find_labels, label_name, names_of, one_hot
-from wgan.objectives import OBJECTIVES
+from wgan.machine.command_line import UserError
+from wgan.generators.evaluation import generate
+from wgan.datasets.image_files import find_images
+from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.datasets.labels import Labels, draw_labels, find_labels, label_name, names_of, one_hot
+from wgan.training.objectives import OBJECTIVES
 import models
 
 PLAIN = dict(brightness=0, contrast=0, saturation=0, mirror=False)
@@ -452,7 +452,7 @@ def test_fewer_images_into_the_same_folder(script, kinds, untrained, tmp_path):
 
 def test_labels_of_two_sets_stand_in_different_places(script, kinds, tmp_path, monkeypatch):
     """Generated images, with labels.txt, against folders; and the other way."""
-    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)
     network = onnx_network(tmp_path / 'n.onnx')
     assert script('wgan_generate.py', kinds / 'run', '--out', 'x', '--count', 60).code == 0
     found = []
@@ -476,7 +476,7 @@ def test_labels_of_two_sets_stand_in_different_places(script, kinds, tmp_path, m
 
 
 def test_labels_without_an_fid_are_named(script, kinds, tmp_path, monkeypatch):
-    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)
     lines = (kinds / 'kinds' / 'map.txt').read_text().splitlines()
     (tmp_path / 'map.txt').write_text(''.join(
         '%s/%s\n' % (kinds / 'kinds', line.replace('\tred', '\tRed'))
@@ -493,7 +493,7 @@ def test_labels_without_an_fid_are_named(script, kinds, tmp_path, monkeypatch):
 
 def test_scores_draw_labels_and_tell_of_each(script, kinds, tmp_path, monkeypatch):
     """FID for a label is that of the images that have it."""
-    monkeypatch.setattr('wgan.scoring.LABEL_COUNT', 8)
+    monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)
     network = onnx_network(tmp_path / 'n.onnx')
     generator = kinds / 'run'
     assert script('wgan_generate.py', generator, '--out', 'red', '--count', 40, '--label',
@@ -565,7 +565,7 @@ def test_find_labels_refuses_what_has_none(tmp_path):
 
 
 def test_average_generator_takes_labels(kinds):
-    from wgan.generators import load_generator
+    from wgan.generators.files import load_generator
     generator = load_generator(str(kinds / 'run' / 'wgan_generator_average.model'))
     images = generate(generator, np.ones((3, 5), np.float32), 2, one_hot([0, 1, 2], 3))
     assert images.shape == (3, 3, 32, 32)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wgan.cntk import C
-from wgan import layers
+from wgan.machine.cntk import C
+from wgan.training import layers
 
 
 @pytest.mark.parametrize('has_bias', [False, True])

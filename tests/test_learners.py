@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from wgan.cntk import C
-from wgan.learners import RmsProp, adam
+from wgan.machine.cntk import C
+from wgan.training.optimizers import RmsProp, adam
 
 BATCH = 16
 

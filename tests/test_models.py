@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wgan import cntk  # noqa: F401  before CNTK
-from wgan.evaluation import evaluate_in_training, generate
+from wgan.machine import cntk  # noqa: F401  before CNTK
+from wgan.generators.evaluation import evaluate_in_training, generate
 import models
 
 

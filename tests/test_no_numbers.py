@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, TINY, tree
-from wgan import processes
-from wgan.cntk import C
-from wgan.image_runs import ImageRun
-from wgan.images import ImageBatches
-from wgan.recorder import Recorder
+from wgan.machine import processes
+from wgan.machine.cntk import C
+from wgan.training.image_run import ImageRun
+from wgan.datasets.images import ImageBatches
+from wgan.runs.recorder import Recorder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('what', ['generator', 'critic', 'average'])
 def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch, what):
     """Not by a grid, a score or a checkpoint; whichever is due first."""
-    from wgan.updates import Updates
+    from wgan.training.updates import Updates
     real = Updates.update_generator
 
     def broken(self, step):
@@ -49,7 +49,7 @@ def test_nothing_is_saved_of_weights_that_are_no_numbers(run, train, monkeypatch
 
 @pytest.mark.slow
 def test_rmsprop_squares_that_are_no_numbers(train, a_run, monkeypatch):
-    from wgan.learners import RmsProp
+    from wgan.training.optimizers import RmsProp
     real = RmsProp.arrays
     monkeypatch.setattr(RmsProp, 'arrays', lambda self: {
         name: np.full_like(value, np.inf) for name, value in real(self).items()})

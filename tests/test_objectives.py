@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from wgan.cntk import C
+from wgan.machine.cntk import C
 import models
-from wgan import objectives
+from wgan.training import objectives
 from symbolic_gradient import gradient
 
 F64 = np.float64

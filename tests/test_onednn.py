@@ -10,8 +10,8 @@ import signal
 import sys
 
 from helpers import run_test_program
-from wgan import onednn, signals
-from wgan.cntk import C, CPU_KERNELS
+from wgan.machine import onednn, signals
+from wgan.machine.cntk import C, CPU_KERNELS
 
 import numpy as np
 import pytest
@@ -196,13 +196,14 @@ def test_networks_that_are_there_when_python_ends():
 
 @pytest.mark.parametrize('kernels', ['mkl', 'onednn'])
 def test_the_switch(kernels):
-    result = run_test_program('environment_after.py', 'wgan.cntk', 'WGAN_KERNELS',
+    result = run_test_program('environment_after.py', 'wgan.machine.cntk', 'WGAN_KERNELS',
                               WGAN_KERNELS=kernels)
     assert result.code == 0 and result.out.strip() == kernels
 
 
 def test_a_wrong_switch():
-    result = run_test_program('environment_after.py', 'wgan.cntk', 'PATH', WGAN_KERNELS='fast')
+    result = run_test_program('environment_after.py', 'wgan.machine.cntk', 'PATH',
+                              WGAN_KERNELS='fast')
     assert result.code == 2 and "WGAN_KERNELS is 'fast': choose onednn or mkl" in result.err
     assert 'Traceback' not in result.err
 

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, full_disk
-from wgan.animation import check_animation, write_animation
-from wgan.command_line import UserError
-from wgan.disk import remove_left_behind, replacing
-from wgan.images import check_image, write_image
-from wgan.latents import save_latents
-from wgan.evaluation import evaluate_in_training
+from wgan.pictures.animation import check_animation, write_animation
+from wgan.machine.command_line import UserError
+from wgan.machine.disk import remove_left_behind, replacing
+from wgan.datasets.images import check_image, write_image
+from wgan.generators.latents import save_latents
+from wgan.generators.evaluation import evaluate_in_training
 import models
-from wgan import onnx_generator
+from wgan.generators import onnx_file as onnx_generator
 import plot_losses
 
 rng = np.random.RandomState(0)

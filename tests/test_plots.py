@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from helpers import ROOT
-from wgan.command_line import UserError
-from wgan import plotting
-from wgan.plotting import read_losses
+from wgan.machine.command_line import UserError
+from wgan.pictures import plotting
+from wgan.pictures.plotting import read_losses
 
 HEAD = 'step,G_loss,C_loss\n'
 ALL = 'step,G_loss,C_loss,GP,wasserstein,grad_norm,seconds\n'

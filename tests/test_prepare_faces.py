@@ -14,8 +14,8 @@ import pytest
 
 from conftest import copied, made_once
 from helpers import ROOT, finished, image_file, tree, wait_for
-from wgan.image_decoder import TURNS
-from wgan.images import ImageSet, write_image
+from wgan.datasets.image_decoder import TURNS
+from wgan.datasets.images import ImageSet, write_image
 
 from draw_faces import draw_face
 import prepare_faces

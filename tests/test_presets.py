@@ -5,10 +5,10 @@ import json
 import pytest
 
 from helpers import SMALL, losses
-from wgan.objectives import OBJECTIVES
-from wgan.options import parser, set_defaults, with_preset
-from wgan.presets import PRESETS
-from wgan.updates import critic_updates
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import parser, set_defaults, with_preset
+from wgan.training.presets import PRESETS
+from wgan.training.updates import critic_updates
 
 
 @pytest.mark.parametrize('name', list(PRESETS))

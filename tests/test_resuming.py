@@ -11,11 +11,11 @@ import pytest
 import helpers
 from helpers import (
     TINY, assert_same_run, call_program, make_updates, tree, weights, write_images)
-from wgan.cntk import C
-import wgan.device
-from wgan.run_folder import RunFolder
-from wgan.resuming import past_changes, resumed_options
-from wgan.options import parser
+from wgan.machine.cntk import C
+import wgan.machine.device
+from wgan.runs.folder import RunFolder
+from wgan.runs.resuming import past_changes, resumed_options
+from wgan.training.options import parser
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
@@ -180,9 +180,9 @@ def test_switches_are_no_settings(run, train):
 def test_other_kernels_are_named(run, train, monkeypatch):
     """What computed is in the settings and in the checkpoints; going on with others is said."""
     computed = config(run)['kernels']
-    assert computed == wgan.device.KERNELS['cpu']
+    assert computed == wgan.machine.device.KERNELS['cpu']
     assert go_on(train).code == 0
-    monkeypatch.setitem(wgan.device.KERNELS, 'cpu', 'others')
+    monkeypatch.setitem(wgan.machine.device.KERNELS, 'cpu', 'others')
     result = train('--out', run, '--resume', '--iterations', 5)
     assert result.code == 0, result.err
     assert ('the run was computed with %s and continues with others: its numbers may differ in the '
@@ -378,7 +378,7 @@ def test_what_fails_after_the_training_is_a_warning(run, train, monkeypatch, nam
         data = (run / name).read_bytes()
         (run / name).write_bytes(data[:len(data) // 2])
     else:
-        from wgan import run_results
+        from wgan.runs import results as run_results
 
         def fail(*_):
             raise OSError(28, 'No space left on device', name)

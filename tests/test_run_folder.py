@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from wgan import run_files
+from wgan.runs import files as run_files
 from helpers import TINY, tree, write_images
-from wgan.run_folder import RunFolder
+from wgan.runs.folder import RunFolder
 
 
 @pytest.mark.slow

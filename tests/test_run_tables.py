@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from wgan.run_folder import RunFolder
-from wgan.run_results import BEST, continue_tables
-from wgan.run_tables import continue_table
-from wgan.training_scores import COLUMNS as SCORES
+from wgan.runs.folder import RunFolder
+from wgan.runs.results import BEST, continue_tables
+from wgan.runs.tables import continue_table
+from wgan.scores.training_scores import COLUMNS as SCORES
 
 COLUMNS = ['step', 'G_loss', 'C_loss', 'seconds']
 HEAD = 'step,G_loss,C_loss,seconds\n'
@@ -75,7 +75,7 @@ def test_something_else_in_place_of_a_table(tmp_path, capfd, what):
 
 def test_a_full_disk_leaves_the_table(tmp_path, monkeypatch):
     """... and the copy, whatever was written of it."""
-    from wgan import run_tables
+    from wgan.runs import tables as run_tables
 
     def full(*_):
         raise OSError(28, 'No space left on device')

@@ -11,14 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 import pytest
 
 from helpers import ROOT, SHARP, cntk_network, onnx_network
-from wgan.command_line import UserError
-from wgan.cntk import C
-from wgan.image_decoder import decode_image
+from wgan.machine.command_line import UserError
+from wgan.machine.cntk import C
+from wgan.datasets.image_decoder import decode_image
 import inception_score
-from wgan import scoring
-from wgan.image_network import ImageNetwork, resize_image, scale_images
+from wgan.scores import scoring
+from wgan.scores.image_network import ImageNetwork, resize_image, scale_images
 import models
-from wgan.scores import (
+from wgan.scores.distances import (
     NEIGHBOURHOOD_SCORES, Statistics, count_of_copies, frechet_distance, kernel_distance,
     neighbourhood_scores)
 
@@ -56,7 +56,7 @@ def test_inception_score_equals_its_definition():
 
 def test_keys_decide_the_splits_and_what_is_kept(monkeypatch):
     """The order in which images come decides nothing, whatever the size of the batches."""
-    monkeypatch.setattr('wgan.scores.KEPT', 12)
+    monkeypatch.setattr('wgan.scores.distances.KEPT', 12)
     rng = np.random.RandomState(0)
     features, p = rng.randn(60, 3).astype(np.float32), np.eye(3)[np.arange(60) // 20]
     keys = rng.permutation(1000)[:60].tolist()

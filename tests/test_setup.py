@@ -257,8 +257,8 @@ def test_the_code_that_mkl_runs():
     names = ['MKL_DEBUG_CPU_TYPE', 'MKL_CBWR']
 
     def chosen(**more):
-        result = run_test_program('environment_after.py', 'wgan.cntk', *names, without=names,
-                                  **more)
+        result = run_test_program('environment_after.py', 'wgan.machine.cntk', *names,
+                                  without=names, **more)
         assert result.code == 0, result.err
         return result.out.split()
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from helpers import ROOT
-from wgan import signals
-from wgan.terminal import run
+from wgan.machine import signals
+from wgan.machine.terminal import run
 
 
 def send(number):
@@ -96,7 +96,7 @@ def test_a_forked_process_leaves_it_to_its_parent():
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_deadly_while_it_waits_for_c_code(number):
-    program = ('import time, wgan.signals as s\n'
+    program = ('import time, wgan.machine.signals as s\n'
                'with s.Stop(at_once=True), s.deadly():\n'
                '    print("waits", flush=True); time.sleep(60)')
     process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE,

@@ -10,11 +10,11 @@ import pytest
 from helpers import (
     SMALL, assert_same_run, call_program, cntk_network, full_disk, make_updates, tree, weights,
     write_images)
-from wgan.cntk import C
-from wgan.command_line import UserError
-from wgan.disk import sha256
-from wgan.labels import Labels, one_hot
-from wgan.starting import begin_with
+from wgan.machine.cntk import C
+from wgan.machine.command_line import UserError
+from wgan.machine.disk import sha256
+from wgan.datasets.labels import Labels, one_hot
+from wgan.training.starting import begin_with
 import models
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')

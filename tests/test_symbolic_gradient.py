@@ -11,7 +11,7 @@ import pytest
 
 import random_graphs
 import symbolic_gradient
-from wgan.cntk import quiet
+from wgan.machine.cntk import quiet
 from symbolic_gradient import (
     BLOCK_RULES, REDUCTIONS, RULES, gradient, no_gradient, safe_to_differentiate)
 

@@ -9,10 +9,10 @@ import pytest
 
 from helpers import (
     assert_same_run, call_program, losses, rows, start_training, tree, wait_for, write_images)
-from wgan import text
-from wgan.command_line import UserError
-from wgan.options import parser, set_defaults, with_preset
-from wgan.text import Lines, TextBatches, characters_of, decode, encode, read_lines
+from wgan.datasets import text
+from wgan.machine.command_line import UserError
+from wgan.training.options import parser, set_defaults, with_preset
+from wgan.datasets.text import Lines, TextBatches, characters_of, decode, encode, read_lines
 
 SMALL = ['--text', '--length', 6, '--width', 4, '--latent-size', 5, '--batch-size', 4,
          '--n-critic', 2, '--score-count', 10]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from helpers import TESTS
-from wgan import onnx_generator
-from wgan.cntk import C
-from wgan.evaluation import makes_text
-from wgan.objectives import OBJECTIVES
-from wgan.updates import build_losses, trainer
+from wgan.generators import onnx_file as onnx_generator
+from wgan.machine.cntk import C
+from wgan.generators.evaluation import makes_text
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.updates import build_losses, trainer
 import text_models
 
 SETTINGS = dict(learning_rate=1e-4, beta1=0.5, beta2=0.9, penalty_weight=10.0)

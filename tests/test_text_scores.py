@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from helpers import call_program
-from wgan.text import characters_of, encode
-from wgan.text_scores import ngram_divergence
+from wgan.datasets.text import characters_of, encode
+from wgan.scores.text_scores import ngram_divergence
 
 import make_names
 

@@ -11,11 +11,11 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from helpers import SMALL, assert_same_run, finished, losses, rows, start_training, wait_for
-from wgan.cntk import C
-from wgan.evaluation import evaluate_in_training
+from wgan.machine.cntk import C
+from wgan.generators.evaluation import evaluate_in_training
 import models
-from wgan.moving_average import MovingAverage
-from wgan.options import parser, set_defaults
+from wgan.training.moving_average import MovingAverage
+from wgan.training.options import parser, set_defaults
 
 
 @pytest.mark.slow

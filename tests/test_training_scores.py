@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wgan.command_line import UserError
+from wgan.machine.command_line import UserError
 from helpers import SMALL, assert_same_run, onnx_network, weights, write_images
-from wgan.image_network import ImageNetwork
-from wgan.images import ImageSet
-import wgan.image_runs
-from wgan.run_results import BEST
-from wgan.scoring import measure
-from wgan.training_scores import COLUMNS, TrainingImages, TrainingScores, training_images
+from wgan.scores.image_network import ImageNetwork
+from wgan.datasets.images import ImageSet
+import wgan.training.image_run
+from wgan.runs.results import BEST
+from wgan.scores.scoring import measure
+from wgan.scores.training_scores import COLUMNS, TrainingImages, TrainingScores, training_images
 
 EVERY = ['--score-every', 2, '--score-count', 12, '--scale', 'raw', '--inception', 'n.onnx']
 
@@ -177,7 +177,7 @@ def test_scores_can_begin_later(scored, script, tmp_path):
 @pytest.mark.parametrize('memory_limit', [1 << 30, 0])
 def test_files_that_can_not_be_read_count_for_nothing(train, tmp_path, monkeypatch, memory_limit):
     """The run with 40 broken files is the run without them: its splits, labels, scores, weights."""
-    monkeypatch.setattr(wgan.image_runs, 'ImageSet',
+    monkeypatch.setattr(wgan.training.image_run, 'ImageSet',
                         functools.partial(ImageSet, memory_limit=memory_limit))
     onnx_network(tmp_path / 'n.onnx')
     for name in ('clean', 'broken'):

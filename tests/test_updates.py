@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from wgan.cntk import C
+from wgan.machine.cntk import C
 from helpers import make_updates
-from wgan.objectives import OBJECTIVES
+from wgan.training.objectives import OBJECTIVES
 
 
 @pytest.fixture

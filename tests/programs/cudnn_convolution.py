@@ -7,9 +7,9 @@ and cuBLAS, which are stand-ins: cudnn_convolution.py [--tf32] [--deterministic]
 import ctypes
 import sys
 
-from wgan import cudnn
-from wgan.cntk import C, LIBRARIES
-from wgan.command_line import run
+from wgan.machine import cudnn
+from wgan.machine.cntk import C, LIBRARIES
+from wgan.machine.command_line import run
 
 import numpy as np
 

@@ -9,8 +9,8 @@ import ctypes
 import os
 import sys
 
-from wgan import cudnn, slots
-from wgan.cntk import LIBRARIES
+from wgan.machine import cudnn, slots
+from wgan.machine.cntk import LIBRARIES
 
 
 def library_of(address):

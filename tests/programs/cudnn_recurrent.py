@@ -1,8 +1,8 @@
 """Have CNTK compute a recurrent network of cuDNN where cuDNN 9 is installed."""
 
-from wgan import cudnn
-from wgan.cntk import C, LIBRARIES
-from wgan.command_line import run
+from wgan.machine import cudnn
+from wgan.machine.cntk import C, LIBRARIES
+from wgan.machine.command_line import run
 
 import numpy as np
 

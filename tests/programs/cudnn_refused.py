@@ -5,8 +5,8 @@ import os
 import shutil
 import sys
 
-from wgan import cudnn, slots
-from wgan.cntk import LIBRARIES
+from wgan.machine import cudnn, slots
+from wgan.machine.cntk import LIBRARIES
 
 why, folder = sys.argv[1:]
 path, libraries = os.path.join(LIBRARIES, cudnn.MATH), LIBRARIES

@@ -7,7 +7,7 @@ import resource
 import sys
 
 from helpers import image_file
-from wgan.image_decoder import UnreadableImage, decode
+from wgan.datasets.image_decoder import UnreadableImage, decode
 
 import cv2
 import numpy as np

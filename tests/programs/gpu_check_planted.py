@@ -8,10 +8,12 @@ FIRST = '--turn' in sys.argv and sys.argv[sys.argv.index('--turn') + 1] == '0'
 if PLANT == 'other kernels' and FIRST:
     os.environ['WGAN_KERNELS'] = 'mkl'              # no error: it only rounds in another way
 
-from wgan.command_line import run  # noqa: E402
+from wgan.machine.command_line import run  # noqa: E402
 from bench import gpu_check  # noqa: E402
-from wgan import checkpoint, image_network, layers, learners, moving_average, updates  # noqa: E402
-from wgan.cntk import C  # noqa: E402
+from wgan.runs import checkpoint  # noqa: E402
+from wgan.scores import image_network  # noqa: E402
+from wgan.training import layers, optimizers as learners, moving_average, updates  # noqa: E402
+from wgan.machine.cntk import C  # noqa: E402
 import models  # noqa: E402
 import symbolic_gradient  # noqa: E402
 

@@ -4,8 +4,9 @@ Both networks take one step of steepest descent with rate 1: the weights change 
 Each process has its part of the samples.
 """
 
-from wgan import objectives, processes
-from wgan.cntk import C
+from wgan.machine import processes
+from wgan.training import objectives
+from wgan.machine.cntk import C
 import models
 
 import numpy as np

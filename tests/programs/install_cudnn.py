@@ -1,6 +1,6 @@
 """Install cuDNN 9: a plugin for pytest, pytest -p programs.install_cudnn."""
 
-from wgan import cudnn
-from wgan.cntk import LIBRARIES
+from wgan.machine import cudnn
+from wgan.machine.cntk import LIBRARIES
 
 cudnn.install(LIBRARIES)

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from wgan import command_line  # noqa: F401
+from wgan.machine import command_line  # noqa: F401
 
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(10)

@@ -6,9 +6,9 @@ With text, IMAGE_SIZE is the length of a line.
 import re
 import sys
 
-from wgan.device import select_device
-from wgan.objectives import OBJECTIVES
-from wgan.updates import Updates
+from wgan.machine.device import select_device
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.updates import Updates
 import models
 import text_models
 

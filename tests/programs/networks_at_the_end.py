@@ -2,8 +2,8 @@
 
 import builtins
 
-from wgan.cntk import C
-from wgan.device import select_device
+from wgan.machine.cntk import C
+from wgan.machine.device import select_device
 
 import numpy as np
 

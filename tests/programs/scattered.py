@@ -13,8 +13,8 @@ import os
 import sys
 
 from helpers import call_program
-from wgan.cntk import LIBRARIES
-from wgan.updates import Updates
+from wgan.machine.cntk import LIBRARIES
+from wgan.training.updates import Updates
 
 import numpy as np
 

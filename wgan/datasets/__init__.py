@@ -1,0 +1,1 @@
+"""From files to minibatches: images, labels, lines of text."""

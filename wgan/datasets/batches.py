@@ -1,0 +1,82 @@
+"""Minibatches of a data set, and its parts: to train on, and held out."""
+
+from collections import defaultdict
+
+from wgan.machine import processes
+from wgan.machine.command_line import UserError, one_line
+
+import numpy as np
+
+
+class Batches:
+    """The order of minibatches without end: each epoch all items once, in a new order.
+
+    items: a sequence with `source`, what it was read from; `kind`, 'images' or 'lines'; and `noun`,
+        what to call its items in full.
+    rng: the numpy.random.RandomState that the order is drawn from.
+    Raises UserError if there are fewer items than batch_size.
+    """
+
+    def __init__(self, items, batch_size, rng):
+        if batch_size > len(items):
+            raise UserError('--batch-size is %d, but %s has only %d readable %s'
+                            % (batch_size, one_line(items.source), len(items), items.noun))
+        self.items, self.batch_size, self.rng = items, batch_size, rng
+        self.begin_epoch()
+
+    def begin_epoch(self):
+        """Have all items before it, in a new order."""
+        self.order, self.position = self.rng.permutation(len(self.items)), 0
+
+    def choose(self):
+        """The numbers of the items of the next minibatch."""
+        if self.position + self.batch_size > len(self.order):
+            self.begin_epoch()
+        chosen = self.order[self.position:self.position + self.batch_size]
+        self.position += self.batch_size
+        return chosen
+
+
+def split(items, hold_out, seed, contents=None):
+    """(items to train on, items to hold out), each in their order.
+
+    hold_out: which part of them is held out, 0 … 1; less of it where more than one item has the
+    same content. contents: what each item is; those of the same content are copies, and stay on
+    one side. None: there are no copies.
+    Which ones is drawn from the seed alone: it is the same in all processes, and whenever a run is
+    resumed.
+    """
+    contents = range(len(items)) if contents is None else contents
+    copies = defaultdict(list)
+    for i, content in enumerate(contents):
+        copies[content].append(i)
+    wanted, held_out = int(round(hold_out * len(items))), set()
+    for i in np.random.RandomState(seed).permutation(len(items)):
+        if len(held_out) + len(copies[contents[i]]) <= wanted:
+            held_out.update(copies[contents[i]])
+            copies[contents[i]] = []
+    return tuple([item for i, item in enumerate(items) if (i in held_out) == is_held_out]
+                 for is_held_out in (False, True))
+
+
+def nothing_left(hold_out, count, kind, noun):
+    """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
+    return UserError('--hold-out %g of %d %s leaves no %s%s; --hold-out 0 trains on all%s' % (
+        hold_out, count, kind, noun,
+        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else '',
+        ' (without --hold-out, text has a default)' if kind == 'lines' else ''))
+
+
+def check_share(items, share, batch_size):
+    """Raise UserError if one of several processes has fewer items than `share`, its part of a
+    minibatch. (Of a single process, Batches says it.)
+    """
+    if processes.COUNT == 1:
+        return
+    total = round(processes.mean([len(items)])[0] * processes.COUNT)
+    if share > len(items):
+        raise UserError(
+            '--batch-size %d is shared by %d processes, %d %s each; but of the %d readable '
+            '%s in %s, which are shared too, one has only %d' % (
+                batch_size, processes.COUNT, share, items.kind, total, items.kind,
+                one_line(items.source), len(items)))

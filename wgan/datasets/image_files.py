@@ -1,0 +1,279 @@
+"""Which image files there are: in a folder with all below it, or in a map file."""
+
+import codecs
+import collections
+import os
+import re
+import unicodedata
+
+from wgan.machine.command_line import RANK, UserError, note, one_line
+from wgan.machine.disk import as_path, as_text
+
+# Files of these names are taken for images without a look into them.
+SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
+            '.png', '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
+
+# Folders, in lower case, in which systems keep thumbnails, deleted files and what a check of the
+# disk has found: Windows, macOS, Linux, Android, and the storages of Synology and QNAP.
+SYSTEM_FOLDERS = frozenset((
+    '$recycle.bin', 'recycler', 'recycled', 'system volume information', 'found.000', '__macosx',
+    'network trash folder', 'temporary items', 'lost+found', 'lost.dir', '@eadir', '#recycle',
+    '#snapshot', '@recycle', '@recently-snapshot', '@sharebin', '@tmp'))
+
+# How the content of each kind begins. What a text could begin with too is checked further on.
+HEAD = 32
+KINDS = collections.OrderedDict((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in (
+    ('JPEG', b'\xff\xd8\xff'),
+    ('PNG', b'\x89PNG\r\n\x1a\n'),
+    ('WebP', b'RIFF....WEBP'),
+    ('GIF', b'GIF8[79]a'),
+    ('TIFF', br'II\*\0|MM\0\*'),
+    ('BMP', b'BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0'),
+    ('JPEG 2000', b'\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\0'),
+    ('Netpbm', br'P[1-6]\s+[#\d]'),
+    ('Sun raster', b'\x59\xa6\x6a\x95'),
+    # Not read:
+    ('AVIF', b'....ftypavi[fs]'),
+    ('HEIC', b'....ftyp(hei|hev|mif|msf)'),
+    ('OpenEXR', b'\x76\x2f\x31\x01'),
+    ('Radiance HDR', br'#\?(RADIANCE|RGBE)'),
+))
+NOT_READ = ('AVIF', 'HEIC', 'OpenEXR', 'Radiance HDR')
+
+
+def kind_of(data):
+    """The kind of image, a name in KINDS, that a file with this content is; None for no image."""
+    head = bytes(data[:HEAD])
+    return next((kind for kind, pattern in KINDS.items() if pattern.match(head)), None)
+
+
+def find_images(source, option='--data', report=True):
+    """List the paths of all images of `source`.
+
+    source: a folder, searched as `Search` does, or a map file, as `read_map_file` reads it.
+    option: what the user calls `source`, for the error sentences.
+    report: whether to say, in a line on stderr, what was found and what was passed over.
+    Raises UserError if there is no such thing, no image in it, or a line of the map file that
+    can't be used; OSError if the folder or map file itself can't be read.
+    """
+    passed_over = ''
+    if os.path.isdir(source):
+        search = Search(source)
+        paths, passed_over = search.paths, search.passed_over()
+        if not paths:
+            raise UserError('no image in the folder %s%s' % (one_line(source), passed_over))
+    elif os.path.isfile(source):
+        paths = [line.path for line in read_map_file(source, option)]
+    else:
+        raise UserError('%s %s; %s takes a folder of images or a map file%s' % (
+            one_line(source), 'is neither a folder nor a regular file' if os.path.exists(source)
+            else 'does not exist', option, ', and data/draw_faces.py draws a set to begin with'
+            if option == '--data' else ''))
+    if report and RANK == 0:
+        note('found %s in %s%s' % (counted(len(paths), 'image'), one_line(source), passed_over))
+    return paths
+
+
+def counted(count, noun):
+    return '%d %s%s' % (count, noun, '' if count == 1 else 's')
+
+
+class Search:
+    """The images in a folder and in all below it: `paths`, sorted.
+
+    Links are followed, to files and to folders. A folder is read once, however many links lead to
+    it; a link to a folder that holds the link is left out. So are hidden files and folders, the
+    SYSTEM_FOLDERS, and all but regular files that may be read: pipes are not opened, because they
+    could block. A file whose suffix says nothing of an image is one if its content does.
+    Raises OSError if the folder can't be read; one below it that can't be is passed over.
+    """
+
+    def __init__(self, source):
+        self.paths, self.links, self.known = [], [], set()
+        self.hidden, self.others = 0, collections.Counter()     # by suffix
+        self.reasons = collections.defaultdict(list)            # reason → paths
+        folders = self._read(source)
+        # Links come last, so that a folder that is reached twice goes by its own name.
+        while folders or self.links:
+            folder = folders.pop() if folders else self._next_link()
+            try:
+                folders += self._read(folder) if folder else []
+            except OSError:
+                self.reasons['unreadable folder'].append(folder)
+        self.paths.sort()
+
+    def _next_link(self):
+        """The next folder that a link leads to, or None if the link leads back."""
+        link = min(self.links)
+        self.links.remove(link)
+        here, target = os.path.realpath(os.path.dirname(link)), os.path.realpath(link)
+        if os.path.join(here, '').startswith(os.path.join(target, '')):
+            self.reasons['looping link'].append(link)
+            return None
+        return link
+
+    def _read(self, folder):
+        """Take in the files of a folder, and the links to folders; returns the folders in it."""
+        about = os.stat(folder)
+        if (about.st_dev, about.st_ino) in self.known:
+            self.reasons['repeated folder'].append(folder)
+            return []
+        entries = list(os.scandir(folder))
+        self.known.add((about.st_dev, about.st_ino))
+        folders = []
+        for entry in entries:
+            try:
+                if entry.name[0] == '.':
+                    self.hidden += 1
+                elif entry.is_file():
+                    self._add(entry.name, entry.path)
+                elif entry.is_dir() and entry.name.lower() in SYSTEM_FOLDERS:
+                    self.reasons['system folder'].append(entry.path)
+                elif entry.is_dir():
+                    (self.links if entry.is_symlink() else folders).append(entry.path)
+                else:
+                    os.stat(entry.path)
+                    self.reasons['special file'].append(entry.path)     # a FIFO, a device …
+            except OSError:
+                reason = 'dangling link' if entry.is_symlink() else 'unreadable file'
+                self.reasons[reason].append(entry.path)
+        return folders
+
+    def _add(self, name, path):
+        if not os.access(path, os.R_OK):
+            self.reasons['unreadable file'].append(path)
+        elif name.lower().endswith(SUFFIXES) or _is_image(path):
+            self.paths.append(path)
+        else:
+            self.others[os.path.splitext(name)[1].lower()] += 1
+
+    def passed_over(self):
+        """'; passed over 2 hidden, 3 not images (.heic 2, .txt 1)'; '' if nothing was."""
+        parts = ['%d hidden' % self.hidden] if self.hidden else []
+        for reason, paths in sorted(self.reasons.items()):
+            parts.append('%s (%s%s)' % (counted(len(paths), reason), one_line(min(paths)),
+                                        ' …' if len(paths) > 1 else ''))
+        if self.others:
+            suffixes = ['%s %d' % (one_line(suffix) or 'no suffix', count)
+                        for suffix, count in self.others.most_common(5)]
+            parts.append('%d not %s (%s%s)' % (
+                sum(self.others.values()), 'images' if sum(self.others.values()) > 1
+                else 'an image', ', '.join(suffixes), ', …' if len(self.others) > 5 else ''))
+        return '; passed over ' + ', '.join(parts) if parts else ''
+
+
+def _is_image(path):
+    """Whether a file without a suffix that is known holds an image that is read, by its content.
+
+    A raw file of a camera begins as a TIFF does, and what is easily read of it is its thumbnail.
+    """
+    with open(path, 'rb', buffering=0) as file:
+        kind = kind_of(file.read(HEAD))
+    raw = kind == 'TIFF' and os.path.splitext(path)[1]
+    return kind is not None and kind not in NOT_READ and not raw
+
+
+def is_image_or_text(path):
+    """Whether a file begins as an image that is known here does, or as a text."""
+    with open(path, 'rb') as file:
+        beginning = file.read(1 << 16)
+    return (kind_of(beginning) is not None or b'\0' not in beginning
+            or beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))
+
+
+# A line of a map file. number: counted from 1. label: '' if there is none.
+MapLine = collections.namedtuple('MapLine', 'number path label')
+
+
+def read_map_file(source, option='--data'):
+    """The MapLines of a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in
+    each line, or 'id<TAB>path<TAB>label', or the path alone, whose label is ''; blank lines are
+    passed over.
+
+    A path that begins with '...' begins with the folder of the map file. A relative one counts
+    from that folder, or, if nothing is there, from the working directory. Where a path does not
+    exist as it stands, its backslashes are taken for slashes, or its letters for the same in
+    another Unicode form. The text is UTF-8 or UTF-16 with a byte order mark, or else the bytes of
+    the names as the file system has them.
+    Raises UserError, with the number of the line, for one that names no file that can be read.
+    """
+    found, folder, lines = [], os.path.dirname(source), _lines(source, option)
+    for number, line in enumerate(lines, 1):
+        columns = line.rstrip('\t\r').split('\t')
+        name, label = columns[1 if len(columns) > 2 else 0], columns[-1].strip()
+        if not line.strip():
+            continue
+        path, problem = _find(name, folder)
+        if len(columns) > 3 or problem and len(columns) == 3 and not _find(columns[0], folder)[1]:
+            raise UserError('%s, line %d: it has %d columns; a line is path<TAB>label or '
+                            'id<TAB>path<TAB>label, and an image has one label' % (
+                                one_line(source), number, len(columns)))
+        if problem:
+            raise UserError('%s, line %d: the image %s %s%s' % (
+                one_line(source), number, one_line(name[:200]) or "''", problem,
+                '' if found else _what_is_expected(lines[number - 1:], folder, option)))
+        found.append(MapLine(number, path, label if len(columns) > 1 else ''))
+    if not found:
+        raise UserError('the map file %s lists no image' % one_line(source))
+    return found
+
+
+def _what_is_expected(lines, folder, option):
+    """The rest of a sentence: what a file should have in place of its first lines, by what they
+    seem to be.
+    """
+    first, *later = [line.strip() for line in lines if line.strip()][:2]
+    for line in later + [first]:
+        for separator, name in ((',', 'comma'), (';', 'semicolon'), (' ', 'space')):
+            fields = line.split(separator)
+            fields += [separator.join(fields[:i]) for i in range(2, len(fields))]
+            if len(fields) > 1 and '\t' not in line and any(
+                    not _find(field.strip('"\' '), folder)[1] for field in fields):
+                return ('; a map file has no header line, and a TAB between path and label, not a '
+                        + name)
+    if later and not _find(later[0].split('\t')[0], folder)[1]:
+        return '; a map file has no header line'
+    return '; a line is path<TAB>label%s' % (
+        '; to train on lines of text, give --text' if option == '--data' else '')
+
+
+def _lines(source, option):
+    """The lines of a text file; the names in them as the file system has them."""
+    with open(source, 'rb') as file:
+        text = file.read(1 << 16)
+        try:
+            if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                text = (text + file.read()).decode('utf-16').encode()
+            if b'\0' not in text:
+                text += file.read()
+                text = text[len(codecs.BOM_UTF8) if text.startswith(codecs.BOM_UTF8) else 0:]
+                if b'\0' not in text:
+                    return os.fsdecode(text).split('\n')
+        except UnicodeError:
+            pass
+    raise UserError('%s is no map file (lines of path<TAB>label); %s takes one of those or a '
+                    'folder' % (one_line(source), option))
+
+
+def _find(name, folder):
+    """(path, None) of the image that a map file in `folder` calls `name`, or (None, problem)."""
+    if re.match(r'\.\.\.[/\\]', name):
+        candidates = [os.path.join(folder, name[4:])]
+    else:
+        candidates = [os.path.join(folder, name), name]
+    path = next((path for candidate in candidates for path in _spellings(candidate)
+                 if os.path.exists(path)), None)
+    if path is None:
+        return None, ('does not exist' if not re.search(r'\.zip@[/\\]', name, re.IGNORECASE) else
+                      'is in a zip file, which is not read; unpack it')
+    if not os.path.isfile(path):
+        return None, 'is a folder' if os.path.isdir(path) else 'is not a regular file'
+    return path, None if os.access(path, os.R_OK) else 'can not be read: Permission denied'
+
+
+def _spellings(path):
+    """The ways in which a map file may have written a path that exists here."""
+    yield path
+    yield path.replace('\\', '/')
+    for form in ('NFC', 'NFD'):
+        yield as_path(unicodedata.normalize(form, as_text(path)))

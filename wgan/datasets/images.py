@@ -1,0 +1,297 @@
+"""Images on disk to minibatches, and arrays to image grids. Knows nothing of CNTK."""
+
+import copy
+import hashlib
+import os
+
+from wgan.datasets.batches import Batches
+from wgan.machine.command_line import Progress, UserError, one_line
+from wgan.machine.disk import replacing
+from wgan.datasets.image_decoder import ImageReader
+from wgan.datasets.image_files import find_images
+from wgan.datasets.labels import find_labels, names_of, one_hot
+
+import cv2
+import numpy as np
+
+IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
+LOOKED_AT = 100
+MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step
+
+
+def centre_square(image, size):
+    """(H, W, 3) → (size, size, 3): the largest square in the middle, resized; uint8."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize_square(image[top:top + side, left:left + side], size)
+
+
+def resize_square(image, size):
+    """(S, S, 3) → (size, size, 3), uint8."""
+    side = len(image)
+    if side == size:
+        return image
+    # Linear, as the article resizes; but linear interpolation looks at four neighbours only, and
+    # would skip pixels when it shrinks by more than two.
+    return cv2.resize(image, (size, size), interpolation=(
+        cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR))
+
+
+class ImageSet:
+    """A set of images, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
+
+    Each file is read once, at the start. One that can't be read is named on stderr, counted in
+    `unreadable`, and left out. The decoded images are kept if they fit into memory_limit bytes
+    (3 · size² each); else each is decoded again whenever it is asked for, and if its file is gone
+    by then, its neighbour is taken.
+    labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
+        names, in order, and `labels` the number in them of each image; else there are no names.
+        label_names: the names in the order that they are to have, if they are these.
+    contents: a digest of the content of each file, by which copies are known.
+    option, report: see `find_images`.
+    digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
+        folder stands: of the contents of the readable files, in their order, if they are decoded
+        at the start; else of the names and sizes of all files.
+    Raises UserError as `find_images` does, and if no image at all can be read.
+    """
+
+    kind = 'images'
+
+    def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None,
+                 option='--data', report=True, label_names=()):
+        self.source, self.size, self.noun, self.reader = source, size, self.kind, ImageReader()
+        paths = find_images(source, option, report)
+        texts = find_labels(source, labels, paths, report) if labels else [''] * len(paths)
+        self.label_names = names_of(texts, label_names) if labels else []
+        number = {name: i for i, name in enumerate(self.label_names)}
+        self.paths, self.labels = paths, [number.get(text, 0) for text in texts]
+        self.images = self._digest = None
+        self._read_all(keep=3 * size * size * len(paths) <= memory_limit)
+
+    @property
+    def unreadable(self):
+        return self.reader.unreadable
+
+    @property
+    def digest(self):
+        if self._digest is None:
+            self._digest = (names_digest(self.paths) if self.images is None else
+                            hashlib.sha256(b''.join(self.contents)).hexdigest())
+        if not self.label_names:
+            return self._digest
+        labels = [self.label_names[label] for label in self.labels]
+        return hashlib.sha256('\0'.join([self._digest] + labels).encode(
+            'utf-8', 'surrogateescape')).hexdigest()
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        if self.images is not None:
+            return self.images[i]
+        for step in range(len(self.paths)):
+            other = (i + step) % len(self.paths)
+            image = (self.reader.read(self.paths[other])
+                     if self.labels[other] == self.labels[i] else None)
+            if image is not None:
+                return centre_square(image, self.size)
+        raise self._none_readable()
+
+    def part(self, numbers, noun):
+        """The images of these numbers, as a set of their own; noun: what to call them."""
+        part = copy.copy(self)
+        part._take(numbers)
+        part.noun, part._digest = noun, None
+        part.images = None if self.images is None else [self.images[i] for i in numbers]
+        return part
+
+    def _take(self, numbers):
+        self.paths, self.labels, self.contents = (
+            [values[i] for i in numbers] for values in (self.paths, self.labels, self.contents))
+
+    def _read_all(self, keep):
+        images = np.empty((len(self.paths) if keep else 0, self.size, self.size, 3), np.uint8)
+        readable, self.contents = [], []
+        progress = Progress('reading images', len(self.paths))
+        for i, path in enumerate(self.paths):
+            content = hashlib.blake2b()             # takes half the time of SHA-256
+            image = self.reader.read(path, content)
+            if image is not None and keep:
+                images[len(readable)] = centre_square(image, self.size)
+            if image is not None:
+                readable.append(i)
+            self.contents.append(content.digest())
+            progress.show(i + 1)
+        if not readable:
+            raise self._none_readable()
+        self._take(readable)
+        self.images = images[:len(readable)] if keep else None
+        progress.end('%d %s from %s%s' % (
+            len(readable), self.noun, one_line(self.source),
+            ', %d more could not be read' % len(self.unreadable) if self.unreadable else ''))
+        self.reader.warn()
+
+    def is_grey(self):
+        """Whether all images are; of a set that is decoded later, LOOKED_AT of them."""
+        step = 1 if self.images is not None else max(1, len(self) // LOOKED_AT)
+        return all((image == image[:, :, :1]).all() for image in (
+            self[i] for i in range(0, len(self), step)))
+
+    def label_counts(self):
+        """How many images each label has: (K,)."""
+        return np.bincount(self.labels, minlength=len(self.label_names))[:len(self.label_names)]
+
+    def _none_readable(self):
+        return UserError('none of the %d %s in %s can be read'
+                         % (len(self.paths), self.noun, one_line(self.source)))
+
+
+def names_digest(paths):
+    """SHA-256 of the names, within the folder that holds them all, and the sizes of files."""
+    start = os.path.commonprefix(paths).rfind(os.sep) + 1
+    names = '\0'.join(path[start:].replace(os.sep, '/') for path in paths)
+    digest = hashlib.sha256(os.fsencode(names))
+    digest.update(np.array([_size(path) for path in paths], '<i8').tobytes())
+    return digest.hexdigest()
+
+
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError:                             # gone since it was found
+        return -1
+
+
+class ImageBatches(Batches):
+    """Minibatches of an ImageSet, each image varied at random.
+
+    brightness, contrast, saturation: how far each image is varied at random; 0.2 means by a
+        factor from 0.8 to 1.2 (brightness: a shift by that part of the image's mean), 0 not at
+        all. mirror: whether half of the images are flipped left to right. colours: 3, or 1 for
+        grey images, in which colours become what they weigh (GREY).
+    """
+
+    def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
+                 mirror=True, colours=3):
+        super().__init__(images, batch_size, rng)
+        self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
+        self.mirror, self.colours = mirror, colours
+
+    def next(self):
+        """The next minibatch: (images, float32, (batch_size, colours, size, size), in [-1, 1];
+        their labels, as `one_hot` gives them).
+        """
+        chosen = self.choose()
+        count = self.batch_size
+
+        def draw(radius):
+            return self.rng.uniform(-radius, radius, count)
+
+        mirrored = self.rng.rand(count) < (0.5 if self.mirror else 0)
+        contrasts, shifts, saturations = (
+            1 + draw(self.contrast), draw(self.brightness), 1 + draw(self.saturation))
+        images = [cv2.flip(self.items[j], 1) if flip else self.items[j]
+                  for j, flip in zip(chosen, mirrored)]
+        labels = one_hot([self.items.labels[j] for j in chosen], len(self.items.label_names))
+        if self.colours == 1:
+            saturations = np.zeros(count)               # then red is grey, and so are the others
+        images = varied(images, contrasts, shifts, saturations)[:, :self.colours]
+        return np.ascontiguousarray(images), labels
+
+
+# What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.
+GREY = np.float64([[0.299, 0.587, 0.114]] * 3)
+
+
+def varied(images, contrasts, shifts, saturations):
+    """Images in other light, as the article's reader varies them, and as the networks have them.
+
+    images: RGB, uint8, each (H, W, 3). The others: N numbers. contrasts: what an image is
+    multiplied with. shifts: what part of its mean is added to it. saturations: what the distance
+    of each colour from its grey is multiplied with.
+    Returns float32 (N, 3, H, W), cut off at -1 and 1.
+    """
+    # Together a linear map of red, green, blue and 1, which OpenCV computes at once.
+    maps = np.empty((len(images), 3, 4))
+    maps[:, :, :3] = contrasts[:, None, None] * (
+        GREY + saturations[:, None, None] * (np.eye(3) - GREY))
+    maps[:, :, 3] = (shifts * [sum(cv2.mean(p)) / 3 for p in images])[:, None]
+    maps = maps / 127.5 - [0, 0, 0, 1]
+    x = np.empty((len(images), 3) + images[0].shape[:2], np.float32)
+    for image, linear, planes in zip(images, maps, x):
+        cv2.split(cv2.transform(image.astype(np.float32), linear), list(planes))
+    return np.clip(x, -1, 1, out=x)
+
+
+def to_network(images):
+    """Images (N, H, W, 3) in 0 … 255 → float32 (N, 3, H, W) in [-1, 1], as the networks have."""
+    return np.ascontiguousarray(
+        np.moveaxis(images, 3, 1).astype(np.float32) / np.float32(127.5) - 1)
+
+
+def to_images(images):
+    """Inverse of `to_network`: (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), rounded. Grey ones,
+    (N, 1, H, W), become RGB too.
+    """
+    levels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(levels, 1, 3),
+                                                (len(levels),) + levels.shape[2:] + (3,)))
+
+
+def grid(images, columns, border=0):
+    """Images (N, H, W, 3) side by side, row after row.
+
+    border: pixels of white between them. An unfinished last row ends in white then, else in black.
+    """
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + border) - border, columns * (width + border) - border,
+                     channels), 255 if border else 0, images.dtype)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + border), i % columns * (width + border)
+        sheet[top:top + height, left:left + width] = image
+    return sheet
+
+
+# The formats that an image is written in, and the longest side that each allows; 2 ** 20 is what
+# OpenCV reads.
+LONGEST_SIDES = {'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383,
+                 '.bmp': 1 << 20, '.dib': 1 << 20, '.ppm': 1 << 20, '.pnm': 1 << 20,
+                 '.tif': 1 << 20, '.tiff': 1 << 20, '.sr': 1 << 20, '.ras': 1 << 20}
+LARGEST_IMAGE = 2 ** 31 - 1024        # bytes: OpenCV counts them in 32 bits
+
+
+def check_image(path, height=1, width=1):
+    """Find out before the work whether an image of this size can be written to the path.
+
+    Raises UserError if its suffix is of no format that takes colours, or a format that allows no
+    image as large.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in LONGEST_SIDES:
+        raise UserError('%s: images are written as .png, .jpg, .webp, .bmp, .tif or .ppm, not '
+                        'as "%s"' % (path, suffix))
+    limit = LONGEST_SIDES[suffix]
+    if max(height, width) > limit:
+        raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
+                        % (path, width, height, suffix, limit))
+    if 3 * height * width > LARGEST_IMAGE:
+        raise UserError('%s would be %d × %d pixels; images of more than 2 GiB can not be '
+                        'written' % (path, width, height))
+
+
+def write_image(path, image):
+    """Write an RGB image, uint8, (H, W, 3); the suffix of the path says in which format.
+
+    Raises UserError as `check_image` does, and if OpenCV can't write it; OSError if the path
+    can't be written. What was there before is left alone then.
+    """
+    check_image(path, *image.shape[:2])
+    suffix = os.path.splitext(path)[1].lower()
+    try:
+        _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise UserError('%s: OpenCV can not write this image (%s)' % (path, error.err))
+    with replacing(path) as aside, open(aside, 'wb') as file:
+        file.write(data.tobytes())

@@ -1,0 +1,1 @@
+"""Generators in files, and what they make."""

@@ -1,0 +1,75 @@
+"""What a network gives: as it was trained, and as a trainer sees it."""
+
+from wgan.machine.command_line import UserError, one_line
+from wgan.datasets.images import to_images
+
+import numpy as np
+
+
+def latent_input(generator):
+    """Where a generator gets its latents: its input of that name, or the only one."""
+    return next((x for x in generator.arguments if x.name == 'latent'), generator.arguments[0])
+
+
+def makes_text(generator):
+    """Whether a generator makes text, (characters, 1, length), and not images, (3, S, S)."""
+    return len(generator.output.shape) == 3 and generator.output.shape[1] == 1
+
+
+def data_input(critic):
+    """Where a critic gets the images or text that it judges: its input that is not the label."""
+    return next(x for x in critic.arguments if x.name != 'label')
+
+
+def label_input(network):
+    """Where a network gets labels, as `one_hot` gives them; None if it takes none."""
+    return next((x for x in network.arguments if x.name == 'label'), None)
+
+
+def generate(generator, latents, batch_size, labels=None):
+    """Images for latents (N, latent_size), float32 (N, 3, S, S) in [-1, 1]; or text, (N,
+    characters, 1, length).
+
+    labels: (N, K), for a generator that takes some. batch_size: how many are computed at once.
+    Batch normalisation uses its running statistics, so an image depends on its own latent alone.
+    """
+    inputs = {latent_input(generator): latents}
+    if label_input(generator) is not None:
+        inputs[label_input(generator)] = labels
+    return np.concatenate([
+        generator.eval({variable: values[i:i + batch_size]
+                        for variable, values in inputs.items()})
+        for i in range(0, len(latents), batch_size)])
+
+
+def generated(generator, latents, batch_size, name, labels=None):
+    """Images for latents (and labels) as they are saved: RGB, uint8, (N, S, S, 3), batch by batch.
+
+    Raises UserError as `generate_batches` does.
+    """
+    return map(to_images, generate_batches(generator, latents, batch_size, name, labels))
+
+
+def generate_batches(generator, latents, batch_size, name, labels=None):
+    """What `generate` gives, batch by batch.
+
+    Raises UserError, with the name of the generator, if it makes NaN or infinite values.
+    """
+    for first in range(0, len(latents), batch_size):
+        made = generate(generator, latents[first:first + batch_size], batch_size,
+                        None if labels is None else labels[first:first + batch_size])
+        if not np.isfinite(made).all():
+            raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
+                            'or the latents, are not usable' % one_line(name))
+        yield made
+
+
+def evaluate_in_training(graph, feed):
+    """What a trainer would see `graph` give: batches normalised by their own statistics.
+
+    feed: {argument: array}. Returns an array, (N, …). It moves the running statistics.
+    """
+    output = graph.output
+    # CNTK is in training mode when it is asked to keep what a backward pass would need.
+    _, values = graph.forward(feed, [output], keep_for_backward={output})
+    return values[output]

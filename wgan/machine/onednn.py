@@ -1,0 +1,442 @@
+"""CNTK's convolutions on a CPU, computed by oneDNN: today's kernels, and no copies that stay.
+
+CNTK computes them with an MKL of 2018, which hardly uses AVX-512 and keeps a reordered copy of
+every operand of every convolution for as long as the network lives. It calls MKL through a table
+of addresses (the procedure linkage table of an ELF library). `install` puts functions of this file
+there, which call oneDNN through its C interface. There is no compiled code, and CNTK's files stay
+as they are. Whatever oneDNN does not take goes on to MKL: other shapes, double precision, groups.
+
+The order of memory that oneDNN prefers differs from CNTK's. Operands are reordered for each
+operation, in scratch memory that all convolutions share.
+
+Gradients are a second thing. Where CNTK has to add a gradient to one that is there, it copies that
+one aside, computes, and adds. Here the result is added as it is brought into CNTK's order.
+
+Source: https://oneapi-src.github.io/oneDNN/v3.2/ (the C interface: dnnl.h, dnnl_types.h).
+"""
+
+import atexit
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+from collections import namedtuple
+
+from wgan.machine import signals
+from wgan.machine.slots import Unavailable, find_slots
+
+import numpy as np
+
+Pointer, Int, Size, Bool = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_bool
+
+# What MKL calls the operands of its primitives (mkl_dnn.h, dnnResourceType_t).
+SRC, DST, FILTER, DIFF_SRC, DIFF_FILTER, DIFF_DST = 0, 1, 2, 4, 5, 7
+OUT_OF_MEMORY = -127                                                        # dnnError_t
+
+# The three computations. symbol: MKL's function that prepares one. operands, the result last: MKL's
+# number; oneDNN's query for the layout (dnnl_query_t) and number as an argument (DNNL_ARG_*).
+Kind = namedtuple('Kind', 'symbol operands')
+FORWARD = Kind('dnnConvolutionCreateForward_F32', (
+    (SRC, 129, 1), (FILTER, 131, 33), (DST, 133, 17)))
+BACKWARD_DATA = Kind('dnnConvolutionCreateBackwardData_F32', (
+    (DIFF_DST, 134, 145), (FILTER, 131, 33), (DIFF_SRC, 130, 129)))
+BACKWARD_FILTER = Kind('dnnConvolutionCreateBackwardFilter_F32', (
+    (DIFF_DST, 134, 145), (SRC, 129, 1), (DIFF_FILTER, 132, 161)))
+
+# CNTK's own functions: ConvolutionEngine<float>::BackwardData and ::BackwardKernel, which take
+# (engine, dy, kernel or x, gradient, whether to add to it, …), and Matrix<float>::GetNumCols.
+ADD_DATA_GRADIENT, ADD_FILTER_GRADIENT = (
+    '_ZN9Microsoft3MSR4CNTK17ConvolutionEngineIfE%sERKNS1_6MatrixIfEES7_RS5_%sS8_' % parts
+    for parts in (('12BackwardData', 'b'), ('14BackwardKernel', 'bb')))
+NUMBER_OF_COLUMNS = '_ZNK9Microsoft3MSR4CNTK6MatrixIfE10GetNumColsEv'
+
+AVX512 = 0x20                           # a bit of dnnl_cpu_isa_t
+ALIGNMENT = 64                          # of what lies in the scratch memory, in bytes
+MATH, CORE = 'libCntk.Math-2.7.so', 'libCntk.Core-2.7.so'
+
+
+def install(cntk_libraries):
+    """Let CNTK's convolutions be computed by oneDNN. Returns what computes now, as text.
+
+    cntk_libraries: the folder with CNTK's shared libraries, which are loaded.
+    Raises Unavailable, and changes nothing, where that can't be: not on Linux, another build of
+    CNTK, oneDNN not installed.
+    """
+    path = os.path.join(sys.prefix, 'lib', 'libdnnl.so.3')
+    if not sys.platform.startswith('linux'):
+        raise Unavailable('it is used on Linux only')
+    if not os.path.exists(path):
+        raise Unavailable('it is not installed (%s)' % path)
+    try:
+        # Its threads are to be CNTK's: found first, this library answers oneDNN's calls of OpenMP.
+        ctypes.CDLL(os.path.join(cntk_libraries, 'libiomp5.so'), mode=ctypes.RTLD_GLOBAL)
+        mkl, math = (ctypes.PyDLL(os.path.join(cntk_libraries, name))
+                     for name in ('libmklml_intel.so', MATH))
+        convolutions = Convolutions(OneDnn(path), mkl, math)
+        mine = {MATH: convolutions.of_mkl(), CORE: convolutions.of_cntk()}
+    except (OSError, AttributeError, Refused) as error:
+        raise Unavailable('it can not be loaded (%s)' % error)
+    slots = {name: find_slots(os.path.join(cntk_libraries, name), set(functions))
+             for name, functions in mine.items()}
+    replaced = [(slots[name][symbol], function)
+                for name, functions in mine.items() for symbol, function in functions.items()]
+    for slot, function in replaced:
+        slot.value = ctypes.cast(function, Pointer).value
+    KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
+    atexit.register(_delete_no_more, slots[MATH]['dnnDelete_F32'])
+    signals.replace_pythons_handler()
+    return convolutions.library.version()
+
+
+KEPT = []
+
+
+def _delete_no_more(slot):
+    """When Python ends, CNTK still has networks to delete, and nothing of this file can be called.
+    It gets a C function that does nothing with the address that it is given.
+    """
+    slot.value = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
+
+
+class Refused(Exception):
+    """oneDNN has no implementation of what was asked for."""
+
+
+class OneDnn:
+    """The C interface of oneDNN, as far as it is needed. Its objects are ctypes.c_void_p.
+
+    A function that fails raises Refused. What was made while `owner` was a contextlib.ExitStack is
+    destroyed when that is closed.
+    """
+
+    FLOAT = 3                           # dnnl_f32
+
+    def __init__(self, path):
+        # PyDLL keeps Python's lock: CNTK is called with it, and no other thread may come between.
+        self.library = ctypes.PyDLL(path)
+        self.library.dnnl_primitive_desc_query_md.restype = Pointer
+        self.library.dnnl_memory_desc_get_size.restype = Size
+        self.library.dnnl_version.restype = ctypes.POINTER(Int * 3)
+        self.library.dnnl_fmt_tag2str.restype = ctypes.c_char_p
+        self.any, self.plain, self.blocked = map(self.order, (b'any', b'abcd', b'aBcd16b'))
+        self.owner = contextlib.ExitStack()
+        self.engine = self.new('engine', Int(1), Size(0))                           # the CPU
+        self.stream = self.new('stream', self.engine, Int(1))
+        self.with_scratch = self.new('primitive_attr')
+        self.call('primitive_attr_set_scratchpad_mode', self.with_scratch, Int(1))  # given by us
+        self.adding = self.new('primitive_attr')
+        sum_up = self.new('post_ops')
+        self.call('post_ops_append_sum', sum_up, ctypes.c_float(1), ctypes.c_int32(0), Int(0))
+        self.call('primitive_attr_set_post_ops', self.adding, sum_up)
+        self.owner = None
+
+    def call(self, name, *arguments):
+        status = getattr(self.library, 'dnnl_' + name)(*arguments)
+        if status:
+            raise Refused('dnnl_%s: %d' % (name, status))
+
+    def new(self, kind, *arguments, how='create'):
+        """An object of a kind, made by the function dnnl_KIND_HOW."""
+        made = Pointer()
+        self.call('%s_%s' % (kind, how), ctypes.byref(made), *arguments)
+        kind = 'primitive_desc' if kind.endswith('primitive_desc') else kind
+        self.owner.callback(getattr(self.library, 'dnnl_%s_destroy' % kind), made)
+        return made
+
+    def version(self):
+        return 'oneDNN %s with %s' % (
+            '.'.join(map(str, self.library.dnnl_version().contents)),
+            'AVX-512' if self.has_avx512() else 'at most AVX2')
+
+    def has_avx512(self):
+        return bool(self.library.dnnl_get_effective_cpu_isa() & AVX512)
+
+    def order(self, name):
+        """The number of an order of memory (dnnl_format_tag_t), by its name."""
+        for number in range(1000):
+            if self.library.dnnl_fmt_tag2str(Int(number)) == name:
+                return number
+        raise Refused('no order of memory %s' % name)
+
+    def layout(self, sizes, order):
+        return self.new('memory_desc', Int(4), _int64s(sizes), Int(self.FLOAT), Int(order),
+                        how='create_with_tag')
+
+    def is_reference(self, description):
+        """Whether it would be computed by code that is there for completeness, very slowly."""
+        name = ctypes.c_char_p()
+        self.call('primitive_desc_query', description, Int(8), Int(0), ctypes.byref(name))
+        return b'ref' in name.value
+
+    def layout_in(self, description, query):
+        return Pointer(self.library.dnnl_primitive_desc_query_md(description, Int(query), Int(0)))
+
+    def size(self, layout):
+        """In bytes, of which scratch memory has room for."""
+        return -(-self.library.dnnl_memory_desc_get_size(layout) // ALIGNMENT) * ALIGNMENT
+
+    def equal(self, layout, other):
+        return bool(self.library.dnnl_memory_desc_equal(layout, other))
+
+    def memory(self, layout):
+        return self.new('memory', layout, self.engine, Pointer(0))
+
+    def place(self, memory, address):
+        self.library.dnnl_memory_set_data_handle(memory, Pointer(address))
+
+    def reorder(self, source, target, attributes=None):
+        return self.new('primitive', self.new('reorder_primitive_desc', source, self.engine, target,
+                                              self.engine, attributes or Pointer(0)))
+
+    def step(self, primitive, arguments):
+        """What `execute` takes: the arguments of dnnl_primitive_execute."""
+        return primitive, self.stream, Int(len(arguments)), arguments
+
+    def execute(self, steps):
+        """Do all steps, in order. Returns 0, or a status that is not."""
+        status, execute = 0, self.library.dnnl_primitive_execute
+        for step in steps:
+            status = execute(*step) or status
+        return status
+
+
+def _int64s(numbers):
+    return (ctypes.c_int64 * 12)(*numbers)          # dnnl_dims_t
+
+
+class Argument(ctypes.Structure):
+    """dnnl_exec_arg_t"""
+
+    _fields_ = [('number', Int), ('memory', Pointer)]
+
+
+def _arguments(*pairs):
+    return (Argument * len(pairs))(*pairs)
+
+
+class Operand:
+    """An operand of a Convolution: in CNTK's order of memory, and as oneDNN wants it.
+
+    size: of the copy in oneDNN's order, in bytes. is_plain: the two orders are the same.
+    reordered: none or one step, which brings an input to oneDNN's order, or a result to CNTK's.
+    added: of a result, the step that adds it to what is there.
+    """
+
+    def __init__(self, library, plain, wanted, is_result):
+        self.plain, self.used = library.memory(plain), library.memory(wanted)
+        self.is_plain = library.equal(plain, wanted)
+        # A result that is added is always computed beside what is there.
+        self.size = library.size(wanted) if is_result or not self.is_plain else 0
+        if is_result:
+            way, moved = (wanted, plain), _arguments((1, self.used), (17, self.plain))
+            self.added = [library.step(library.reorder(*way, library.adding), moved)]
+        else:
+            way, moved = (plain, wanted), _arguments((1, self.plain), (17, self.used))
+        self.reordered = ([] if self.is_plain
+                          else [library.step(library.reorder(*way), moved)])
+
+
+class Convolution:
+    """One of the three computations of a convolution, for one set of sizes.
+
+    x: (N, I, H, W); y: (N, O, H', W'); kernel: (O, I, K, L); strides, padding: of rows and columns,
+    the padding of those before the first. Raises Refused if oneDNN can't compute it.
+    """
+
+    def __init__(self, library, kind, x, y, kernel, strides, padding):
+        self.library = library
+        with contextlib.ExitStack() as library.owner:
+            self._make(kind, x, y, kernel, strides, padding)
+            self.owner = library.owner.pop_all()
+
+    def _make(self, kind, x, y, kernel, strides, padding):
+        library = self.library
+        self.sizes = {SRC: x, DIFF_SRC: x, FILTER: kernel, DIFF_FILTER: kernel, DST: y, DIFF_DST: y}
+        after = [(o - 1) * stride + k - i - before for o, stride, k, i, before in zip(
+            y[2:], strides, kernel[2:], x[2:], padding)]
+        if not all(0 <= p < k for p, k in zip(padding, kernel[2:])):
+            raise Refused('padding %s' % padding)
+        geometry = [_int64s(n) for n in (strides, (0, 0), padding, [max(p, 0) for p in after])]
+        description = self._describe(kind, geometry, self._preferred_order(kind))
+        if library.is_reference(description):
+            description = self._describe(kind, geometry, library.any)
+            if library.is_reference(description):
+                raise Refused('only slowly')
+        self.numbers = [number for number, _, _ in kind.operands]
+        self.operands = [
+            Operand(library, library.layout(self.sizes[number], library.plain),
+                    library.layout_in(description, query), is_result=number == self.numbers[2])
+            for number, query, _ in kind.operands]
+        scratchpad = library.layout_in(description, 136)
+        self.scratchpad, self.scratchpad_size = library.memory(scratchpad), library.size(scratchpad)
+        primitive = library.new('primitive', description)
+        computed = library.step(primitive, _arguments(
+            *[(argument, operand.used) for operand, (_, _, argument) in zip(
+                self.operands, kind.operands)],
+            (80, self.scratchpad)))
+        *inputs, result = self.operands
+        before = [*inputs[0].reordered, *inputs[1].reordered, computed]
+        self.ways = before + result.reordered, before + result.added
+        self.needs = sum(o.size for o in self.operands) + self.scratchpad_size
+        self.place = None
+
+    def _preferred_order(self, kind):
+        """Of x and y in memory: what is fastest, as measured in bench/results.
+
+        oneDNN's own choice, except for the gradient of x.
+        """
+        if kind is not BACKWARD_DATA:
+            return self.library.any
+        if self.sizes[SRC][1] < 16:                             # channels: a matrix product
+            return self.library.plain
+        return self.library.blocked if self.library.has_avx512() else self.library.any
+
+    def _describe(self, kind, geometry, order):
+        """oneDNN's choice of an implementation, with x and y in an order of memory."""
+        library = self.library
+        x, kernel, y = (library.layout(self.sizes[number], order) for number, order in (
+            (SRC, order), (FILTER, library.any), (DST, order)))
+        forward = library.new('convolution_forward_primitive_desc', library.engine, Int(64), Int(1),
+                              x, kernel, Pointer(0), y, *geometry, library.with_scratch)
+        if kind is BACKWARD_DATA:
+            return library.new('convolution_backward_data_primitive_desc', library.engine, Int(1),
+                               x, kernel, y, *geometry, forward, library.with_scratch)
+        if kind is BACKWARD_FILTER:
+            return library.new('convolution_backward_weights_primitive_desc', library.engine,
+                               Int(1), x, kernel, Pointer(0), y, *geometry, forward,
+                               library.with_scratch)
+        return forward
+
+    def steps(self, addresses, scratch, is_added):
+        """What there is to execute, in order: see `OneDnn.execute`.
+
+        addresses: of the operands in CNTK's memory, by MKL's numbers. scratch: of as many bytes as
+        `needs` says. is_added: whether the result is added to what is there.
+        """
+        place = [*[addresses[number] for number in self.numbers], scratch, is_added]
+        if place != self.place:                 # rarely: CNTK's operands stay where they are
+            self._put(*place)
+            self.place = place
+        return self.ways[is_added]
+
+    def _put(self, *place):
+        *addresses, scratch, is_added = place
+        for operand, address in zip(self.operands, addresses):
+            self.library.place(operand.plain, address)
+            is_used_plain = operand.is_plain and not (is_added and operand is self.operands[2])
+            self.library.place(operand.used, address if is_used_plain else scratch)
+            scratch += operand.size
+        self.library.place(self.scratchpad, scratch)
+
+
+class Scratch:
+    """Memory that all convolutions share, one after the other. It grows with the largest."""
+
+    def __init__(self):
+        self.memory, self.address = np.empty(0, np.uint8), 0
+
+    def make_room(self, size):
+        if size + ALIGNMENT > self.memory.size:
+            self.memory = np.empty(size + ALIGNMENT, np.uint8)
+            self.address = -(-self.memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+
+class Convolutions:
+    """The functions that CNTK calls instead of MKL's and its own, and the Convolutions that live.
+
+    CNTK knows each by a number that MKL would not give: the address of a byte that is kept.
+    """
+
+    def __init__(self, library, mkl, math):
+        self.library, self.mkl, self.math, self.scratch = library, mkl, math, Scratch()
+        self.columns = ctypes.PYFUNCTYPE(Size, Pointer)((NUMBER_OF_COLUMNS, math))
+        self.alive = {}                     # by CNTK's number
+        self.in_engine = {}                 # those that add, by CNTK's engine and their kind
+        self.last, self.is_added = None, False
+
+    def of_mkl(self):
+        """{symbol: C function}, for the library that calls MKL."""
+        create = (Int, ctypes.POINTER(Pointer), Pointer, Int, Size, *[ctypes.POINTER(Size)] * 4,
+                  ctypes.POINTER(Int), Int)
+        functions = {kind.symbol: self._instead_of(kind.symbol, self.mkl, create, functools.partial(
+            self._create, kind)) for kind in (FORWARD, BACKWARD_DATA, BACKWARD_FILTER)}
+        functions.update({
+            'dnnLayoutCreateFromPrimitive_F32': ctypes.CFUNCTYPE(
+                Int, ctypes.POINTER(Pointer), Pointer, Int)(self._layout),
+            'dnnExecute_F32': ctypes.CFUNCTYPE(
+                Int, Pointer, ctypes.POINTER(Pointer))(self._execute),
+            'dnnDelete_F32': ctypes.CFUNCTYPE(Int, Pointer)(self._delete)})
+        return functions
+
+    def _create(self, kind, mkl_create, made, attributes, algorithm, rank, *rest):
+        x, y, kernel, strides, padding, border = rest
+        try:
+            if rank != 4:
+                raise Refused('%d axes' % rank)
+            x, y, kernel = ([int(sizes[i]) for i in (3, 2, 1, 0)] for sizes in (x, y, kernel))
+            convolution = Convolution(self.library, kind, x, y, kernel, [strides[1], strides[0]],
+                                      [-padding[1], -padding[0]])
+        except Refused:
+            return mkl_create(made, attributes, algorithm, rank, *rest)
+        convolution.number = ctypes.create_string_buffer(1)
+        made[0] = ctypes.addressof(convolution.number)
+        self.alive[made[0]] = convolution
+        return 0
+
+    def _layout(self, made, primitive, number):
+        """CNTK's own order: then it makes no copies."""
+        convolution = self.alive.get(primitive)
+        if convolution is None:
+            return self.mkl.dnnLayoutCreateFromPrimitive_F32(made, Pointer(primitive), number)
+        sizes = convolution.sizes[number][::-1]
+        strides = np.cumprod([1] + sizes[:3]).tolist()
+        return self.mkl.dnnLayoutCreate_F32(made, Size(4), (Size * 4)(*sizes),
+                                            (Size * 4)(*strides))
+
+    def _execute(self, primitive, addresses):
+        convolution = self.alive.get(primitive)
+        if convolution is None:
+            return self.mkl.dnnExecute_F32(Pointer(primitive), addresses)
+        self.last = convolution
+        is_added, self.is_added = self.is_added, False
+        try:
+            self.scratch.make_room(convolution.needs)
+        except MemoryError:
+            return OUT_OF_MEMORY
+        return self.library.execute(
+            convolution.steps(addresses, self.scratch.address, is_added))
+
+    def _delete(self, primitive):
+        convolution = self.alive.pop(primitive, None)
+        if convolution is None:
+            return self.mkl.dnnDelete_F32(Pointer(primitive))
+        self.in_engine = {key: c for key, c in self.in_engine.items() if c is not convolution}
+        convolution.owner.close()
+        return 0
+
+    def of_cntk(self):
+        """{symbol: C function}, for the library that calls CNTK's own gradients."""
+        return {symbol: self._instead_of(
+            symbol, self.math, (None, *[Pointer] * 4, *[Bool] * flags, Pointer),
+            functools.partial(self._gradient, kind))
+            for symbol, kind, flags in ((ADD_DATA_GRADIENT, BACKWARD_DATA, 1),
+                                        (ADD_FILTER_GRADIENT, BACKWARD_FILTER, 2))}
+
+    def _instead_of(self, symbol, library, types, function):
+        """A C function that calls `function` with the one that it replaces, then its arguments."""
+        replaced = ctypes.PYFUNCTYPE(*types)((symbol, library))
+        return ctypes.CFUNCTYPE(*types)(functools.partial(function, replaced))
+
+    def _gradient(self, kind, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
+        """Compute a gradient; if it `is_added` to one that is there, spare CNTK its copies.
+
+        That can be promised only for a Convolution that this engine has, for as many samples.
+        """
+        known = self.in_engine.get((engine, kind))
+        is_taken_over = is_added and known is not None and (
+            known.sizes[DST][0] == self.columns(dy))
+        self.last, self.is_added = None, is_taken_over
+        cntk_gradient(engine, dy, other, gradient, is_added and not is_taken_over, *rest)
+        if self.last is not None:
+            self.in_engine[engine, kind] = self.last

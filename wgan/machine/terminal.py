@@ -1,0 +1,267 @@
+"""How a script talks to its user: error sentences, questions, outputs checked before the work.
+
+Needs no other package: data/convert_inception.py uses it in another Python.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+import time
+
+from wgan.machine import signals
+
+# By what starts several processes: where it tells each which one it is, and how many there are.
+LAUNCHERS = {"OpenMPI's mpiexec": ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'),
+             "Slurm's srun": ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'),
+             "another MPI's mpiexec": ('PMI_RANK', 'PMI_SIZE')}
+LAUNCHER, RANK, COUNT = next(
+    ((launcher, int(os.environ[rank]), int(os.environ[count]))
+     for launcher, (rank, count) in LAUNCHERS.items()
+     if all(os.environ.get(name, '').isdigit() for name in (rank, count))), (None, 0, 1))
+
+
+class UserError(Exception):
+    """Something that the user can put right; the text says what and how."""
+
+
+def one_line(path):
+    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
+    return path if path.isprintable() else ascii(path)
+
+
+def run(main):
+    """Run a script and end the process with what `main` returns as the exit code.
+
+    What a user can put right ends in one sentence on stderr and 2; Ctrl-C in 130, other signals in
+    128 + their number, and a reader of stdout that has gone away in 141, all quietly and as shells
+    have it.
+    """
+    _replace_streams()
+    stop = signals.Stop(at_once=True)
+    try:
+        with stop:
+            code = _run_and_flush(main)
+    except KeyboardInterrupt as interrupt:
+        code = signals.exit_code(interrupt)
+    except Exception as error:
+        if stop.requested:              # what CNTK makes of a Stopped that is raised inside of it
+            code = 128 + stop.requested
+        elif isinstance(error, BrokenPipeError) and error.filename == _Stdout.NAME:
+            code = 141
+        else:
+            code, sentence = 2, _sentence_on(error)
+            if sentence is None:
+                raise
+            _say(sentence)
+    sys.exit(code)
+
+
+def fail(sentence):
+    """End the process in a sentence where it can't even begin."""
+    _replace_streams()
+    _say(sentence)
+    sys.exit(2)
+
+
+def _replace_streams():
+    if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
+        sys.stdout = _Stdout(sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _Stderr(sys.stderr)
+
+
+def _sentence_on(error):
+    """What to tell the user of an error; None if it is a fault of this project."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return 'there is not enough memory for this (%s)' % (error or 'out of memory')
+    if isinstance(error, RuntimeError):
+        return gpu_failure(error)
+    if isinstance(error, OSError):      # unwritable folder, full disk, vanished file …
+        return ('%s: %s' % (error.filename, error.strerror) if error.filename is not None
+                else str(error))
+    return None
+
+
+def gpu_failure(error):
+    """A sentence on an error that a GPU or its libraries gave CNTK; None if it is another error."""
+    failure = re.search(r'(CUDA|CUBLAS|CUSPARSE|CURAND|cuDNN) failure \d+: [^;\n]*', str(error))
+    if failure is None:
+        return None
+    return 'the GPU failed: %s; %s' % (failure.group().strip(), (
+        'a smaller --batch-size, --image-size or --width takes less memory'
+        if 'out of memory' in failure.group() else
+        'bench/gpu_check.py tells what works on it, --device cpu does without it'))
+
+
+def _run_and_flush(main):
+    try:
+        code = main()
+    except SystemExit as end:           # of --help
+        code = end.code
+    sys.stdout.flush()
+    return code
+
+
+def report(text):
+    """Say on stdout what was done, where that is not the result: the work does not end if nobody
+    reads it.
+    """
+    sys.stdout.flush()                              # results that were printed before
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+class _Stdout(io.TextIOWrapper):
+    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises. After one
+    it raises that again, so that a result is not lost without a word.
+    """
+
+    NAME = 'standard output'
+
+    def __init__(self, old):
+        encoding, line_buffering = old.encoding, old.line_buffering
+        super().__init__(old.detach(), encoding, 'backslashreplace',
+                         line_buffering=line_buffering)
+        self.error = None
+
+    def write(self, text):
+        if self.error:
+            raise self.error
+        return self._or_named_error(super().write, text)
+
+    def flush(self):
+        return self._or_named_error(super().flush)
+
+    def _or_named_error(self, do, *arguments):
+        try:
+            return do(*arguments)
+        except OSError as error:
+            # Python tries once more when it ends, and would say so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            self.error = OSError(error.errno, error.strerror, self.NAME)
+            raise self.error
+
+
+class _Stderr(io.TextIOWrapper):
+    """Takes what nobody reads, or what there is no room for, without a word: it only reports."""
+
+    def __init__(self, old):
+        encoding = old.encoding
+        super().__init__(old.detach(), encoding, 'backslashreplace', line_buffering=True)
+
+    def write(self, text):
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def _say(sentence):
+    if RANK > 0:                        # of several processes: most errors are the same in all,
+        time.sleep(2)                   # and when the first has said it, mpiexec ends the others
+    clear = '\r\033[K' if sys.stderr.isatty() else ''       # an unfinished progress line
+    with contextlib.suppress(OSError):  # nobody reads it
+        sys.stdout.flush()              # what was said before comes before
+    with contextlib.suppress(OSError):
+        print(clear + 'error: ' + sentence, file=sys.stderr, flush=True)
+
+
+def _open_closed_streams():
+    """A caller may have closed them (>&-); the next file that is opened would take their place."""
+    for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)                  # gets the lowest free number
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            stream = open(number, mode, closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, '__%s__' % name, stream)
+
+
+def check_outputs(*paths, force):
+    """Find out before the work whether these files can be written, and may be.
+
+    A path that is None is passed over. Asks before a file is overwritten; without a terminal to
+    ask at, only force will do.
+    Raises UserError if a folder is missing or can't be written to, if something else than a file
+    is in the way, if two of the paths are the same, or if a file is not to be overwritten.
+    """
+    paths = [path for path in paths if path is not None]
+    for i, path in enumerate(paths):
+        if os.path.realpath(path) in map(os.path.realpath, paths[:i]):
+            raise UserError('%s is to be written twice; give each output a name of its own' % path)
+        _check_output(path)
+    for path in paths:
+        if os.path.exists(path):
+            _ask('%s exists already' % path, 'overwrites it', 'Overwrite it?', force)
+
+
+def check_output_folder(path, force):
+    """The same for a folder that files are to be written into. It need not exist yet.
+
+    Asks before anything is written into a folder that is not empty.
+    """
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UserError('%s is not a folder, and can not be written into' % path)
+    folder = os.path.realpath(path)
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    _check_writable(path, folder)
+    if os.path.isdir(path) and os.listdir(path):
+        _ask('the folder %s is not empty' % path, 'writes into it', 'Write into it?', force)
+
+
+def _check_output(path):
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not os.path.basename(path):
+        raise UserError('%s is a folder; name a file to write' % (path or "''"))
+    if not os.path.isdir(folder):
+        raise UserError('%s can not be written: the folder %s does not exist' % (path, folder))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError('%s is not a regular file, and can not be written' % path)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise UserError('%s is write-protected' % path)
+    _check_writable(path, folder)
+
+
+def _check_writable(path, folder):
+    """Raises UserError if nothing can be written in the folder, or the path can't be a name."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+        os.stat(path)
+    except FileNotFoundError as error:
+        if error.filename != path:                          # not of stat
+            raise UserError('%s can not be written: %s' % (path, error.strerror))
+    except OSError as error:                                # also a name that is too long
+        raise UserError('%s can not be written: %s' % (path, error.strerror))
+
+
+def _ask(fact, consequence, question, force):
+    """Return if force is set, or whoever sits at the terminal agrees. Else raises UserError."""
+    if force:
+        return
+    if not sys.stdin.isatty():
+        raise UserError('%s; --force %s' % (fact, consequence))
+    screen = sys.stderr if sys.stderr.isatty() else sys.stdout      # stdout may go to a file
+    print('%s. %s [y/N] ' % (fact, question), end='', file=screen, flush=True)
+    try:
+        answer = input().strip().lower()
+    except (EOFError, UnicodeDecodeError):
+        print(file=screen)
+        answer = ''
+    if answer not in ('y', 'yes'):
+        raise UserError('%s; nothing was written' % fact)
+
+
+_open_closed_streams()
+sys.excepthook = signals.end_quietly_on_ctrl_c

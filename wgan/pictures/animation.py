@@ -1,0 +1,123 @@
+"""Animations: images to a GIF or MP4, and the training of a run as one."""
+
+import os
+import re
+
+from wgan.machine.command_line import UserError, note, one_line
+from wgan.machine.disk import replacing
+
+import cv2
+import numpy as np
+from PIL import Image
+
+# A training animation is at most this large, whatever the run: 60 frames of 512 × 512 and a label
+# are 21 MB at the worst (noise, which GIF can't compress), a few MB with faces.
+WIDTH, FRAMES = 512, 60
+LABEL = 24                                      # height of the label under each frame, pixels
+
+LONGEST_SIDES = {'.gif': 65535, '.mp4': 8191}   # that the formats allow
+LARGEST = 1 << 31                               # bytes of all frames, which are held in memory
+
+
+def check_animation(path, height=1, width=1, frames=1):
+    """Find out before the work whether such an animation can be written to the path.
+
+    Raises UserError if its suffix is not .gif or .mp4, or the format allows none as large.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in LONGEST_SIDES:
+        raise UserError('%s: animations are written as .gif or .mp4' % path)
+    if max(height, width) > LONGEST_SIDES[suffix]:
+        raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
+                        % (path, width, height, suffix, LONGEST_SIDES[suffix]))
+    if 3 * height * width * frames > LARGEST:
+        raise UserError('%s would have %d frames of %d × %d pixels; more than 2 GiB of frames can '
+                        'not be written' % (path, frames, width, height))
+
+
+def write_animation(path, frames, seconds):
+    """Write RGB frames, uint8, (H, W, 3), all of one size, to a .gif or .mp4 file.
+
+    seconds: how long each frame is shown. A GIF starts again at its end.
+    Raises UserError as `check_animation` does, and if OpenCV can't write an MP4; OSError if the
+    file can't be written. What was there before is left alone then.
+    """
+    check_animation(path, *frames[0].shape[:2], frames=len(frames))
+    with replacing(path) as aside:
+        if path.lower().endswith('.gif'):
+            images = [Image.fromarray(frame).quantize(256, dither=Image.NONE) for frame in frames]
+            images[0].save(aside, 'GIF', save_all=True, append_images=images[1:], loop=0,
+                           duration=int(round(1000 * seconds)))
+        elif not _write_mp4(aside, frames, seconds):
+            raise UserError('%s: OpenCV can not write it; is the disk full, and does this OpenCV '
+                            'have an MP4 encoder? .gif needs none' % path)
+
+
+def _write_mp4(path, frames, seconds):
+    """Returns whether all frames are in the file: OpenCV does not say that a disk is full."""
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'mp4v'), 1 / seconds, (width, height))
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    written, video = 0, cv2.VideoCapture(path)
+    while video.grab():
+        written += 1
+    return written == len(frames)
+
+
+def animate_samples(run_folder, path):
+    """The sample grids of a run, each labelled with its step, as one animation.
+
+    At most FRAMES of them, evenly spread, the first and the last among them; shrunk to at most
+    WIDTH pixels, and all to the size of the last. That one stays for two seconds. A grid that
+    can't be read is named on stderr and left out.
+    Raises UserError if fewer than two grids can be read, and as `write_animation` does.
+    """
+    grids = find_grids(run_folder)
+    chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
+    grids = [(step, _read(file)) for step, file in (grids[i] for i in chosen if grids)]
+    grids = [(step, image) for step, image in grids if image is not None]
+    lines = os.path.join(run_folder, 'samples', 'real.txt')
+    if not grids and os.path.exists(lines):
+        raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
+                        'grids of images can be animated' % one_line(run_folder))
+    if len(grids) < 2:
+        raise UserError('%s holds %d sample grids that can be read; an animation takes two or '
+                        'more, and training writes one every --sample-every iterations'
+                        % (os.path.join(run_folder, 'samples'), len(grids)))
+    height, width = grids[-1][1].shape[:2]
+    frames = [_labelled(step, cv2.resize(image, (width, height),
+                                         interpolation=cv2.INTER_AREA))
+              for step, image in grids]
+    write_animation(path, frames + frames[-1:] * 7, seconds=0.25)
+
+
+def find_grids(run_folder):
+    """[(step, path), …] of the sample grids of a run, in order of the steps."""
+    folder = os.path.join(run_folder, 'samples')
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
+    grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in found if m)
+    return [(step, path) for step, path in grids if os.path.isfile(path)]
+
+
+def _read(path):
+    """A grid, BGR, at most WIDTH pixels wide and high; None if it can't be read."""
+    try:
+        image = cv2.imread(path)
+    except cv2.error:                                       # larger than OpenCV reads
+        image = None
+    if image is None:
+        note('left out, it can not be read: ' + one_line(path))
+        return None
+    shrink = min(1, WIDTH / max(image.shape))
+    size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]
+    return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
+
+
+def _labelled(step, image):
+    image = cv2.copyMakeBorder(image, 0, LABEL, 0, 0, cv2.BORDER_CONSTANT)
+    cv2.putText(image, 'step %d' % step, (6, image.shape[0] - 7), cv2.FONT_HERSHEY_SIMPLEX,
+                0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,238 @@
+"""The complete state of a run, saved so that it can't be lost and a stopped run continues exactly.
+
+A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
+statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data,
+moving average; one for each process) and `manifest.json` (settings, versions, a checksum of each
+file). It is written under another name, synced to the disk, and renamed when it is complete.
+"""
+
+import io
+import json
+import os
+import re
+import zipfile
+
+import numpy as np
+
+from wgan.machine import processes
+from wgan.machine.cntk_files import plain_path
+from wgan.machine.command_line import UserError, one_line
+from wgan.machine.disk import make_room, read_json, sha256, sync
+from wgan.machine.cntk import quiet
+from wgan.runs.files import keep_aside
+
+KEEP = 2
+NETWORKS = ('critic', 'generator')              # a trainer each
+# What a checkpoint's folder may hold of ours; CNTK writes beside, to names that end in .tmp.
+FILES = re.compile(r'(%s)(\.ckp)?(\.tmp)?|state_[0-9]+\.npz|manifest\.json' % '|'.join(NETWORKS))
+
+
+def name_of(step):
+    return 'step_%08d' % step
+
+
+def save(folder, step, trainers, state, about, own=(), best=None):
+    """Write folder/step_…, then delete old ones: not the newest KEEP, nor that of the step `best`.
+
+    trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: what can
+    be written as JSON. own: the steps whose checkpoints are this run's, to be deleted.
+    All processes call it together, each with its own state.
+    Raises OSError if it can't be written; what was there before is left alone then.
+    """
+    path = os.path.join(folder, name_of(step))
+    partial = path + '.partial'
+    if processes.RANK == 0:
+        remove(partial, own=step in own)
+        os.makedirs(partial)
+    processes.wait_for_all()
+    with plain_path(partial) as plain:
+        for name, trainer in trainers.items():
+            if processes.RANK == 0:
+                # The weights of the networks, and Adam's two numbers for each weight.
+                make_room(os.path.join(partial, name), 3 * size_of(trainer.model))
+            trainer.save_checkpoint(os.path.join(plain, name))      # the first process writes
+    _save_state(os.path.join(partial, 'state_%d.npz' % processes.RANK), state)
+    processes.wait_for_all()
+    if processes.RANK == 0:
+        _write_manifest(partial, step, about)
+        remove(path, own=step in own)                               # a damaged one, if any
+        os.rename(partial, path)
+        sync(folder)
+        for old in [s for s in _steps(folder) if s <= step][:-KEEP]:
+            if old != best and old in own:
+                remove(os.path.join(folder, name_of(old)), own=True)
+    processes.wait_for_all()
+
+
+def remove(path, own):
+    """Delete a checkpoint, if it is our own; what else is there gets another name.
+
+    First it is renamed: one that is half deleted must not look like a checkpoint.
+    """
+    if not os.path.lexists(path):
+        return
+    if own and os.path.isdir(path) and not os.path.islink(path):
+        doomed = path + '.removed'
+        if os.path.lexists(doomed):
+            _empty(doomed)                              # what a kill left
+        os.rename(path, doomed)
+        _empty(doomed)
+    else:
+        keep_aside(path)
+
+
+def remove_all_of(path):
+    """Delete our own checkpoint, and what a kill left of one."""
+    for name in (path, path + '.partial', path + '.removed'):
+        remove(name, own=True)
+
+
+def _empty(folder):
+    """Delete our files in a folder, and it; where others are in it, they and it are kept."""
+    for name in os.listdir(folder):
+        if FILES.fullmatch(name) and not os.path.isdir(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
+    if os.listdir(folder):
+        keep_aside(folder)
+    else:
+        os.rmdir(folder)
+
+
+def latest(folder, say=lambda sentence: None):
+    """(path, step) of the newest checkpoint in the folder that is complete, or None.
+
+    say: is told of each newer one that is damaged, and how.
+    """
+    for step in reversed(_steps(folder)):
+        path = os.path.join(folder, name_of(step))
+        damage = _damage(path, step)
+        if damage is None:
+            return path, step
+        say('the checkpoint %s is damaged: %s; going on from the one before'
+            % (one_line(path), damage))
+    return None
+
+
+def read_manifest(path):
+    """The manifest of a checkpoint. Raises OSError, ValueError if there is none that is ours."""
+    manifest = read_json(os.path.join(path, 'manifest.json'))
+    if not (isinstance(manifest, dict) and isinstance(manifest.get('settings'), dict)
+            and isinstance(manifest.get('sha256'), dict)):
+        raise ValueError
+    return manifest
+
+
+def restore(path, trainers):
+    """Bring the trainers to the state saved at path; return the state dict of this process.
+
+    Raises UserError if they were other graphs: those of another version of this project; or if
+    a file can't be read, though it is what was written.
+    """
+    with plain_path(path) as plain, quiet():
+        for name, trainer in trainers.items():
+            try:
+                trainer.restore_from_checkpoint(os.path.join(plain, name))
+            except (ValueError, RuntimeError) as error:
+                if 'isomorphic' not in str(error):
+                    raise UserError('%s can not be read by CNTK (%s); delete it to continue from '
+                                    'the one before' % (one_line(os.path.join(path, name)),
+                                                        str(error).split('\n')[0]))
+                raise UserError('%s was written by another version of this project, and only that '
+                                'can continue it; start again with --overwrite (wgan_generate.py '
+                                'still makes images of it)' % one_line(path))
+    name = os.path.join(path, 'state_%d.npz' % processes.RANK)
+    try:
+        with np.load(name, allow_pickle=False) as saved:
+            return dict(saved)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise UserError('%s can not be read (%s); delete %s to continue from the one before'
+                        % (one_line(name), error, one_line(path)))
+
+
+def size_of(network):
+    """About how many bytes its weights and constants take in a file."""
+    return sum(4 * int(np.prod(p.shape))
+               for p in list(network.parameters) + list(network.constants))
+
+
+def _save_state(path, state):
+    content = io.BytesIO()                      # to a full disk zipfile writes tracebacks
+    np.savez(content, **state)
+    try:
+        with open(path, 'wb') as file:
+            file.write(content.getbuffer())
+    except OSError as error:                    # NumPy's own has no name of the file
+        raise OSError(error.errno, error.strerror or str(error), path)
+
+
+def _write_manifest(folder, step, about):
+    digests = {name: sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+    with open(os.path.join(folder, 'manifest.json'), 'w') as file:
+        json.dump(dict(about, step=step, sha256=digests), file, indent=2, sort_keys=True)
+    for name in list(digests) + ['manifest.json', '']:
+        sync(os.path.join(folder, name))
+
+
+def _damage(path, step):
+    """What is wrong with the checkpoint of a step; None if nothing is."""
+    if not os.path.isdir(path):
+        return 'it is no folder'
+    try:
+        manifest = read_manifest(path)
+        if manifest.get('step') != step or not _lists_all(manifest):
+            return 'manifest.json is not what was written'
+        for name, digest in sorted(manifest['sha256'].items()):
+            file = os.path.join(path, name)
+            if os.path.exists(file) and not os.path.isfile(file):
+                return '%s is not a file' % name
+            if sha256(file) != digest:
+                return '%s is not what was written' % name
+    except FileNotFoundError as error:
+        return '%s is missing' % os.path.basename(error.filename)
+    except OSError as error:
+        return '%s can not be read: %s' % (os.path.basename(error.filename), error.strerror)
+    except ValueError:
+        return 'manifest.json is not what was written'
+    return None
+
+
+def _lists_all(manifest):
+    """Whether a manifest lists all files of a checkpoint, and none that is elsewhere."""
+    names, processes = set(manifest['sha256']), manifest['settings'].get('processes', 1)
+    needed = {name + end for name in NETWORKS for end in ('', '.ckp')}
+    states = {name for name in names if name.startswith('state_')}
+    return (needed <= names and len(states) == processes and 'state_0.npz' in states
+            and all(FILES.fullmatch(name) for name in names))
+
+
+def _steps(folder):
+    """The steps of all checkpoints in a folder, complete or not, in order."""
+    if not os.path.isdir(folder):
+        return []
+    names = [re.fullmatch(r'step_([0-9]{8,})', name) for name in os.listdir(folder)]
+    return sorted(int(m.group(1)) for m in names if m and m.group(0) == name_of(int(m.group(1))))
+
+
+def state_of(updates, batches, held_out, rng):
+    """What `save` takes as the state of a training, beside its trainers.
+
+    held_out: minibatches too, or None.
+    """
+    state = dict(random_state(rng), order=batches.order, position=batches.position,
+                 **updates.arrays())
+    if held_out:
+        state.update(held_out_order=held_out.order, held_out_position=held_out.position)
+    return state
+
+
+def random_state(rng):
+    """A numpy.random.RandomState as a dict of arrays and numbers, for `save`."""
+    _, keys, position, has_gauss, gauss = rng.get_state()
+    return {'rng_keys': keys, 'rng_position': position, 'rng_has_gauss': has_gauss,
+            'rng_gauss': gauss}
+
+
+def set_random_state(rng, state):
+    """Inverse of `random_state`."""
+    rng.set_state(('MT19937', state['rng_keys'], int(state['rng_position']),
+                   int(state['rng_has_gauss']), float(state['rng_gauss'])))

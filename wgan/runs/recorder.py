@@ -1,0 +1,177 @@
+"""What is written of a run while it trains: losses, progress, samples, scores, checkpoints."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+from wgan.machine import processes, signals
+from wgan.runs import checkpoint
+from wgan.machine.command_line import Progress, UserError, one_line
+from wgan.runs.results import BEST, plot_table
+
+import numpy as np
+
+
+class Recorder(contextlib.ExitStack):
+    """Logs each iteration, and scores, samples and saves at its times, while it is entered.
+
+    NaN and infinity end a run before anything of them is saved. Of several processes, the first
+    writes.
+    stopped: the number of the signal that ended the run, or 0.
+    """
+
+    def __init__(self, out, updates, state, about, iterations, every, samples, scores=None,
+                 tensorboard=False, step=0):
+        """out: the RunFolder. updates: the Updates. state: returns what else a checkpoint has to
+        save, as arrays by name. about: what is kept with a checkpoint, as JSON. every: iterations
+        between two of each of 'score', 'sample' and 'checkpoint'; None: never. samples: makes
+        and writes some. scores: the ScoreTable that measures generators, in the first process.
+        step: iterations that are done already.
+        """
+        super().__init__()
+        self.out, self.updates, self.state, self.about = out, updates, state, about
+        self.iterations, self.every, self.samples = iterations, every, samples
+        self.scores, self.is_main, self.stopped = scores, processes.RANK == 0, 0
+        self.progress = Progress('training', iterations, done=step)
+        self.board = tensorboard_writer(out, step) if tensorboard and self.is_main else None
+
+    def __enter__(self):
+        self.stop = self.enter_context(signals.Stop(then=_say_that_it_stops))
+        self.table = self.enter_context(
+            open(self.out.path('wgan.csv') if self.is_main else os.devnull, 'a'))
+        if self.board:
+            self.callback(self.board.close)
+        self.start = time.time()
+        return super().__enter__()
+
+    def record(self, step, row):
+        """Log the iteration `step`, and do what is due after it; `stopped` says whether to stop.
+
+        row: the numbers of `updates.columns` in this process. All processes call it together.
+        Raises UserError if a number is NaN or infinite.
+        """
+        # Each process has its own numbers; and all stop if one is to.
+        stop_requested, *row = processes.mean([float(self.stop.requested)] + row)
+        status = ' '.join('%s %.4g' % pair for pair in zip(self.updates.columns, row))
+        self._check(step, row, 'a loss is NaN or infinite (%s)' % status)
+        self._log(step, row)
+        self.progress.show(step, status)
+
+        done = step == self.iterations
+        if stop_requested > 0 and not done:
+            self.stopped = self.stop.requested or signal.SIGTERM
+        due = {what: every and (step % every == 0 or done or (self.stopped and what != 'score'))
+               for what, every in self.every.items()}
+        if any(due.values()):
+            self._check_weights(step)
+        if due['sample'] and self.is_main:
+            self._save_samples(step)
+        if due['checkpoint']:
+            self._save(step)
+        # A score takes minutes, and what sends a signal may not wait for it.
+        is_best = due['score'] and self.score(step)
+        if (is_best or self.stopped) and not due['checkpoint']:
+            self._save(step)
+        self.start = time.time()
+
+    def _log(self, step, row):
+        self.table.write(','.join(['%d' % step] + ['%.9g' % value for value in row]
+                                  + ['%.3f\n' % (time.time() - self.start)]))
+        self.table.flush()
+        for name, value in zip(self.updates.columns, row) if self.board else ():
+            self.board.add_scalar(name, value, step)
+
+    def score(self, step):
+        """Whether no score before was as good; the best generator is kept.
+
+        A signal ends the measuring: then `stopped` is set, and the score is due when the run is
+        resumed. All processes call it together.
+        """
+        row = self._measure(step) if self.is_main else None
+        better = row is not None and self.scores.is_better(row)
+        if better:
+            self.out.save_network(self.updates.sample_generator, BEST)
+        if row is not None:                     # last: with its row, a score is no longer due
+            self.out.own.claim('scores.csv')
+            self.scores.append(row)
+            plot_table(self.out, 'scores')
+        better, interrupted = processes.mean([float(better), float(self.is_main and row is None)])
+        if interrupted > 0:
+            self.stopped = self.stop.requested or signal.SIGTERM
+        return better > 0
+
+    def _measure(self, step):
+        """The scores of the generator, or None if a signal came before they were measured."""
+        try:
+            with self.stop.interrupting():
+                return self.scores.measure(step, self.updates.sample_generator)
+        except (signals.Stopped, Exception):    # CNTK may make another exception of it
+            if not self.stop.requested:
+                raise
+            return None
+
+    def _save_samples(self, step):
+        made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
+        name = 'samples/step_%06d%s' % (step, self.samples.suffix)
+        self.samples.write(self.out.own.claim(name), made)
+        if self.board:
+            self.samples.add_to(self.board, made, step)
+
+    def _save(self, step):
+        if self.is_main:
+            self.table.flush()
+            os.fsync(self.table.fileno())
+            self.out.own.add('checkpoints/' + checkpoint.name_of(step))
+        checkpoint.save(self.out.path('checkpoints'), step, self.updates.trainers, self.state(),
+                        self.about, self.out.own_steps() if self.is_main else (),
+                        best=self.scores.best_step if self.scores else None)
+        if self.is_main:
+            for name, network in self.updates.networks().items():
+                self.out.save_network(network, name)
+            plot_table(self.out, 'wgan')
+
+    def _check_weights(self, step):
+        for name, network in (('generator', self.updates.generator),
+                              ('critic', self.updates.critic)):
+            for p in list(network.parameters) + list(network.constants):
+                self._check(step, p.value, 'a weight of the %s (%s, %s) is NaN or infinite' % (
+                    name, p.name, ' × '.join(map(str, p.shape)) or 'one number'))
+        for name, values in self.updates.arrays().items():
+            self._check(step, values,
+                        'what belongs to the weights (%s) is NaN or infinite' % name)
+
+    def _check(self, step, numbers, what):
+        """Raise UserError before anything that is NaN or infinite is saved."""
+        if np.all(np.isfinite(numbers)):
+            return
+        found = checkpoint.latest(self.out.path('checkpoints'))
+        raise UserError(
+            'iteration %d: %s; nothing of it was saved. %s. Start again with a smaller '
+            '--learning-rate, or look into the images' % (
+                step, what, 'The last good checkpoint is %s' % one_line(found[0]) if found else
+                'There was no checkpoint yet'))
+
+
+def tensorboard_writer(out, step):
+    """A writer of losses and grids for TensorBoard, continuing after `step`.
+
+    CNTK has one (C.logging.TensorBoardProgressWriter), but on a current Linux only its numbers
+    work: for images it needs libjpeg 8. tensorboardX writes both.
+    """
+    from tensorboardX import SummaryWriter          # takes a second, which other runs save
+    folder = out.path('tensorboard')
+    before = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    writer = SummaryWriter(folder, purge_step=step + 1 if step else None)
+    for name in set(os.listdir(folder)) - before:       # it decides the name
+        out.own.add('tensorboard/' + name)
+    return writer
+
+
+def _say_that_it_stops():
+    """Inside of a signal handler, where Python's streams may be in the midst of something."""
+    if processes.RANK == 0:
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), '\nstopping after this iteration …\n'.encode(
+                sys.stderr.encoding or 'ascii', 'backslashreplace'))

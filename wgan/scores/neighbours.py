@@ -1,0 +1,31 @@
+"""Generated images beside the real ones that are nearest to them: does a generator copy?"""
+
+from wgan.datasets.images import grid
+from wgan.scores.distances import NEAREST, distances_between
+
+import cv2
+import numpy as np
+
+ROWS = 12
+GAP = 4                     # white pixels between two images
+
+
+def neighbours_sheet(images, found, reference_images, reference):
+    """An RGB image, uint8: in each row a generated image, then the NEAREST real ones, nearest
+    first, by their features.
+
+    images, reference_images: what `measure` measured, with `take`. found, reference: what it gave.
+    All images are shown in the size of the first.
+    """
+    rows = min(ROWS, len(found['features']))
+    count = min(NEAREST, len(reference['features']))
+    table = distances_between(found['features'][:rows], reference['features'])
+    nearest = np.argsort(table, axis=1, kind='stable')[:, :count]
+    generated = images.take(found['kept'][:rows])
+    real = reference_images.take(reference['kept'][nearest.ravel()])
+    height, width = generated[0].shape[:2]
+    cells = []
+    for i, image in enumerate(generated):
+        cells += [image, *real[i * count:(i + 1) * count]]
+    return grid(np.stack([cv2.resize(cell, (width, height), interpolation=cv2.INTER_AREA)
+                          for cell in cells]), columns=1 + count, border=GAP)

@@ -1,0 +1,309 @@
+"""Scoring a folder of images or a generator with an image network."""
+
+import collections
+import hashlib
+import os
+import zipfile
+import zlib
+
+from wgan.machine.command_line import Progress, UserError, one_line, report
+from wgan.generators.evaluation import generated, latent_input
+from wgan.generators.files import GENERATORS, find_generator, generator_labels, load_generator
+from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode_image
+from wgan.datasets.image_files import find_images, is_image_or_text
+from wgan.datasets.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
+from wgan.scores.distances import (
+    KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
+    neighbourhood_scores)
+
+import numpy as np
+
+
+LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
+SHOWN = 20                      # labels at most that are listed
+
+
+class Folder:
+    """The images of a folder or map file, whole and in their own sizes, in their order.
+
+    labels: where the labels stand, as `find_labels` takes it, or None. label_names: of each image.
+    """
+
+    def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
+        found = find_images(path, option)
+        names = find_labels(path, labels, found) if labels else [None] * len(found)
+        reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
+        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
+        self.name, self.paths = path, [p for p, _ in readable]
+        self.count, self.label_names = len(self.paths), [name for _, name in readable]
+        if reader.unreadable and not skip_unreadable:
+            raise UserError('%d images in %s can not be read, the first is %s; leave them out '
+                            'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
+                                                        one_line(min(reader.unreadable))))
+        if not self.paths:
+            raise UserError('none of the %d images in %s can be read'
+                            % (len(found), one_line(path)))
+        reader.warn()
+
+    def batches(self, size):
+        for i in range(0, self.count, size):
+            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
+
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        return [self._read(self.paths[i]) for i in numbers]
+
+    def _read(self, path):
+        try:
+            return decode_image(path)
+        except UnreadableImage as error:
+            raise UserError('%s could be read at first, and no longer can: %s'
+                            % (one_line(path), error))
+
+
+class Generated:
+    """Images of a generator, rounded to 8 bits as if they had been saved.
+
+    labels: the Labels of the data, if it takes some: they are drawn as often. label_names: of each
+    image.
+    """
+
+    def __init__(self, name, generator, count, seed, labels):
+        self.name, self.generator, self.count, self.seed = name, generator, count, seed
+        self.labels = draw_labels(np.random.RandomState([seed, 1]), count, labels.counts)
+        self.label_names = ([labels.names[number] for number in self.labels.argmax(axis=1)]
+                            if labels.names else [None] * count)
+
+    def batches(self, size):
+        for i, latents in enumerate(self._latents(size)):
+            yield from generated(self.generator, latents, size, self.name,
+                                 self.labels[i * size:(i + 1) * size])
+
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        latents = np.concatenate(list(self._latents(self.count)))[numbers]
+        return [image for batch in generated(self.generator, latents, 16, self.name,
+                                             self.labels[numbers])
+                for image in batch]
+
+    def _latents(self, size):
+        rng, width = np.random.RandomState(self.seed), latent_input(self.generator).shape[0]
+        for i in range(0, self.count, size):
+            yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
+
+
+def source(path, option, skip_unreadable, count, seed, labels=None):
+    """The images that a command-line argument stands for; option: what the user calls it.
+
+    skip_unreadable: leave out files that can't be read. count, seed: of what a generator makes.
+    labels: where those of images stand, as `find_labels` takes it; a generator has its own.
+    Raises UserError if it is neither images nor a generator.
+    """
+    if not os.path.exists(path):
+        raise UserError('%s does not exist; %s takes a folder of images, a map file, a run '
+                        'folder or a generator file%s' % (
+                            one_line(path), option, '' if option == 'WHAT'
+                            else ', or what --save-statistics wrote'))
+    names = os.listdir(path) if os.path.isdir(path) else []
+    if not any(name in names for name in GENERATORS):
+        if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
+            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
+                            'are no images to score' % (one_line(path), GENERATORS[-1]))
+        if os.path.isdir(path) or is_image_or_text(path):
+            return Folder(path, skip_unreadable, option, labels)
+        if holds_statistics(path):
+            raise UserError('%s holds statistics: it can be a --reference, but not %s'
+                            % (one_line(path), option))
+    path = find_generator(path)
+    generator = load_generator(path)
+    return Generated(path, generator, count, seed, generator_labels(path, generator))
+
+
+def check_count(images, least, use):
+    """Raises UserError if there are fewer images than the use of them needs."""
+    if images.count < least:
+        raise UserError('%s: %d image%s, and %s needs at least %d' % (
+            one_line(images.name), images.count, '' if images.count == 1 else 's', use,
+            least))
+
+
+class ContentKeys:
+    """Keys of images, as Statistics takes them, that follow from the pixels alone.
+
+    They are hashes: as good as drawn at random, and the same for an image under any name, in any
+    order of the files, saved or not. Copies have different keys, so that they do not all fall into
+    one split.
+    """
+
+    def __init__(self):
+        self.seen, self.last = collections.Counter(), []
+
+    def noted(self, images):
+        """Yields the images, RGB, uint8, (H, W, 3); `last` has the keys of those so far."""
+        self.last = []
+        for image in images:
+            self.last.append(self._key(image))
+            yield image
+
+    def _key(self, image):
+        content = hashlib.blake2b(b'%d %d' % image.shape[:2], digest_size=16)
+        content.update(np.ascontiguousarray(image))
+        content = content.digest()
+        self.seen[content] += 1
+        key = hashlib.blake2b(content + b'%d' % self.seen[content], digest_size=8).digest()
+        return int.from_bytes(key, 'big')
+
+
+def measure(images, network, splits, batch_size):
+    """Statistics of all images, with progress. They are the same for any order of the images.
+
+    images: has name, count, and batches(size), which yields RGB images, uint8.
+    Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
+    image is None. kept: the numbers of the images that the features are of, as `take` has them.
+    Raises UserError for fewer images than splits, and as `network` does.
+    """
+    check_count(images, splits, 'an Inception Score of %d parts' % splits)
+    statistics, keys = Statistics(splits), ContentKeys()
+    progress = Progress('scoring ' + one_line(images.name), images.count)
+    for batch in images.batches(batch_size):
+        statistics.add(*network(keys.noted(batch)), keys.last)
+        progress.show(statistics.seen)
+    progress.end('%d images of %s' % (images.count, one_line(images.name)))
+    mean, deviation = statistics.inception_score()
+    covariance = statistics.covariance if images.count > 1 else None
+    if covariance is not None and not np.isfinite(covariance).all():
+        raise UserError('the features that %s gives for %s are too large for a covariance; is '
+                        '--scale %s what it was trained with?'
+                        % (one_line(network.path), one_line(images.name), network.scale))
+    kept, features = statistics.kept()
+    return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
+                count=images.count, splits=splits, inception_score_mean=mean,
+                inception_score_std=deviation)
+
+
+def distances(found, reference, seed):
+    """FID, KID, precision, recall, density and coverage of what was found, as a dict.
+
+    found, reference: results of `measure`, of two images or more.
+
+    Raises UserError if their features are not alike, as in statistics that somebody changed.
+    """
+    if len(found['mean']) != len(reference['mean']):
+        raise UserError('the reference has %d features, and this network gives %d'
+                        % (len(reference['mean']), len(found['mean'])))
+    kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
+    return dict(neighbourhood_scores(found['features'], reference['features']),
+                fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+                                     reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
+
+
+def label_distances(images, found, reference_images, reference):
+    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept. Says
+    which labels have fewer.
+    """
+    sides = [(source.name, measured, np.array(source.label_names)[measured['kept']])
+             for source, measured in ((images, found), (reference_images, reference))]
+    distances, without = {}, []
+    for label in names_of([label for _, _, names in sides for label in names]):
+        ours, theirs = (measured['features'][names == label] for _, measured, names in sides)
+        few = ['%d in %s' % (len(features), one_line(name))
+               for features, (name, _, _) in zip((ours, theirs), sides)
+               if len(features) < LABEL_COUNT]
+        if few:
+            without.append('%s (%s)' % (one_line(label), ', '.join(few)))
+        else:
+            distances[label] = frechet_distance(*(
+                statistic for features in (ours, theirs)
+                for statistic in (features.mean(axis=0), np.cov(features, rowvar=False))))
+    if without:
+        print('no FID of labels with fewer than %d images%s: %s%s' % (
+            LABEL_COUNT, ' among the %d whose features are kept' % KEPT
+            if max(found['count'], reference['count']) > KEPT else '',
+            ', '.join(without[:SHOWN]),
+            ' and %d more' % (len(without) - SHOWN) if len(without) > SHOWN else ''))
+    return distances
+
+
+def labels_beside(path, where):
+    """(path, where) of images and their labels, as `source` takes them, for one of two sets.
+
+    where: where the labels of the other set stand; None: nowhere. In a folder that
+    wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map file, or they are
+    the folders.
+    """
+    listed = os.path.join(path, LABELS_FILE)
+    if where is not None and os.path.isfile(listed) and os.path.isfile(
+            os.path.join(path, FIRST_IMAGE)):
+        return listed, 'map'
+    return path, where and ('folders' if os.path.isdir(path) else 'map')
+
+
+def warn_of_few(count, measured):
+    """Say so if `count` images are too few for the number of features in a result."""
+    features = len(measured['mean'])
+    if count <= features:
+        report('warning: %d images are few for %d features: their covariance is singular, and '
+               'FID is too high; compare it only with scores of as many images'
+               % (count, features))
+
+
+def warn_of_copies(name, measured):
+    """Say so if images, called `name`, have so many copies that they have no neighbourhood."""
+    copies = count_of_copies(measured['features'])
+    if copies:
+        print('warning: %s: %d of %d images have %d copies or more; nothing else lies in their '
+              'neighbourhoods, so precision, recall, density and coverage mean little' % (
+                  one_line(name), copies, len(measured['features']), NEAREST))
+
+
+def made_with(network):
+    """What must be the same for statistics to be compared."""
+    return {'network_sha256': network.sha256, 'features_output': network.features,
+            'classes_output': network.classes, 'resize': network.resize, 'scale': network.scale}
+
+
+def holds_statistics(path):
+    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
+
+
+# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
+NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def load_statistics(path, network):
+    """Statistics that --save-statistics wrote; refused if they were made otherwise.
+
+    Raises UserError; OSError if the file can't be opened.
+    """
+    with open(path, 'rb') as file:
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                statistics = dict(saved)
+            made = {name: str(statistics[name]) for name in made_with(network)}
+            _check_statistics(**{name: statistics[name] for name in (
+                'mean', 'covariance', 'features', 'count', 'inception_score_mean',
+                'inception_score_std')})
+        except NPZ_ERRORS:
+            raise UserError('%s holds no statistics of this program, or is damaged; write it '
+                            'again with --save-statistics' % one_line(path))
+    for name, value in made_with(network).items():
+        if made[name] != value:
+            raise UserError('the statistics in %s were made with another %s (%s, here %s)'
+                            % (one_line(path), name, one_line(made[name]), value))
+    return statistics
+
+
+def _check_statistics(mean, covariance, features, count, **scores):
+    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
+    size = len(mean)
+    shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
+                  and features.ndim == 2 and features.shape[1] == size and len(features) > 1
+                  and all(value.shape == () for value in [count, *scores.values()]))
+    numbers = [mean, covariance, features, count, *scores.values()]
+    if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
+        raise ValueError('not the statistics of a set of images')

@@ -1,0 +1,95 @@
+"""How near generated lines are to real ones: Jensen-Shannon divergence of their n-grams."""
+
+from wgan.machine.command_line import note, report
+from wgan.generators.latents import draw_latents
+from wgan.pictures.plotting import HELD_OUT
+from wgan.scores.score_table import DATA_SINCE, ScoreTable
+from wgan.datasets.text import decode, generated_codes
+
+import numpy as np
+
+GRAMS = (1, 2, 3, 4)
+DIVERGENCES = ['js_%d' % n for n in GRAMS]
+DECISIVE = DIVERGENCES[-1]
+
+
+def ngram_divergence(a, b, n, count):
+    """Jensen-Shannon divergence of the n-grams of two sets of lines, in bits: 0 … 1.
+
+    a, b: numbers of characters, (N, length), below `count`. An n-gram is n places that follow one
+    another, also behind the end of a line. As gan_language.py measures it, the program that the
+    authors of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, published with the paper.
+    """
+    (grams_a, p), (grams_b, q) = (_frequencies(codes, n, count) for codes in (a, b))
+    everything = np.union1d(grams_a, grams_b)
+    both = np.zeros((2, len(everything)))
+    both[0, np.searchsorted(everything, grams_a)] = p
+    both[1, np.searchsorted(everything, grams_b)] = q
+    mean = both.mean(axis=0)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        terms = np.where(both > 0, both * np.log2(both / mean), 0)
+    return max(0.0, terms.sum() / 2)
+
+
+def _frequencies(codes, n, count):
+    """(the different n-grams, each as one number; how often each is, summing to 1)."""
+    codes = codes.astype(np.int64)
+    places = codes.shape[1] - n + 1
+    grams = sum(codes[:, i:i + places] * count ** (n - 1 - i) for i in range(n))
+    found, counts = np.unique(grams, return_counts=True)
+    return found, counts / counts.sum()
+
+
+class TextScores(ScoreTable):
+    """Measures generators with the same latents and the same real lines each time.
+
+    training: the Lines that are trained on. held_out: Lines that are not, or None: the same numbers
+    of them, in columns that end in HELD_OUT, are what a perfect generator reaches; as many lines
+    are generated, since fewer lines have a larger divergence. count: lines to generate at most.
+    csv: the file that `append` writes rows to.
+    """
+
+    def __init__(self, training, held_out, count, latent_size, seed, batch_size, csv):
+        self.training, self.known = training, set(training.texts)
+        self.count = min(count, len(held_out)) if held_out else count
+        self.latents = draw_latents(self.count, latent_size, seed)
+        self.batch_size = batch_size
+        self.floor = {}
+        if held_out:
+            found = self._measure(held_out.codes[:self.count])
+            self.floor = {name + HELD_OUT: value for name, value in found.items()}
+        super().__init__(csv, columns(bool(held_out)), DECISIVE)
+        note('scores by %d generated lines against %d; %s' % (
+            self.count, len(training), 'as many real lines that are held out: ' + _in_words(found)
+            if held_out else 'nothing is held out to compare with'))
+
+    def measure(self, step, generator):
+        """The row of the generator after `step`."""
+        found = self._measure(generated_codes(generator, self.latents, self.batch_size,
+                                              'iteration %d' % step))
+        report('iteration %d: %s' % (step, _in_words(found)))
+        return dict(found, step=step, **self.floor)
+
+    def described(self):
+        """What the scores were made with, for config.json."""
+        return dict(self.floor, count=self.count, reference_count=len(self.training))
+
+    def _measure(self, codes):
+        lines, count = decode(codes, self.training.characters), len(self.training.characters)
+        found = {name: ngram_divergence(codes, self.training.codes, n, count)
+                 for n, name in zip(GRAMS, DIVERGENCES)}
+        found['in_training'] = np.mean([line in self.known for line in lines])
+        found['distinct'] = len(set(lines)) / len(lines)
+        return found
+
+
+def columns(held_out):
+    """The columns of scores.csv. held_out: whether there are lines held out."""
+    names = DIVERGENCES + ['in_training', 'distinct']
+    return ['step'] + names + [name + HELD_OUT for name in names if held_out] + [DATA_SINCE]
+
+
+def _in_words(found):
+    return ('Jensen-Shannon divergence of 1- to 4-grams %s bits; %.1f %% are lines of the training '
+            'set, %.1f %% distinct' % (' '.join('%.3f' % found[name] for name in DIVERGENCES),
+                                       100 * found['in_training'], 100 * found['distinct']))

@@ -1,0 +1,110 @@
+"""The layers that the two networks are built of, arranged so that CNTK computes them quickly.
+
+They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 is quick in matrix
+products (MKL, cuBLAS), convolutions (oneDNN, see onednn.py; cuDNN), and operations on operands of
+one shape. It is slow
+
+- where the shapes of two operands differ, and in sums: there it walks number by number. So what is
+  summed, or repeated for each pixel or sample, is here a matrix product;
+- where it chooses between two numbers, as its leaky ReLU does.
+
+bench/results/ says what each of these brought.
+"""
+
+import functools
+
+from wgan.machine.cntk import C
+
+import numpy as np
+
+
+def layer_normalization(x, bias=None, epsilon=1e-5):
+    """Normalise each sample over all its channels, then scale and shift each channel.
+
+    x: (channels, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
+    bias: a name: then x first gets a learned bias for each channel, which takes no pass of its own.
+    It learns one gain and one shift ('bias') per channel, as the WGAN-GP authors' code does.
+    `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
+    number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
+    """
+    gain = _for_each_channel(x, 1, 'gain')
+    average = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
+    mean = C.times(x, average)
+    if bias is None:
+        centred = x - C.times(mean, C.constant(1, (1,) + x.shape, x.dtype), output_rank=3)
+    else:
+        centred = x + _bias_less_mean(_for_each_channel(x, 0, bias), mean, x)
+    variance = C.times(C.square(centred), average)
+    scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)), _pixels_of(gain, x.shape),
+                    output_rank=3)
+    return add_bias(centred * scale, 'bias')
+
+
+def _bias_less_mean(bias, mean, x):
+    """What centres x + bias, for each sample: bias − mean of bias − mean, as (channels, h, w).
+
+    bias: (channels, 1, 1). mean: of x, (1,). It is one product: of (1, −means) with two planes,
+    the bias and 1.
+    """
+    channels, number = x.shape[0], functools.partial(C.constant, dtype=x.dtype)
+    means = mean + C.times(C.reshape(bias, (channels,)), number(1 / channels, (channels, 1)))
+    factors = (C.times(_one_for_each(x), number(np.array([[1, 0]])))
+               - C.times(means, number(np.array([[0, 1]]))))
+    planes = C.splice(_pixels_of(bias, x.shape), number(1, (1,) + x.shape), axis=0)
+    return C.times(factors, planes, output_rank=3)
+
+
+def batch_normalization(x):
+    """Normalise each channel over the minibatch, then scale and shift it.
+
+    x: (channels, height, width). Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167,
+    algorithm 1; ε = 1e-5.
+    """
+    return C.layers.BatchNormalization(map_rank=1)(x)
+
+
+def leaky_relu(x):
+    """x where it is positive, x / 5 elsewhere: `C.leaky_relu(x, 0.2)`, five times as fast.
+
+    Backpropagation reuses the slope (1 or 0.2), which is not differentiated.
+    """
+    zero, low, more = (C.constant(value, x.shape, x.dtype) for value in (0, 0.2, 0.8))
+    return x * (low + more * C.stop_gradient(C.greater(x, zero)))
+
+
+def add_bias(x, name):
+    """x (channels, height, width) plus a learned number for each channel."""
+    bias = _for_each_channel(x, 0, name)
+    # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
+    return x + C.times(_one_for_each(x), _pixels_of(bias, x.shape), output_rank=3)
+
+
+def _for_each_channel(x, value, name):
+    """A parameter (channels, 1, 1), which begins as `value`."""
+    return C.parameter((x.shape[0], 1, 1), init=value, dtype=x.dtype, name=name)
+
+
+def _one_for_each(x):
+    """(1,): 1 for each sample of x."""
+    return C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
+
+
+def _pixels_of(p, shape):
+    """p (channels, 1, 1), repeated for the pixels: (1, channels, height, width)."""
+    plane = C.constant(1, (1,) + shape[1:], p.dtype)
+    return C.reshape(C.times(C.reshape(p, (shape[0], 1)), plane, output_rank=2), (1,) + shape)
+
+
+def convolution(kernel, x):
+    """(I, 2S, 2S) → (O, S, S) with the kernel (O, I, K, K), K odd, padded with zeros.
+
+    Output (i, j) is the kernel with its centre at (2i, 2j).
+    """
+    return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
+
+
+def convolution_transpose(kernel, x):
+    """(I, S, S) → (O, 2S, 2S) with the kernel (I, O, K, K): the transpose of `convolution`."""
+    return C.convolution_transpose(
+        kernel, x, strides=2, auto_padding=[False, True, True],
+        output_shape=(kernel.shape[1], 2 * x.shape[1], 2 * x.shape[2]))

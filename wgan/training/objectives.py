@@ -1,0 +1,151 @@
+"""From the two networks and their inputs to the two losses.
+
+Each objective is a function that writes its equations down as CNTK graphs and returns `Losses`. All
+of its numbers are one for each sample; a trainer takes their mean. OBJECTIVES is the table of them.
+
+In all of them: generator, critic are functions as in models.py; latent is z, (latent_size,); real
+is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a batch axis. The critic
+loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
+"""
+
+from collections import namedtuple
+
+from wgan.machine.cntk import C
+
+import numpy as np
+
+from symbolic_gradient import gradient
+
+# critic_loss, generator_loss: what the two trainers minimise.
+# logged: what is worth knowing of a critic update, by name.
+# draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
+#     the real images of the minibatch, (N, 3, S, S).
+Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
+
+
+def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
+    """WGAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
+
+    critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
+    generator loss  −E[C(G(z))]                                                   (algorithm 1)
+
+    penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is taken for each
+    sample, over all its pixels and colours. The penalty is a graph of the critic's weights
+    (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
+    it would train nothing.
+    """
+    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    wasserstein = critic(real) - critic(fake)
+    norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
+    penalty = C.square(norm - 1)
+    return Losses(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
+                  {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
+                  {epsilon: _even})
+
+
+def wgan(generator, critic, latent, real, fake):
+    """WGAN with clipped weights: Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875
+
+    critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
+    generator loss  −E[C(G(z))]                                          (line 10)
+
+    The clipping, which bounds the critic's gradient, is the learner's: learners.RmsProp. The
+    difference of the scores is the distance times that unknown bound.
+    """
+    wasserstein = critic(real) - critic(fake)
+    return Losses(-wasserstein, -critic(generator(latent)), {'wasserstein': wasserstein}, {})
+
+
+def gan(generator, critic, latent, real, fake, minimax=False):
+    """The original GAN: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661
+
+    D(x) = σ(C(x)), the probability that x is real, with the critic's score as its logit.
+    critic loss     −E[log D(x)] − E[log(1 − D(x̃))]                       (eq. 1)
+    generator loss  −E[log D(G(z))]; with minimax E[log(1 − D(G(z)))]     (section 3; eq. 1)
+
+    −log σ(s) = log(1 + exp(−s)) is computed as softplus, which neither overflows nor loses digits.
+    """
+    real_score, fake_score, score = critic(real), critic(fake), critic(generator(latent))
+    return Losses(
+        C.softplus(-real_score) + C.softplus(fake_score),
+        -C.softplus(score) if minimax else C.softplus(-score),
+        {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score)}, {})
+
+
+def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False):
+    """DRAGAN: Kodali et al. 2017, https://arxiv.org/abs/1705.07215
+
+    critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
+    generator loss   that of `gan`
+
+    The penalty acts around the real images: δ is drawn evenly from 0 to half of the minibatch's
+    standard deviation, for each number of an image, and ε evenly from [0, 1] for each sample, as
+    in the authors' code. penalty_weight: λ.
+    """
+    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    delta = C.input_variable(real.shape, name='delta')
+    plain = gan(generator, critic, latent, real, fake, minimax)
+    norm = gradient_norm(critic, real + epsilon * delta)
+    penalty = C.square(norm - 1)
+    return Losses(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
+                  dict(plain.logged, GP=penalty, grad_norm=norm),
+                  {epsilon: _even, delta: _half_a_deviation})
+
+
+def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
+    """Loss-sensitive GAN: Qi 2017, https://arxiv.org/abs/1701.06264
+
+    critic loss      E[(λ‖x − x̃‖₁ + C(x̃) − C(x))₊]     (section 3: S, without its first term)
+    generator loss  −E[C(G(z))]                         (section 3: T)
+
+    The paper's loss of an image is −C here. A real image is to score better than a generated one by
+    a margin, which grows with the distance of the two; pairs that keep it are let alone. As in
+    CNTK's tutorial 206 C, the weight λ is of the margin (margin_weight), the distance is a sum over
+    all numbers of an image, and S lacks its first term, −E[C(x)].
+    """
+    margin = margin_weight * C.times(C.abs(real - fake), C.constant(1, real.shape + (1,)))
+    difference = critic(real) - critic(fake)
+    return Losses(C.relu(margin - difference), -critic(generator(latent)),
+                  {'score_difference': difference, 'margin': margin}, {})
+
+
+def gradient_norm(critic, image):
+    """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
+    grad = gradient(critic(image), image)
+    squares = C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
+    # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
+    return C.sqrt(squares + 1e-12)
+
+
+def _even(rng, real):
+    return rng.uniform(0, 1, (len(real), 1, 1, 1)).astype(np.float32)
+
+
+def _half_a_deviation(rng, real):
+    return (0.5 * real.std() * rng.uniform(0, 1, real.shape)).astype(np.float32)
+
+
+# losses: one of the functions above. normalization: of the critic, as the articles have it, but by
+# sample where its gradient is penalised. learner: 'adam' or 'rmsprop'. settings: what can be set of
+# it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
+# tutorial 206 C for the last, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
+# β2 None stands for CNTK's own.
+Objective = namedtuple('Objective', 'losses normalization learner settings')
+
+OBJECTIVES = {
+    'wgan-gp': Objective(wgan_gp, 'layer', 'adam', dict(
+        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
+    'wgan': Objective(wgan, 'batch', 'rmsprop', dict(
+        n_critic=5, n_critic_boost=0, learning_rate=5e-5, clip=0.01)),
+    'gan': Objective(gan, 'batch', 'adam', dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
+    'dragan': Objective(dragan, 'layer', 'adam', dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
+        minimax=False)),
+    'ls-gan': Objective(ls_gan, 'batch', 'adam', dict(
+        n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
+        weight_decay=5e-5)),
+}
+# Those of the settings that the functions above take, and those of the training loop.
+OF_THE_LOSSES = ('penalty_weight', 'minimax', 'margin_weight')
+OF_THE_LOOP = ('n_critic', 'n_critic_boost')

@@ -1,0 +1,60 @@
+"""The optimisers, with steps that are the papers'. CNTK's own differ in ways that matter."""
+
+import numpy as np
+
+from wgan.machine.cntk import C
+
+
+def adam(parameters, learning_rate, beta1, beta2, weight_decay=0.0):
+    """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
+    (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1). A CNTK learner.
+
+    learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
+    and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
+    has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
+    gradient with 1 − β1, as the paper does. weight_decay times the weight is added to the gradient.
+    """
+    return C.adam(parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2,
+                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE,
+                  l2_regularization_weight=weight_decay)
+
+
+class RmsProp:
+    """RMSProp, and if wanted the clipping of weights: Arjovsky et al. 2017,
+    https://arxiv.org/abs/1701.07875, algorithm 1, lines 6 and 7.
+
+        r ← 0.99 r + 0.01 g²,   w ← clip(w − α g / (√r + 1e-8), −c, c)
+
+    with the mean gradient g of a minibatch and r = 0 at first, as in the authors' code.
+    `C.rmsprop` can't be used: it adds 1e-6 under the root, more than the squared gradients of
+    clipped weights, so that its steps shrink with the gradient; and it adapts each step by signs.
+
+    learner: for a cntk.Trainer. clip: c, or None. CNTK does not save the r of such a learner:
+    `arrays` and `restore` do, under names that begin with `name`.
+    """
+
+    def __init__(self, name, parameters, learning_rate, batch_size, clip=None):
+        self.name, self.squares = name, []
+        self.rate, self.batch_size, self.clip = learning_rate, batch_size, clip
+        # CNTK counts the arguments: a bound method would not do.
+        self.learner = C.universal(lambda w, g: self._update(w, g), parameters)
+
+    def _update(self, parameters, gradients):
+        """CNTK gives gradients summed over the minibatch; what is assigned stays on the device."""
+        updates = []
+        for w, summed in zip(parameters, gradients):
+            g = summed / self.batch_size
+            r = C.constant(0, shape=w.shape, dtype=w.dtype)
+            self.squares.append(r)
+            updated = w - self.rate * g / (C.sqrt(C.assign(r, 0.99 * r + 0.01 * g * g)) + 1e-8)
+            if self.clip is not None:
+                updated = C.clip(updated, -self.clip, self.clip)
+            updates.append(C.assign(w, updated))
+        return C.combine(updates)
+
+    def arrays(self):
+        return {'%s_squares_%d' % (self.name, i): r.value for i, r in enumerate(self.squares)}
+
+    def restore(self, arrays):
+        for i, r in enumerate(self.squares):
+            r.value = np.ascontiguousarray(arrays['%s_squares_%d' % (self.name, i)])

@@ -1,0 +1,194 @@
+"""--start-from: a new run that begins with the networks of another."""
+
+import os
+
+from wgan.machine.cntk import C, quiet
+from wgan.machine.cntk_files import load_model
+from wgan.machine.command_line import RANK, UserError, note, one_line
+from wgan.machine.disk import sha256
+from wgan.generators.evaluation import label_input
+from wgan.generators.files import config_of
+from wgan.datasets.labels import labels_of
+
+from cntk.logging.graph import depth_first_search
+import numpy as np
+
+# What is taken where a file is not there.
+OTHER = {'wgan_generator.model': 'wgan_generator_average.model',
+         'wgan_generator_average.model': 'wgan_generator.model'}
+LABELS = 'number of labels'
+SHOWN = 20                      # labels at most that are listed
+NORMALIZATIONS = {'gain': 'layer', 'scale': 'batch'}        # by the name of a weight
+
+
+def begin_with(folder, updates, label_names=()):
+    """Give the networks of `updates` the weights and statistics of those in a folder.
+
+    folder: of a run, or one that holds the same files. Of the generator and its average one is
+    enough: the other begins with it. The optimisers begin anew.
+    label_names: those of the networks of `updates`, in order. A label that the other run had too,
+    at whatever place, begins with its weights; a new one keeps the initial weights.
+    Returns {name of a file: its SHA-256}. Raises UserError, with nothing changed, if there are no
+    such networks in the folder, if they have other sizes, or if nothing says their labels.
+    """
+    if not os.path.isdir(folder):
+        raise UserError('--start-from: %s %s; name the folder of a run' % (
+            one_line(folder) or "''",
+            'is no folder' if os.path.lexists(folder) else 'does not exist'))
+    paths = {name: _file(folder, name) for name in updates.networks()}
+    found = {name: _load(path) for name, path in paths.items()}
+    for name, network in updates.networks().items():
+        _check(paths[name], found[name], network)
+    old_names = _label_names(folder, found) if label_names else []
+    for name, network in updates.networks().items():
+        label_weights = _label_weights(network)
+        for mine, theirs in zip(_state(network), _state(found[name])):
+            mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
+                          if mine == label_weights else theirs.value)
+    if list(label_names) != old_names and RANK == 0:
+        _report_labels(folder, label_names, old_names)
+    return {os.path.basename(path): sha256(path) for path in paths.values()}
+
+
+def _label_names(folder, networks):
+    """The labels of the run in a folder, in the order in which its networks have them."""
+    names = labels_of(config_of(os.path.join(folder, next(iter(OTHER))))).names
+    if not all(label_input(network).shape[0] == len(names) for network in networks.values()):
+        raise UserError('--start-from: no config.json in %s says which labels its networks know; '
+                        'name the folder of a run with labels' % one_line(folder))
+    return names
+
+
+def _label_weights(network):
+    """The parameter that the label of a generator or critic is multiplied with; None if it takes
+    no label.
+    """
+    label = label_input(network)
+    if label is None:
+        return None
+    functions = depth_first_search(network, lambda x: isinstance(x, C.Function))
+    joined = next(f for f in functions if not f.is_composite and label in f.inputs).output
+    user = next(f for f in functions if not f.is_composite and joined in f.inputs)
+    return next(x for x in user.inputs if x.is_parameter)
+
+
+def _label_axis(shape):
+    """The axis of such a parameter that ends in a place for each label: of the generator's dense
+    layer, (latent and labels, channels, 4, 4); of the critic's convolution, (channels, labels, 3,
+    3).
+    """
+    return 0 if shape[-1] == 4 else 1
+
+
+def _moved(value, old, names, old_names):
+    """The initial weights `value`, with those of `old` where they are not a label's own, and for
+    the labels that are in both lists.
+    """
+    axis = _label_axis(value.shape)
+    value, old = np.moveaxis(value.copy(), axis, 0), np.moveaxis(old, axis, 0)
+    first = len(value) - len(names)             # what is not a label's comes before
+    value[:first] = old[:first]
+    for i, name in enumerate(names):
+        if name in old_names:
+            value[first + i] = old[first + old_names.index(name)]
+    return np.ascontiguousarray(np.moveaxis(value, 0, axis))
+
+
+def _report_labels(folder, names, old_names):
+    """Say which labels are new, and which there are no more."""
+    parts = [(text, [one_line(name) for name in some]) for text, some in (
+        ('as there: ', [name for name in names if name in old_names]),
+        ('new, from initial weights: ', [name for name in names if name not in old_names]),
+        ('left out: ', [name for name in old_names if name not in names]))]
+    note('the labels begin with those of %s, by their names; %s' % (one_line(folder), '; '.join(
+        text + ', '.join(some[:SHOWN]) + (' …' if len(some) > SHOWN else '')
+        for text, some in parts if some)))
+
+
+def _file(folder, name):
+    for found in (name, OTHER.get(name, name)):
+        if os.path.isfile(os.path.join(folder, found)):
+            return os.path.join(folder, found)
+    raise UserError('--start-from: there is no %s in %s; a run writes it with each checkpoint'
+                    % (name, one_line(folder)))
+
+
+def _load(path):
+    try:
+        with quiet():
+            return load_model(path)
+    except (RuntimeError, ValueError) as error:
+        raise UserError('--start-from: %s is no CNTK model that can be read (%s)' % (
+            one_line(path), str(error).split('\n')[0] or 'damaged'))
+
+
+def _check(path, theirs, mine):
+    """Raise UserError if the one can't take the other's weights, with what to set."""
+    if _is_of_text(theirs) != _is_of_text(mine):
+        raise UserError('--start-from: %s is of a run on %s; %s' % (
+            one_line(path), *(('text', 'name one on images, or train on lines with --text')
+                              if _is_of_text(theirs) else
+                              ('images', 'name one on text, or train on images without --text'))))
+    then, now = _settings(theirs), _settings(mine)
+    differences = [key for key in now if then.get(key) != now[key]
+                   and not (key == LABELS and then.get(key) and now[key])]      # they are moved
+    if differences:
+        raise UserError('--start-from: %s has %s, and this run has %s%s' % (
+            one_line(path), *(', '.join('%s %s' % (key, settings.get(key, 'unknown'))
+                                        for key in differences) for settings in (then, now)),
+            '; it follows from --objective' if 'normalisation' in differences else ''))
+    if _shapes(theirs) != _shapes(mine):
+        raise UserError('--start-from: %s is no network of this project, or of another version'
+                        % one_line(path))
+    if not all(np.isfinite(p.value).all() for p in _state(theirs)):
+        raise UserError('--start-from: %s has weights that are NaN or infinite' % one_line(path))
+
+
+def _is_of_text(network):
+    """Whether it makes or judges lines: arrays of one row, (characters, 1, length)."""
+    return any(len(x.shape) == 3 and x.shape[1] == 1
+               for x in [*network.arguments, network.output] if x.name != 'label')
+
+
+def _settings(network):
+    """The settings that the shapes of a generator or critic come from, by what a user calls them.
+
+    Those that can't be seen, in a network of something else, are left out.
+    """
+    label = label_input(network)
+    shapes = [x.shape for x in network.arguments + network.outputs if x != label]
+    found = {LABELS: label.shape[0] if label is not None else 0}
+    images = [shape for shape in shapes if len(shape) == 3]
+    if images and images[0][1] == 1:
+        found['number of characters'], _, found['--length'] = images[0]
+        kernels = [p.shape for p in network.parameters if len(p.shape) == 4 and p.shape[3] == 5]
+        if kernels:
+            found['--width'] = kernels[0][0]
+    elif images:
+        found['--channels'], found['--image-size'] = images[0][:2]
+        kernels = [p.shape for p in network.parameters
+                   if len(p.shape) == 4 and p.shape[1] == images[0][0]]
+        if kernels:                             # of the layer at the image
+            found['--width'] = kernels[0][0]
+    if len(shapes[0]) == 1:
+        found['--latent-size'] = shapes[0][0]
+    else:
+        found['normalisation'] = ' and '.join(sorted({
+            NORMALIZATIONS[p.name] for p in network.parameters if p.name in NORMALIZATIONS}))
+    return found
+
+
+def _state(network):
+    """What is learnt: the weights, and the running statistics of batch normalisation."""
+    return list(network.parameters) + [
+        p for p in network.constants if p.name.startswith('aggregate_')]
+
+
+def _shapes(network):
+    """[(name, shape)] of what is learnt, for one label if there are any."""
+    label, label_weights = label_input(network), _label_weights(network)
+    shapes = [(p.name, list(p.shape)) for p in _state(network)]
+    for (_, shape), p in zip(shapes, _state(network)):
+        if p == label_weights:
+            shape[_label_axis(shape)] -= label.shape[0] - 1
+    return shapes

@@ -1,0 +1,213 @@
+"""The two updates that train the two networks of a run.
+
+An iteration is n_critic critic updates and one generator update: algorithm 1 of Gulrajani et al.
+2017, https://arxiv.org/abs/1704.00028, and of Arjovsky et al. 2017,
+https://arxiv.org/abs/1701.07875.
+"""
+
+from wgan.machine import processes
+from wgan.training.augmentation import Augmentation, Unchanged
+from wgan.machine.cntk import C, quiet
+from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
+from wgan.datasets.labels import draw_labels
+from wgan.training.optimizers import RmsProp, adam
+from wgan.training.moving_average import MovingAverage
+from wgan.training.objectives import OBJECTIVES, OF_THE_LOSSES
+
+import numpy as np
+
+
+# What is logged of the real images.
+JUDGEMENTS = ('wasserstein', 'D_real', 'score_difference')
+
+
+class Updates:
+    """One training iteration. Only the real images and the random draws come from the host.
+
+    generator, critic: the networks.
+    sample_generator: the generator to show images of: its moving average, if there is one.
+    trainers: CNTK's trainers, by the name of the network that they train.
+    extra_state: what a checkpoint has to save beside them, each with `arrays` and `restore`.
+    columns: names of the numbers that `row` gives.
+    """
+
+    def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
+                 augment=False, hold_out=False, label_counts=()):
+        """objective: a name in OBJECTIVES. settings: values for its settings, except those of the
+        loop. batch_size: images of all processes together. rng: the RandomState to draw from. ema:
+        decay of the moving average of the generator's weights, per update; 0: none. augment:
+        whether the critic sees all images through an Augmentation. hold_out: whether
+        `judge_held_out` will be called in each iteration. label_counts: how many images each label
+        has, for networks that take labels: generated images get them as often.
+        """
+        self.generator, self.critic, self.settings = generator, critic, settings
+        self.rng, self.batch_size = rng, batch_size
+        self.average = MovingAverage(generator, ema) if ema else None
+        self.sample_generator = self.average.generator if self.average else generator
+        self.extra_state = [self.average] if self.average else []
+
+        self.label_counts = label_counts
+        self.latent, self.label = latent_input(generator), label_input(generator)
+        judged = data_input(critic)
+        self.real = C.input_variable(judged.shape, name='real')
+        of_real, of_fake = (
+            Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
+
+        given = {'label': self.label} if self.label is not None else {}
+
+        def generate(latent):
+            return of_fake(generator(latent=latent, **given))
+
+        def judge(sample):
+            return critic(**{judged.name: sample}, **given)
+        # The critic update generates its own fake images, with the labels of the real ones;
+        # stop_gradient avoids a backward pass through the generator.
+        fake = C.stop_gradient(generate(self.latent))
+        self.losses = build_losses(objective, settings, generate, judge, self.latent,
+                                   of_real(self.real), fake)
+        self._critic_draws = dict(self.losses.draws)
+        self._critic_draws.update(of_real.draws)
+        self._critic_draws.update(of_fake.draws)
+        self._generator_draws = of_fake.draws
+        self.logged = list(self.losses.logged.values())
+        self._critic_rows = []              # what is logged of the iteration's critic updates
+        self._iteration_ended = False
+        self.columns = ['G_loss', 'C_loss', *self.losses.logged]
+        if hold_out:
+            name, self._judgement = next(item for item in self.losses.logged.items()
+                                         if item[0] in JUDGEMENTS)
+            self.columns.append(name + '_held_out')
+        self._held_out_row = []
+        learner = OBJECTIVES[objective].learner
+        self.trainers = {name: trainer(loss, logged, network, name, learner, settings, batch_size,
+                                       self.extra_state)
+                         for name, loss, logged, network in (
+                             ('critic', self.losses.critic_loss, self.logged, critic),
+                             ('generator', self.losses.generator_loss, [], generator))}
+
+    def update_critic(self, reals, labels=None):
+        """reals: the minibatch, float32: images (N, 3, S, S) in [-1, 1], or text. labels: of
+        theirs, as `one_hot` gives them, for networks that take some.
+        """
+        if self._iteration_ended:
+            self._critic_rows, self._iteration_ended = [], False
+        feed = self._feed(self._critic_draws, reals, labels)
+        _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
+        self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
+                                 + [float(np.mean(values[f])) for f in self.logged])
+
+    def judge_held_out(self, reals, labels=None):
+        """Log what the critic makes of images that it is not trained on: its Wasserstein estimate,
+        or the probability that they are real.
+
+        What it learnt by heart of the others is the gap between the two (Gulrajani et al. 2017,
+        section 5.4). As in an update; but nothing changes, also not the running statistics.
+        """
+        statistics = [p for network in (self.generator, self.critic) for p in network.constants
+                      if p.name.startswith('aggregate_')]
+        before = [p.value for p in statistics]
+        feed = self._feed(self._critic_draws, reals, labels)
+        values = evaluate_in_training(self._judgement, {
+            variable: feed[variable] for variable in self._judgement.arguments})
+        for p, value in zip(statistics, before):
+            p.value = value
+        self._held_out_row = [float(np.mean(values))]
+
+    def update_generator(self, step):
+        """step: which update this is, counted from 1."""
+        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws))
+        self._iteration_ended = True
+        if self.average:
+            self.average.update(step)
+
+    def row(self):
+        """The generator's loss, and the means over the iteration's critic updates of their loss
+        and of what else the objective logs; then what it logs of images held out. Each number is a
+        mean of the minibatch.
+        """
+        return [self.trainers['generator'].previous_minibatch_loss_average,
+                *np.mean(self._critic_rows, axis=0), *self._held_out_row]
+
+    def arrays(self):
+        """What a checkpoint has to save beside the trainers, as arrays by name."""
+        return {name: value for part in self.extra_state for name, value in part.arrays().items()}
+
+    def restore(self, arrays):
+        """Inverse of `arrays`, after the trainers were restored.
+
+        Steps get the size of the settings again: CNTK restores that of the checkpoint. (That of
+        RMSProp is part of its graph, which a checkpoint does not have.)
+        """
+        for part in self.extra_state:
+            part.restore(arrays)
+        rate = self.settings['learning_rate']
+        for learner in [t.parameter_learners[0] for t in self.trainers.values()]:
+            if 'beta1' in self.settings and learner.learning_rate() != rate:
+                learner.reset_learning_rate(C.learning_parameter_schedule(
+                    rate, minibatch_size=C.learners.IGNORE))
+
+    def networks(self):
+        """The networks of a run by the names of their files, except the best generator."""
+        found = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
+        if self.average:
+            found['wgan_generator_average.model'] = self.sample_generator
+        return found
+
+    def _feed(self, draws, reals=None, labels=None):
+        """What the inputs of a loss get: real images and their labels, if it has them, and what is
+        drawn.
+        """
+        count = self.batch_size // processes.COUNT if reals is None else len(reals)
+        latents = self.rng.standard_normal((count,) + self.latent.shape).astype(np.float32)
+        feed = {self.latent: latents} if reals is None else {self.real: reals, self.latent: latents}
+        if self.label is not None:
+            feed[self.label] = (draw_labels(self.rng, count, self.label_counts) if reals is None
+                                else labels)
+        feed.update({variable: draw(self.rng, latents if reals is None else reals)
+                     for variable, draw in draws.items()})
+        return feed
+
+
+def critic_updates(step, n_critic, boost=None):
+    """How many critic updates the iteration `step`, counted from 1, has.
+
+    boost: how many it has in the first 25 iterations and in each 500th after them, as in the code
+    of Arjovsky et al. 2017; 0 or None: as many as in the others.
+    """
+    return boost if boost and (step <= 25 or step % 500 == 1) else n_critic
+
+
+def memory_needed(image_size, width, batch_size):
+    """MB that training by `Updates` takes at least, to a tenth or two: 32-bit numbers.
+
+    Measured on a CPU with wgan-gp, without what libraries take: 15 times the values of a layer of
+    image size, and the weights, their gradients and what Adam and the average keep of them. A GPU
+    takes the same, and room to compute in.
+    """
+    values = batch_size * width * image_size ** 2
+    weights = 23 * (width * image_size // 8) ** 2           # of both networks, but for small layers
+    return 4 * (15 * values + 8 * weights) // 2 ** 20
+
+
+def build_losses(objective, settings, generator, critic, latent, real, fake):
+    """The Losses of a named objective, with those of the settings that are of its losses."""
+    own = {name: value for name, value in settings.items() if name in OF_THE_LOSSES}
+    return OBJECTIVES[objective].losses(generator, critic, latent, real, fake, **own)
+
+
+def trainer(loss, logged, network, name, learner, settings, batch_size, extra_state):
+    """A CNTK Trainer that minimises `loss` by changing the weights of `network` alone.
+
+    logged: what else its train_minibatch is asked for. What its learner needs to have saved, and
+    CNTK does not save, is appended to `extra_state`.
+    """
+    if learner == 'rmsprop':
+        rmsprop = RmsProp(name, network.parameters, settings['learning_rate'], batch_size,
+                          clip=settings['clip'] if name == 'critic' else None)
+        extra_state.append(rmsprop)
+        learner = rmsprop.learner
+    else:
+        learner = adam(network.parameters, settings['learning_rate'], settings['beta1'],
+                       settings['beta2'], settings.get('weight_decay', 0.0))
+    with quiet():                       # CNTK remarks that the other network isn't trained
+        return C.Trainer(C.combine([loss] + logged), (loss, None), [processes.shared(learner)])
