@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from unittest import mock
 import threading
 
 import pytest
@@ -64,7 +65,8 @@ def test_other_runs_are_not_taken_for_those_to_compare(compared, tmp_path, name,
 
 def test_nothing_is_trained_if_one_run_is_another(compared, monkeypatch, capfd):
     trained = []
-    monkeypatch.setattr(compare_objectives.subprocess, 'call', lambda c: trained.append(c) or 1)
+    monkeypatch.setattr(compare_objectives.subprocess, 'Popen',
+                        lambda command, **_: trained.append(command) or mock.Mock(wait=lambda: 1))
     arguments = ['compare_objectives.py', '--data', 'pics', '--out', 'compare', '--width', '2']
     for more, code, count in ((['--iterations', '2'], 2, 1), (['--width', '3'], 2, 0)):
         del trained[:]

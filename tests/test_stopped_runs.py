@@ -9,16 +9,6 @@ import pytest
 from helpers import (
     SMALL, TRAINING, assert_same_run, finished, full_disk, losses, rows, start_training, wait_for)
 
-import kill_and_resume
-
-
-@pytest.mark.slow
-def test_killed_and_resumed(images, tmp_path, monkeypatch):
-    """The short form of experiments/kill_and_resume.py."""
-    monkeypatch.setattr(kill_and_resume, 'ITERATIONS', 20)
-    equal, _ = kill_and_resume.disturb(2, 1, str(images), str(tmp_path))
-    assert equal == 2
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize('limit, where', [

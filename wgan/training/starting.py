@@ -147,7 +147,7 @@ def _check(path, theirs, mine):
 def _is_of_text(network):
     """Whether it makes or judges lines: arrays of one row, (characters, 1, length)."""
     return any(len(x.shape) == 3 and x.shape[1] == 1
-               for x in [*network.arguments, network.output] if x.name != 'label')
+               for x in [*network.arguments, *network.outputs] if x.name != 'label')
 
 
 def _settings(network):
