@@ -206,7 +206,7 @@ def test_without_cudnn_9(monkeypatch, tmp_path):
 def test_waiting_is_explained(tmp_path):
     """On a newer card, while CNTK keeps Python's lock. Nothing is said of what is done at once."""
     (tmp_path / 'waits.py').write_text(
-        'import ctypes, sys\nfrom wgan import device\n'
+        'import ctypes, sys\nfrom wgan.machine import device\n'
         'device.C.plus = lambda *_: ctypes.PyDLL(None).usleep(int(1e6 * float(sys.argv[1]))) or x\n'
         'class x:\n    eval = staticmethod(int)\n'
         'card = device.Card("X", (9, 0), 1, device.C.device.cpu())\n'

@@ -188,7 +188,7 @@ def test_which_of_this_machine(tmp_path):
     (tmp_path / 'which.py').write_text(
         'import platform, os\n'
         'if int(os.environ["OMPI_COMM_WORLD_RANK"]) in (1, 2): platform.node = lambda: "other"\n'
-        'from wgan import processes as p\n'
+        'from wgan.machine import processes as p\n'
         'open("%d" % p.RANK, "w").write("%d of %d" % (p.LOCAL_RANK, p.LOCAL_COUNT))\n'
         'p.check()\n'
         'p.end()\n')
