@@ -104,8 +104,7 @@ def _can_raise(frame):
     """Whether an exception from here reaches the program.
 
     In the functions of this project that CNTK calls nothing could catch it, and a result would be
-    missing.
-    Python passes over it in destructors, which CNTK's classes have as lambdas.
+    missing. Python passes over it in destructors, which CNTK's classes have as lambdas.
     """
     while frame is not None:
         module, function = frame.f_globals.get('__name__'), frame.f_code.co_name
