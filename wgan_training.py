@@ -3,139 +3,199 @@
     python wgan_training.py --data photographs --out runs/faces --image-size 64
     python wgan_training.py --text --data names.txt --out runs/names
 
-What is trained for is one of wgan/training/objectives.py; an update is in wgan/training/updates.py.
-What images and text have of their own is in wgan/training/image_run.py and text_run.py. Everything
-that a run writes goes into its folder: settings, losses, samples, checkpoints, the two networks.
+The losses are in wgan/training/objectives.py, an update in wgan/training/updates.py. What images
+and text have of their own is in wgan/training/image_run.py and text_run.py. Everything that a run
+writes goes into its folder: settings, losses, samples, checkpoints, the two networks.
 """
 
 import os
-
-from wgan.machine import processes
-from wgan.runs import checkpoint
-from wgan.machine.cntk import C
-from wgan.machine.command_line import UserError, one_line, run
-from wgan.machine.device import select_device
-from wgan.training.image_run import ImageRun
-from wgan.training.options import objective_settings, read_options
-from wgan.runs.recorder import Recorder
-from wgan.runs.resuming import about_run, data_since, note_other_kernels, restore
-from wgan.runs.folder import RunFolder
-from wgan.runs.results import animate, complete, continue_tables, owes_score
-from wgan.training.starting import begin_with
-from wgan.training.text_run import TextRun
-from wgan.training.updates import Updates, critic_updates
 
 import numpy as np
 
 import models
 import text_models
+from wgan.machine import processes
+from wgan.machine.cntk import C
+from wgan.machine.command_line import UserError, one_line, run
+from wgan.machine.device import select_device
+from wgan.runs import checkpoint, state
+from wgan.runs.folder import RunFolder
+from wgan.runs.recorder import Recorder, Training
+from wgan.runs.results import animate, complete, continue_tables, owes_score
+from wgan.runs.resuming import (
+    about_run, check_data, data_since, note_other_kernels, resumed_options)
+from wgan.training.image_run import ImageRun
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import objective_settings, parser, with_defaults
+from wgan.training.starting import begin_with
+from wgan.training.text_run import TextRun
+from wgan.training.updates import Updates, critic_updates
+
+IS_MAIN = processes.RANK == 0           # of several processes, the one that writes
 
 
-def train(options, config, changes):
-    """Run the training that the options describe, from the start or from the last checkpoint.
-
-    config, changes: as read_options gives them.
-    Returns the exit code, if it is not 0. Raises UserError for what the user can put right; what
-    was saved before is complete then.
-    """
-    is_main = processes.RANK == 0               # of several processes, the one that writes
-    if options.deterministic:
-        C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
-    kind = kind_of_run(options, config)
-    device = select_device(options.device, kind.memory_needed(), options.tf32)
-    out = RunFolder(options.out)
-    if is_main:
-        out.lock(make=False)
-    path, first = out.latest_checkpoint() if options.resume else (None, 0)
-    rng = np.random.RandomState(
-        options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
-    score_is_owed = options.resume and owes_score(out, config, first)
-    if options.resume and first >= options.iterations and not score_is_owed:
-        return complete(out, make_updates(options, rng, kind), kind.score_columns, config, path,
-                        first)
-    batches, held_out = kind.make_batches(rng)
-    scores = (kind.make_scores(device, out.path('scores.csv')) if options.score_every and is_main
-              else None)
-    updates = make_updates(options, rng, kind)
-    digest = processes.digest_of_all(batches.items.digest)
-    if options.resume:
-        changes += restore(path, updates, batches, held_out, rng, digest, config, options)
-        note_other_kernels(config, device)
-        started_from = config.get('started_from')
-    else:
-        started_from = (None if options.start_from is None
-                        else begin_with(options.start_from, updates, kind.label_names))
-    about = about_run(options, device, batches, held_out, config, changes, first,
-                      data_sha256=digest, started_from=started_from, **kind.known())
-    if scores:
-        scores.data_since = data_since(about)
-    prepare_folder(out, updates, batches, options, about, scores, kind, first)
-
-    recorder = Recorder(
-        out, updates, lambda: checkpoint.state_of(updates, batches, held_out, rng), about,
-        options.iterations, {'score': options.score_every, 'sample': options.sample_every,
-                             'checkpoint': options.checkpoint_every},
-        kind.samples(), scores, options.tensorboard, first)
-    with recorder:
-        step = first
-        if score_is_owed:
+def train(training, options):
+    """Train to the last iteration: algorithm 1 of Gulrajani et al. 2017. Returns the exit code."""
+    updates, batches, held_out = training.updates, training.batches, training.held_out
+    step = training.step
+    every = {'score': options.score_every, 'sample': options.sample_every,
+             'checkpoint': options.checkpoint_every}
+    with Recorder(training, options.iterations, every, options.tensorboard) as recorder:
+        if training.score_is_due:
             recorder.score(step)
         while step < options.iterations and not recorder.stopped:
             step += 1
             for _ in range(critic_updates(step, options.n_critic, options.n_critic_boost)):
-                updates.update_critic(*batches.next())          # algorithm 1, lines 2 to 9
+                updates.update_critic(*batches.next())          # lines 2 to 9
             if held_out:
                 updates.judge_held_out(*held_out.next())
             updates.update_generator(step)                      # lines 10 and 11
             recorder.record(step, updates.row())
-    if first >= options.iterations and not recorder.stopped:
-        return complete(out, updates, kind.score_columns, config, path, first)
     processes.end()
     if recorder.stopped:
         recorder.progress.end('stopped after iteration %d and saved; continue with: --out %s '
-                              '--resume' % (step, out.shown))
+                              '--resume' % (step, training.out.shown))
         return 128 + recorder.stopped                           # what shells expect
-    recorder.progress.end('%d iterations in %s' % (step, out.shown))
-    if is_main:
-        animate(out)
+    recorder.progress.end('%d iterations in %s' % (step, training.out.shown))
+    if IS_MAIN:
+        animate(training.out)
 
 
-def kind_of_run(options, config):
-    """The ImageRun or TextRun that the options describe. config: as read_options gives it."""
+def start(options, domain, device, out):
+    """The Training that begins. domain: the ImageRun or TextRun."""
+    rng = random_numbers(options)
+    batches, held_out = domain.make_batches(rng)
+    scores = make_scores(options, domain, device, out)
+    updates = make_updates(options, rng, domain)
+    about = about_run(
+        options, device, batches.items, held_out.items if held_out else (),
+        data_sha256=processes.digest_of_all(batches.items.digest),
+        started_from=(begin_with(options.start_from, updates, domain.label_names)
+                      if options.start_from else None),
+        scores=scores.described() if scores else None, **domain.facts())
+    if IS_MAIN:
+        out.create(about, ['step', *updates.columns, 'seconds'], options.overwrite)
+        domain.write_real(out, batches)
+    processes.wait_for_all()
+    return Training(out, updates, batches, held_out, about,
+                    lambda: state.arrays_of(updates, batches, held_out, rng), domain.samples(),
+                    scores, step=0, score_is_due=False)
+
+
+def resume(options, config, changes, domain, device, out):
+    """The Training that goes on from the last checkpoint; None if it has all its iterations.
+
+    config, changes: as `resumed_options` gives them.
+    """
+    path, step = out.latest_checkpoint()
+    score_is_due = owes_score(out, config, step)
+    rng = random_numbers(options)
+    if step >= options.iterations and not score_is_due:
+        updates = make_updates(options, rng, domain)
+        if IS_MAIN:
+            complete(out, updates, domain.score_columns, config, path, step)
+        return None
+    batches, held_out = domain.make_batches(rng)
+    scores = make_scores(options, domain, device, out)
+    updates = make_updates(options, rng, domain)
+    digest = processes.digest_of_all(batches.items.digest)
+    manifest = checkpoint.read_manifest(path)
+    changes = changes + check_data(config, manifest, batches.items, held_out, options, digest)
+    state.restore(checkpoint.restore(path, updates.trainers), updates, batches, held_out, rng,
+                  manifest.get('data_sha256') == digest)
+    note_other_kernels(config, device)
+    about = about_run(
+        options, device, batches.items, held_out.items if held_out else (), config, changes, step,
+        data_sha256=digest, started_from=config.get('started_from'),
+        scores=scores.described() if scores else None, **domain.facts())
+    if scores:
+        scores.data_since = data_since(about)
+    if IS_MAIN:
+        continue_tables(out, ['step', *updates.columns, 'seconds'], domain.score_columns, step,
+                        data_since(about))
+        out.write_config(about)
+    processes.wait_for_all()
+    return Training(out, updates, batches, held_out, about,
+                    lambda: state.arrays_of(updates, batches, held_out, rng), domain.samples(),
+                    scores, step, score_is_due)
+
+
+def random_numbers(options):
+    return np.random.RandomState(
+        options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
+
+
+def make_scores(options, domain, device, out):
+    return domain.make_scores(device, out.path('scores.csv')) if (
+        options.score_every and IS_MAIN) else None
+
+
+def make_domain(options, config=None):
+    """The ImageRun or TextRun of a training. config: what config.json says of a resumed one."""
     return (TextRun(options, config, text_models.networks) if options.text
             else ImageRun(options, config, models.networks))
 
 
-def make_updates(options, rng, kind):
+def make_updates(options, rng, domain):
     """The two networks, and what trains them."""
     # All processes begin with the same weights.
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
-    generator, critic = kind.networks(seeds)
-    return Updates(generator, critic, options.objective, objective_settings(options),
-                   options.batch_size, rng, options.ema, options.augment, options.hold_out > 0,
-                   kind.label_counts)
+    generator, critic = domain.networks(seeds)
+    return Updates(generator, critic, OBJECTIVES[options.objective], options.batch_size, rng,
+                   ema=options.ema, augment=options.augment, hold_out=options.hold_out > 0,
+                   label_counts=domain.label_counts, **objective_settings(options))
 
 
-def prepare_folder(out, updates, batches, options, about, scores, kind, step):
-    """Begin the files of a run, or bring them back to where it continues."""
-    columns = ['step', *updates.columns, 'seconds']
-    if processes.RANK == 0 and options.resume:
-        out.open()
-        continue_tables(out, columns, kind.score_columns, step, data_since(about))
-    elif processes.RANK == 0:
-        out.create(columns, options.overwrite)
-        kind.write_real(out.own, batches)
-    if processes.RANK == 0:
-        out.write_config(dict(about, scores=scores.described() if scores else None))
-    processes.wait_for_all()
+def read_options(out, given):
+    """(options, config, changes): the settings of this run, checked against what --out holds.
+
+    out: the RunFolder. given: what the command line has. config, changes: as `resumed_options`
+    gives them; None and [] for a new run.
+    """
+    config, changes = None, []
+    if given.get('resume') and given.get('overwrite'):
+        raise UserError('--resume and --overwrite exclude each other')
+    if given.get('allow_change') and not given.get('resume'):
+        raise UserError('--allow-change has a meaning only with --resume')
+    if given.get('resume'):
+        options, config, changes = resumed_options(out, given)
+    else:
+        options = with_defaults(given)
+    out.check_place(options.data)
+    if not options.resume and options.start_from is not None and os.path.realpath(
+            options.start_from) == os.path.realpath(options.out):
+        raise UserError('--start-from and --out are the same folder; --resume continues a run, '
+                        'and a new one needs another --out')
+    if not options.resume and not options.overwrite and out.holds_a_run():
+        raise UserError('%s holds a run already; continue it with --resume, start again with '
+                        '--overwrite, which renames it, or choose another --out' % out.shown)
+    if not options.text and bool(options.score_every) != bool(options.inception):
+        raise UserError('--score-every and --inception need each other')
+    if options.batch_size % processes.COUNT:
+        raise UserError('--batch-size %d is the total, and can not be shared evenly by %d processes'
+                        % (options.batch_size, processes.COUNT))
+    return options, config, changes
 
 
 def main():
-    options, config, changes = read_options()
+    given = vars(parser().parse_args())
+    processes.check()
+    out = RunFolder(given.get('out', 'runs/wgan'))
+    options, config, changes = read_options(out, given)
+    processes.wait_for_all()            # before the first one writes into --out
+    if options.deterministic:
+        C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
+    domain = make_domain(options, config)
+    device = select_device(options.device, domain.memory_needed(), options.tf32)
     try:
-        return train(options, config, changes)
+        if IS_MAIN:
+            out.lock()
+            out.remove_left_behind()
+        training = (resume(options, config, changes, domain, device, out) if options.resume
+                    else start(options, domain, device, out))
+        return train(training, options) if training else processes.end()
     except OSError as error:            # a full disk, a quota, a folder that can't be written
-        found = checkpoint.latest(os.path.join(options.out, 'checkpoints'))
+        found = checkpoint.latest(out.path('checkpoints'))
         raise UserError('%s: %s; %s' % (
             one_line(str(error.filename or options.out)), error.strerror or error,
             '%s is complete: put it right and continue with --resume' % one_line(found[0])

@@ -20,7 +20,7 @@ from wgan.machine.device import select_device
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.scores.image_network import ImageNetwork, open_network
 from wgan.training.objectives import OBJECTIVES, wgan_gp
-from wgan.training.options import objective_settings, parser as training_parser, set_defaults
+from wgan.training.options import objective_settings, parse
 from wgan.training.updates import Updates
 from symbolic_gradient import gradient
 import models
@@ -179,11 +179,10 @@ def trainings(options):
     each device. The state is all weights and statistics, by name.
     """
     for objective, about in OBJECTIVES.items():
-        settings = training_parser().parse_args(['--objective', objective])
-        set_defaults(settings)
+        defaults = parse(['--objective', objective])
         rng = np.random.RandomState(7)
         trained = Updates(*models.networks(32, 10, options.width, about.normalization, rng),
-                          objective, objective_settings(settings), 16, rng, settings.ema)
+                          about, 16, rng, ema=defaults.ema, **objective_settings(defaults))
         kept = {}
         for name, network in (('generator', trained.generator), ('critic', trained.critic),
                               ('average', trained.average.generator)):

@@ -17,7 +17,8 @@ import models
 from wgan.training import layers
 from wgan.generators.evaluation import generate
 from wgan.datasets.images import ImageBatches, ImageSet
-from wgan.training.options import objective_settings, parser, set_defaults
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import objective_settings, parse
 from bench.turns import IMAGES, serve
 from bench.untrained import untrained
 from wgan.training.updates import Updates
@@ -25,13 +26,12 @@ from wgan.training.updates import Updates
 
 def training(size, batch, data):
     """The parts of an iteration of wgan_training.py."""
-    options = parser().parse_args(['--image-size', str(size), '--batch-size', str(batch)])
-    set_defaults(options)
+    options = parse(['--image-size', str(size), '--batch-size', str(batch)])
     rng = np.random.RandomState(0)
     batches = ImageBatches(ImageSet(data, size), batch, rng)
     generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
-    updates = Updates(generator, critic, options.objective, objective_settings(options), batch, rng,
-                      options.ema)
+    updates = Updates(generator, critic, OBJECTIVES[options.objective], batch, rng,
+                      ema=options.ema, **objective_settings(options))
     fixed = batches.next()
 
     def iteration(next_minibatch):

@@ -27,14 +27,14 @@ from wgan.generators.latents import draw_latents
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.machine.signals import Stopped
-from wgan.runs.resuming import FREE_TO_CHANGE, option_of, settings_of
+from wgan.runs.resuming import settings_of
 from wgan.runs.folder import RunFolder
 from wgan.scores.training_scores import SPLITS, TrainingImages
 from wgan.generators.evaluation import generate
 from wgan.generators.files import load_generator
 from wgan.pictures.plotting import new_figure, save_figure
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import parser as training_parser, set_defaults
+from wgan.training.options import FREE, OPTIONS, flag, parse
 
 COLUMNS, ROWS = 12, 3                           # faces shown of each objective
 RESULTS = ('wgan_generator.model', 'wgan_critic.model', 'wgan.csv')     # what is read of a run
@@ -54,12 +54,11 @@ def check_run(folder, arguments, digest):
     out = RunFolder(folder)
     if not out.holds_a_run():
         return
-    config, wanted = out.read_config(), training_parser().parse_args(arguments)
-    set_defaults(wanted)
-    found, wanted = config['settings'], settings_of(wanted)
-    other = ['%s is %s, not %s' % (option_of(name), found.get(name), wanted[name])
-             for name in sorted(wanted) if name not in FREE_TO_CHANGE and found.get(name)
-             != wanted[name]]
+    config = out.read_config()
+    found, wanted = config['settings'], settings_of(parse(arguments))
+    other = ['%s is %s, not %s' % (flag(name), found.get(name), wanted[name])
+             for name in sorted(set(wanted) & set(OPTIONS) - {'data'})
+             if OPTIONS[name].resume != FREE and found.get(name) != wanted[name]]
     newest = checkpoint.latest(out.path('checkpoints'))
     if newest and newest[1] > wanted['iterations']:
         other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))

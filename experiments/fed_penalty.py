@@ -3,9 +3,9 @@
     .venv/bin/python experiments/fed_penalty.py --data data/drawn --out docs/images/fed_penalty.png
 
 Two runs of the same networks, seed, images and settings. In one the penalty is a graph of the
-critic's weights, as wgan_training.py has it. In the other its value is computed first and then
-given to the trainer as an input, as CNTK code for WGAN-GP has done: the loss that is printed is
-the same formula, but its gradient has no penalty in it.
+critic's weights, as wgan_training.py has it. In the other it is a number, as in CNTK code for
+WGAN-GP that computes its value first and gives it to the trainer as an input: the loss that is
+printed is the same formula, but its gradient has no penalty in it.
 """
 
 
@@ -17,72 +17,51 @@ from wgan.machine.device import select_device
 import numpy as np
 import pandas as pd
 
-from wgan.generators.evaluation import evaluate_in_training, generate
+from wgan.generators.evaluation import generate
 import models
 from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images
 from wgan.pictures.plotting import check_plot, new_figure, save_figure
-from wgan.training.options import objective_settings, parser as training_parser, set_defaults
-from wgan.training.updates import Updates, trainer
+from wgan.training.objectives import OBJECTIVES
+from wgan.training.options import objective_settings, parse
+from wgan.training.updates import Updates
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
 
 
-class FedAsNumber(Updates):
-    """The same, but the critic's trainer is given the value of the penalty."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.fed = C.input_variable(1)
-        loss = (self.settings['penalty_weight'] * self.fed - self.losses.logged['wasserstein'])
-        self.trainers['critic'] = trainer(loss, [], self.critic, 'critic', 'adam', self.settings,
-                                          self.batch_size, [])
-
-    def update_critic(self, reals, labels=None):
-        (epsilon, _), = self.losses.draws.items()
-        feed = self._feed(self._critic_draws, reals)
-        # In training mode x̃ is what the trainer will see.
-        logged = {name: evaluate_in_training(graph, feed)
-                  for name, graph in self.losses.logged.items() if name == 'grad_norm'}
-        norm = logged['grad_norm']
-        del feed[epsilon]
-        self.trainers['critic'].train_minibatch({**feed, self.fed: np.square(norm - 1)})
-        self.last = self.trainers['critic'].previous_minibatch_loss_average, norm.mean()
-
-    def row(self):
-        """The numbers of the last critic update."""
-        return self.last
+def fed_as_number(generator, critic, latent, real, fake, penalty_weight):
+    """The losses of WGAN-GP where the penalty is a number: its value counts, its gradient is zero.
+    """
+    losses = OBJECTIVES['wgan-gp'].losses(generator, critic, latent, real, fake, penalty_weight)
+    penalty = C.stop_gradient(losses.logged['GP'])
+    return losses._replace(
+        critic_loss=penalty_weight * penalty - losses.logged['wasserstein'])
 
 
-class InTheGraph(Updates):
-
-    def row(self):
-        """The numbers of the last critic update."""
-        last = dict(zip(self.columns[1:], self._critic_rows[-1]))
-        return last['C_loss'], last['grad_norm']
+WAYS = {GRAPH: OBJECTIVES['wgan-gp'],
+        NUMBER: OBJECTIVES['wgan-gp']._replace(losses=fed_as_number)}
 
 
 def train(how, faces, iterations):
     """Returns the losses as a DataFrame and a grid of images, RGB."""
-    options = training_parser().parse_args(['--image-size', str(faces.size)])
-    set_defaults(options)
+    options = parse(['--image-size', str(faces.size)])
     rng = np.random.RandomState(0)
     batches = ImageBatches(faces, options.batch_size, rng)
     generator, critic = models.networks(faces.size, options.latent_size, options.width, 'layer',
                                         rng)
-    updates = (InTheGraph if how == GRAPH else FedAsNumber)(
-        generator, critic, 'wgan-gp', objective_settings(options), options.batch_size, rng)
+    updates = Updates(generator, critic, WAYS[how], options.batch_size, rng,
+                      **objective_settings(options))
     rows, progress = [], Progress(how, iterations)
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
             updates.update_critic(*batches.next())
         updates.update_generator(step)
-        rows.append((step, *updates.row()))
-        progress.show(step, 'C_loss %.2f |grad C| %.2f' % rows[-1][1:])
+        row = dict(zip(updates.columns, updates.row()), step=step)
+        rows.append(row)
+        progress.show(step, 'C_loss %(C_loss).2f |grad C| %(grad_norm).2f' % row)
     latents = rng.standard_normal((64, options.latent_size)).astype(np.float32)
     images = generate(updates.generator, latents, options.batch_size)
     progress.end('%s: done' % how)
-    return (pd.DataFrame(rows, columns=['step', 'C_loss', 'grad_norm']),
-            grid(to_images(images), columns=8))
+    return pd.DataFrame(rows), grid(to_images(images), columns=8)
 
 
 def main():

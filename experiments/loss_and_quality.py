@@ -15,7 +15,7 @@ from wgan.scores.image_network import add_network_options, open_network
 from wgan.datasets.images import ImageBatches, ImageSet
 from wgan.generators.latents import draw_latents
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import objective_settings, parser as training_parser, set_defaults
+from wgan.training.options import objective_settings, parse
 from wgan.pictures.plotting import new_figure, save_figure
 from wgan.scores.distances import frechet_distance
 from wgan.training.updates import Updates
@@ -51,13 +51,13 @@ def train(objective, faces, measures, options, progress, done):
     """A DataFrame with a row for each point: step, minus_loss, what else is logged, and each of the
     distances from real images. measures: by their names, (features, statistics of real images).
     """
-    o = training_parser().parse_args(['--objective', objective])
-    set_defaults(o)
+    o = parse(['--objective', objective])
     rng = np.random.RandomState(0)
     batches = ImageBatches(faces, o.batch_size, rng)
     generator, critic = models.networks(SIZE, o.latent_size, WIDTH,
                                         OBJECTIVES[objective].normalization, rng)
-    updates = Updates(generator, critic, objective, objective_settings(o), o.batch_size, rng)
+    updates = Updates(generator, critic, OBJECTIVES[objective], o.batch_size, rng,
+                      **objective_settings(o))
     latents, rows, since = draw_latents(options.count, o.latent_size, 1), [], []
     ends = set(np.linspace(0, options.iterations, POINTS + 1).astype(int))
     for step in range(1, options.iterations + 1):

@@ -11,6 +11,7 @@ import points                           # before the others: it lets them be fou
 from wgan.machine.command_line import Progress, run
 from wgan.training.objectives import OBJECTIVES
 from wgan.pictures.plotting import new_figure, save_figure
+from wgan.training.optimizers import Adam, RmsProp
 from wgan.training.updates import Updates
 
 import numpy as np
@@ -18,18 +19,18 @@ import pandas as pd
 
 SETS = {'8 Gaussians': points.EIGHT, '25 Gaussians': points.TWENTY_FIVE}
 BATCH, SAMPLES, SEEDS, N_CRITIC = 128, 2500, 3, 2
-STEPS = {'adam': dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0,
-                      margin_weight=1.0),
-         'rmsprop': dict(learning_rate=5e-4, clip=0.1)}
+STEPS = {Adam: dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0,
+                    margin_weight=1.0),
+         RmsProp: dict(learning_rate=5e-4, clip=0.1)}
 
 
 def train(objective, centres, seed, iterations, progress, done):
     """Returns SAMPLES points (SAMPLES, 2) of a generator trained on the modes at `centres`."""
     rng, draw = np.random.RandomState(seed), points.gaussians(centres)
-    settings = points.settings_of(objective, **STEPS[OBJECTIVES[objective].learner])
+    settings = points.settings_of(objective, **STEPS[OBJECTIVES[objective].optimizer])
     generator = points.network('latent', 2, (2, 1, 1), 2 * seed, (128, 128))
     critic = points.network('image', (2, 1, 1), 1, 2 * seed + 1, (128, 128))
-    updates = Updates(generator, critic, objective, settings, BATCH, rng)
+    updates = Updates(generator, critic, OBJECTIVES[objective], BATCH, rng, **settings)
     for step in range(1, iterations + 1):
         for _ in range(min(N_CRITIC, settings['n_critic'])):
             updates.update_critic(points.as_images(draw(rng, BATCH)))

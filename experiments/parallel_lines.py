@@ -73,7 +73,7 @@ def path_of_theta(objective, iterations, progress, done, seed=0, **more):
     """θ before the first and after each of the iterations; it begins at START, and 0 is right."""
     rng, (generator, theta) = np.random.RandomState(seed), build_generator()
     settings = points.settings_of(objective, **STEPS, **more)
-    updates = Updates(generator, build_critic(seed), objective, settings, BATCH, rng)
+    updates = Updates(generator, build_critic(seed), OBJECTIVES[objective], BATCH, rng, **settings)
     path = [START]
     for step in range(1, iterations + 1):
         for _ in range(settings['n_critic']):

@@ -11,7 +11,7 @@ from wgan.machine.device import select_device
 from wgan.generators.evaluation import data_input
 from wgan.training.objectives import OBJECTIVES
 from wgan.pictures.plotting import check_plot
-from wgan.training.updates import build_losses, trainer
+from wgan.training.updates import trainer
 
 import numpy as np
 
@@ -83,11 +83,13 @@ class HeldGenerator:
     def __init__(self, objective, critic, batch_size, settings):
         shape = data_input(critic).shape
         self.real, self.fake = (C.input_variable(shape, name=name) for name in ('real', 'fake'))
-        self.losses = build_losses(objective, settings, lambda x: x, critic, self.fake, self.real,
-                                   self.fake)
+        row = OBJECTIVES[objective]
+        self.losses = row.build_losses(lambda x: x, critic, self.fake, self.real, self.fake,
+                                       settings)
         self.logged = self.losses.logged
-        self.trainer = trainer(self.losses.critic_loss, list(self.logged.values()), critic,
-                               'critic', OBJECTIVES[objective].learner, settings, batch_size, [])
+        self.trainer = trainer(
+            self.losses.critic_loss, list(self.logged.values()),
+            row.build_optimizer(critic.parameters, dict(settings, batch_size=batch_size)))
 
     def update(self, real, fake, rng):
         """real, fake: points (N, K). Returns the critic's loss and what is logged, by name."""

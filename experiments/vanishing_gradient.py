@@ -28,7 +28,7 @@ def train_generator(faces, rng):
     """A generator after BEFORE iterations of `gan`."""
     settings, batches = points.settings_of('gan'), ImageBatches(faces, BATCH, rng)
     updates = Updates(*models.networks(SIZE, LATENT, WIDTH, OBJECTIVES['gan'].normalization, rng),
-                      'gan', settings, BATCH, rng)
+                      OBJECTIVES['gan'], BATCH, rng, **settings)
     progress = Progress('generator', BEFORE)
     for step in range(1, BEFORE + 1):
         updates.update_critic(*batches.next())
@@ -52,7 +52,7 @@ def train_critic(way, generator, faces, iterations, progress, done):
     objective, more = WAYS[way]
     rng, settings = np.random.RandomState(1), points.settings_of(objective, **more)
     critic = models.critic(SIZE, WIDTH, 1, OBJECTIVES[objective].normalization)
-    updates = Updates(generator, critic, objective, settings, BATCH, rng)
+    updates = Updates(generator, critic, OBJECTIVES[objective], BATCH, rng, **settings)
     batches, rows = ImageBatches(faces, BATCH, rng), []
     measured = set(np.unique(np.geomspace(1, iterations, 24).astype(int)))
     latents = rng.standard_normal((MEASURED, BATCH, LATENT)).astype(np.float32)

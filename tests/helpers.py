@@ -12,7 +12,7 @@ import time
 from wgan.machine.command_line import run
 from wgan.machine.cntk import C
 from wgan.datasets.labels import Labels
-from wgan.training.options import parser, set_defaults
+from wgan.training.options import parse
 from wgan.runs.folder import RunFolder
 import wgan_training
 
@@ -66,7 +66,7 @@ def run_folders_unlocked():
     """Let go of what is locked meanwhile, as the system does when a process ends."""
     lock, folders = RunFolder.lock, []
 
-    def noted_lock(self, make):
+    def noted_lock(self, make=False):
         lock(self, make)
         folders.append(self)
     RunFolder.lock = noted_lock
@@ -76,7 +76,7 @@ def run_folders_unlocked():
         RunFolder.lock = lock
         for folder in folders:
             if folder.lock_file:
-                folder.lock_file.close()
+                folder.lock_file.release()
 
 
 def _exit_code(main):
@@ -154,13 +154,12 @@ def assert_same_run(a, b):
 
 def make_updates(objective, *arguments, batch_size=4, labels=Labels([], [])):
     """Updates of small networks, as wgan_training.py makes them of its command line."""
-    options = parser().parse_args(['--objective', objective, '--image-size', '32', '--width', '2',
-                                   '--batch-size', str(batch_size)] + list(arguments))
-    set_defaults(options)
+    options = parse(['--objective', objective, '--image-size', '32', '--width', '2',
+                     '--batch-size', str(batch_size)] + list(arguments))
     options.channels = options.channels or 3                # else the images decide
-    kind = wgan_training.kind_of_run(options, None)
-    kind.labels = labels
-    return wgan_training.make_updates(options, np.random.RandomState(0), kind)
+    domain = wgan_training.make_domain(options)
+    domain.labels = labels
+    return wgan_training.make_updates(options, np.random.RandomState(0), domain)
 
 
 def family():

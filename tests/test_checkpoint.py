@@ -108,7 +108,7 @@ def test_files_in_a_checkpoint_are_not_deleted_with_it(run, train):
     (run / 'checkpoints' / 'step_00000000').mkdir()
     (run / 'checkpoints' / 'step_00000000' / 'critic').write_text('also mine')
     assert train('--out', 'run', '--resume', '--iterations', 4, '--sample-every', 9).code == 0
-    assert checkpoint._steps(str(run / 'checkpoints')) == [0, 3, 4]
+    assert checkpoint._steps(str(run / 'checkpoints')) == [0, 1, 3, 4]
     found = list(tree(run).values())
     assert b'mine' in found and b'also mine' in found
 

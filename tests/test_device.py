@@ -13,9 +13,10 @@ from wgan.machine import device, processes
 from wgan.runs import resuming
 from wgan.machine.command_line import Parser, UserError, gpu_failure, run
 from wgan.machine.device import Card, cntk_cards, doubt, driver_cards, select_device
-from wgan.training import text_run as text_runs
 from wgan.machine.slots import Unavailable
-from wgan.training.updates import memory_needed
+from wgan.training.image_run import ImageRun
+from wgan.training.options import parse
+from wgan.training.text_run import TextRun
 
 import pytest
 
@@ -349,14 +350,23 @@ def test_ctrl_c_ends_a_first_use_at_once(tmp_path):
     process.stdout.close()
 
 
+def memory_needed(size, width, batch, text=False):
+    arguments = ['--width', str(width), '--batch-size', str(batch)]
+    if text:
+        return TextRun(parse(arguments + ['--text', '--length', str(size)]), None,
+                       None).memory_needed()
+    return ImageRun(parse(arguments + ['--image-size', str(size)]), None, None).memory_needed()
+
+
 def test_training_says_what_it_needs(train, images, monkeypatch):
     """The card's memory is held against the settings."""
     monkeypatch.setattr(device, 'cntk_cards', lambda: [Card(*GTX_1060[:2], memory=1, device=0)])
     result = train('--data', images, '--out', 'run', '--iterations', 1, *SMALL, '--width', 8,
                    '--batch-size', 10)
     assert result.code == 0 and json.load(open('run/config.json'))['device'] == 'cpu'
-    assert memory_needed(32, 8, 10) > 1
-    assert 'has 1 MB of memory, and this takes %d or more' % memory_needed(32, 8, 10) in result.err
+    needed = memory_needed(32, 8, 10)
+    assert needed > 1
+    assert 'has 1 MB of memory, and this takes %d or more' % needed in result.err
 
 
 @pytest.mark.slow
@@ -373,7 +383,7 @@ def test_memory_needed(size, width, batch):
 def test_memory_needed_for_text(length, width, batch):
     result = run_test_program('memory.py', length, width, batch, 'text')
     assert result.code == 0, result.err
-    assert 0.7 < text_runs.memory_needed(length, width, batch) / float(result.out) < 1.3
+    assert 0.7 < memory_needed(length, width, batch, text=True) / float(result.out) < 1.3
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
 from wgan.training.augmentation import Augmentation, Unchanged
 from wgan.generators.evaluation import label_input, latent_input
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import objective_settings, parser, set_defaults
-from wgan.training.updates import build_losses, trainer
+from wgan.training.options import objective_settings, parse
+from wgan.training.updates import trainer
 
 COLUMNS = {
     'wgan-gp': ['GP', 'wasserstein', 'grad_norm'],
@@ -41,9 +41,7 @@ def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]
     name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
-    options = parser().parse_args(
-        ['--objective', name, '--batch-size', '4'] + ARGUMENTS.get(objective, []))
-    set_defaults(options)
+    options = parse(['--objective', name, '--batch-size', '4'] + ARGUMENTS.get(objective, []))
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
     labels = r['labels'].shape[2] if kind else 0
     with C.default_options(dtype=np.float64):
@@ -62,11 +60,14 @@ def test_one_update_of_each_network_equals_pytorch(case):
 
         def generate(z):
             return of_fake(networks['generator'](latent=z, **given))
-        made = build_losses(name, settings, generate,
-                            lambda x: networks['critic'](image=x, **given), latent,
-                            of_real(real), C.stop_gradient(generate(latent)))
-        trainers = {which: trainer(loss, [], networks[which], which, OBJECTIVES[name].learner,
-                                   settings, 4, [])
+        made = OBJECTIVES[name].build_losses(
+            generate, lambda x: networks['critic'](image=x, **given), latent, of_real(real),
+            C.stop_gradient(generate(latent)), settings)
+        # Only the critic's weights are clipped.
+        own = {'critic': dict(settings, batch_size=4),
+               'generator': dict(settings, batch_size=4, clip=None)}
+        trainers = {which: trainer(loss, [], OBJECTIVES[name].build_optimizer(
+                        networks[which].parameters, own[which]))
                     for which, loss in (('critic', made.critic_loss),
                                         ('generator', made.generator_loss))}
 

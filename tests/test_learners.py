@@ -3,7 +3,7 @@
 import numpy as np
 
 from wgan.machine.cntk import C
-from wgan.training.optimizers import RmsProp, adam
+from wgan.training.optimizers import Adam, RmsProp
 
 BATCH = 16
 
@@ -31,7 +31,7 @@ def test_adam():
     """Kingma and Ba, end of section 2."""
     rate, beta1, beta2 = 1e-4, 0.5, 0.999977766
     m = v = 0
-    updates = descend(lambda p: adam(p, rate, beta1, beta2), 10)
+    updates = descend(lambda p: Adam(p, rate, beta1, beta2).learner, 10)
     for t, (before, after, g) in enumerate(updates, 1):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
@@ -43,13 +43,13 @@ def test_rmsprop():
     """Also where gradients are as small as those of a clipped critic: CNTK's own fails there."""
     for scale in (1.0, 1e-5):
         r = 0
-        for before, after, g in descend(lambda p: RmsProp('x', p, 5e-5, BATCH).learner, 10, scale):
+        for before, after, g in descend(lambda p: RmsProp(p, 5e-5, BATCH).learner, 10, scale):
             r = 0.99 * r + 0.01 * g * g
             assert_step(before, after, 5e-5 * g / (np.sqrt(r) + 1e-8))
 
 
 def test_rmsprop_clips():
-    for before, after, g in descend(lambda p: RmsProp('x', p, 1e-2, BATCH, clip=0.01).learner, 3):
+    for before, after, g in descend(lambda p: RmsProp(p, 1e-2, BATCH, clip=0.01).learner, 3):
         assert np.abs(after).max() == np.float32(0.01) <= 0.01
 
 
@@ -57,16 +57,16 @@ def test_rmsprop_goes_on_from_what_was_saved():
     made = []
 
     def learner(parameters):
-        made.append(RmsProp('x', parameters, 1e-3, BATCH))
+        made.append(RmsProp(parameters, 1e-3, BATCH))
         return made[-1].learner
 
     updates = descend(learner, 3)
     next(updates)
     first = made[0].arrays()
-    assert list(first) == ['x_squares_0'] and first['x_squares_0'].any()
+    assert list(first) == ['squares_0'] and first['squares_0'].any()
     second = [after for _, after, _ in updates]
     again = descend(learner, 3)
     next(again)
-    made[1].restore({'x_squares_0': 0 * first['x_squares_0']})
+    made[1].restore({'squares_0': 0 * first['squares_0']})
     made[1].restore(first)
     np.testing.assert_array_equal([after for _, after, _ in again], second)

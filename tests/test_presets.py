@@ -6,29 +6,24 @@ import pytest
 
 from helpers import SMALL, losses
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import parser, set_defaults, with_preset
+from wgan.training.options import parse
 from wgan.training.presets import PRESETS
 from wgan.training.updates import critic_updates
 
 
 @pytest.mark.parametrize('name', list(PRESETS))
 def test_sets_all_that_its_objective_has(name):
-    """And nothing else: what set_defaults adds or refuses would not be the source's."""
-    options = with_preset(parser(), ['--preset', name])
-    for setting, value in PRESETS[name].items():
-        assert getattr(options, setting) == value, setting
+    """And nothing else: what the defaults add or refuse would not be the source's."""
+    options = parse(['--preset', name])
     own = set(OBJECTIVES[options.objective].settings) - {'minimax', 'n_critic_boost'}
     assert own <= set(PRESETS[name])
-    set_defaults(options)
     for setting, value in PRESETS[name].items():
         assert getattr(options, setting) == value, setting
 
 
 def test_article_is_the_default():
     """Except for what the published code does not have: mirrored images, the moving average."""
-    plain, preset = parser().parse_args([]), with_preset(parser(), ['--preset', 'article'])
-    for options in (plain, preset):
-        set_defaults(options)
+    plain, preset = parse([]), parse(['--preset', 'article'])
     different = {name for name, value in vars(plain).items() if value != getattr(preset, name)}
     assert different == {'preset', 'mirror', 'ema'}
 
@@ -39,7 +34,7 @@ def test_article_is_the_default():
     ([], 5e-5),
 ])
 def test_what_is_set_wins(given, expected):
-    options = with_preset(parser(), ['--preset', 'cntk-206c-wgan'] + given)
+    options = parse(['--preset', 'cntk-206c-wgan'] + given)
     assert options.learning_rate == expected and options.n_critic_boost == 100
 
 

@@ -15,7 +15,6 @@ from wgan.machine.cntk import C
 import wgan.machine.device
 from wgan.runs.folder import RunFolder
 from wgan.runs.resuming import past_changes, resumed_options
-from wgan.training.options import parser
 
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
@@ -192,24 +191,6 @@ def test_other_kernels_are_named(run, train, monkeypatch):
     assert manifest['kernels'] == 'others'
 
 
-@pytest.mark.slow
-def test_switches_of_an_earlier_version_are_passed_over(run, whole, train):
-    before = config(run)
-    before['settings'].update(resume=True, overwrite=True, out='nowhere', device='auto')
-    for name in ('paths', 'changes', 'data_sha256'):
-        del before[name]
-    (run / 'config.json').write_text(json.dumps(before))
-    for path in run.glob('checkpoints/*/manifest.json'):
-        manifest = json.loads(path.read_text())
-        manifest = {k: manifest[k] for k in ('settings', 'versions', 'step', 'sha256')}
-        path.write_text(json.dumps(manifest))
-    (run / '.files').unlink()
-    result = go_on(train)
-    assert result.code == 0, result.err
-    assert_same_run(run, whole)
-    assert not list(run.glob('**/*.kept'))
-
-
 # A damaged config.json
 
 def damage(path, how):
@@ -256,10 +237,9 @@ def test_a_damaged_config_is_made_from_a_checkpoint(run, capfd, how):
     warning = capfd.readouterr().err
     assert 'config.json' in warning and 'the settings are those of' in warning
     assert found.pop('rebuilt') and found['settings'] == before['settings']
-    folder.open()
     folder.write_config(found)
     assert config(run)['settings'] == before['settings']
-    assert how == 'missing' or os.path.lexists(str(run / 'config.json.kept'))
+    assert how == 'missing' or os.path.lexists(str(run / 'config.json.kept1'))
 
 
 @pytest.mark.slow
@@ -306,7 +286,7 @@ def test_damaged_paths_and_changes(run, monkeypatch, paths):
     settings = config(run)
     settings.update(paths=paths, changes=paths, data_sha256=None, scores=paths)
     (run / 'config.json').write_text(json.dumps(settings))
-    assert resumed_options(RunFolder(str(run)), parser)[0].batch_size == 4
+    assert resumed_options(RunFolder(str(run)), {})[0].batch_size == 4
     assert past_changes(config(run)) in ([], paths)
 
 
@@ -326,9 +306,7 @@ def test_a_complete_run_is_success(run, train, tmp_path):
     for _ in range(2):
         result = train('--out', 'run', '--resume')
         assert result.code == 0 and 'is complete: it has its 3 iterations' in result.out
-        after = tree(run)
-        assert {k: v for k, v in after.items() if k != '.files'} == {
-            k: v for k, v in before.items() if k != '.files'}
+        assert tree(run) == before
     missing = NETWORKS + ('losses.png', 'training.gif')
     for name in missing:
         (run / name).unlink()
@@ -367,7 +345,7 @@ def test_a_complete_run_with_a_damaged_config(run, train):
     (run / 'config.json').write_text('[1]')
     assert train('--out', 'run', '--resume').code == 0
     assert config(run)['settings']['iterations'] == 3
-    assert (run / 'config.json.kept').read_text() == '[1]'
+    assert (run / 'config.json.kept1').read_text() == '[1]'
     assert 'sha256' not in config(run)
 
 

@@ -11,7 +11,7 @@ from helpers import (
     assert_same_run, call_program, losses, rows, start_training, tree, wait_for, write_images)
 from wgan.datasets import text
 from wgan.machine.command_line import UserError
-from wgan.training.options import parser, set_defaults, with_preset
+from wgan.training.options import parse
 from wgan.datasets.text import Lines, TextBatches, characters_of, decode, encode, read_lines
 
 SMALL = ['--text', '--length', 6, '--width', 4, '--latent-size', 5, '--batch-size', 4,
@@ -133,16 +133,14 @@ def test_what_a_run_writes(made):
     (['--text', '--objective', 'gan'], (2e-4, 0.5, 0.999)),
     (['--text', '--objective', 'wgan'], (5e-5, None, None))])
 def test_defaults_of_text(arguments, expected):
-    options = with_preset(parser(), arguments)
-    set_defaults(options)
+    options = parse(arguments)
     assert (options.learning_rate, options.beta1, options.beta2) == expected
     assert (options.length, options.width, options.latent_size, options.batch_size,
             options.hold_out, options.data) == (10, 64, 128, 64, 0.1, 'data/names.txt')
 
 
 def test_preset_of_the_original():
-    options = with_preset(parser(), ['--preset', 'gan-language', '--width', '64'])
-    set_defaults(options)
+    options = parse(['--preset', 'gan-language', '--width', '64'])
     assert (options.text, options.length, options.width, options.n_critic, options.long_lines,
             options.learning_rate, options.beta2) == (True, 32, 64, 10, 'cut', 1e-4, 0.9)
 

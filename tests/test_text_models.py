@@ -10,7 +10,7 @@ from wgan.generators import onnx_file as onnx_generator
 from wgan.machine.cntk import C
 from wgan.generators.evaluation import makes_text
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.updates import build_losses, trainer
+from wgan.training.updates import trainer
 import text_models
 
 SETTINGS = dict(learning_rate=1e-4, beta1=0.5, beta2=0.9, penalty_weight=10.0)
@@ -47,10 +47,11 @@ def test_forward_and_one_update_of_each(twin):
     np.testing.assert_allclose(scores.ravel(), reference['scores'], rtol=1e-11)
 
     with C.default_options(dtype=np.float64):
-        made = build_losses('wgan-gp', SETTINGS, generator, critic, latent, real,
-                            C.stop_gradient(generator(latent)))
-        trainers = {name: trainer(loss, [], networks[name], name, OBJECTIVES['wgan-gp'].learner,
-                                  SETTINGS, 3, [])
+        objective = OBJECTIVES['wgan-gp']
+        made = objective.build_losses(generator, critic, latent, real,
+                                      C.stop_gradient(generator(latent)), SETTINGS)
+        trainers = {name: trainer(loss, [], objective.build_optimizer(
+                        networks[name].parameters, SETTINGS))
                     for name, loss in (('critic', made.critic_loss),
                                        ('generator', made.generator_loss))}
     epsilon, = made.draws

@@ -15,7 +15,7 @@ from wgan.machine.cntk import C
 from wgan.generators.evaluation import evaluate_in_training
 import models
 from wgan.training.moving_average import MovingAverage
-from wgan.training.options import parser, set_defaults
+from wgan.training.options import parse
 
 
 @pytest.mark.slow
@@ -51,8 +51,7 @@ def test_defaults_are_the_articles(script):
     text = script('wgan_training.py', '--help').out
     for setting in ('of the images (default: 256)', 'of the generator (default: 50000)'):
         assert setting in ' '.join(text.split())
-    options = parser().parse_args([])
-    set_defaults(options)
+    options = parse([])
     assert (options.image_size, options.iterations, options.batch_size, options.n_critic,
             options.penalty_weight, options.learning_rate, options.beta1) == (
                 256, 50000, 16, 5, 10.0, 1e-4, 0.0)

@@ -1,5 +1,6 @@
 """bench/gpu_check.py with an error in the first of the two devices: PLANTS[the variable PLANT]."""
 
+import functools
 import os
 import sys
 
@@ -12,7 +13,7 @@ from wgan.machine.command_line import run  # noqa: E402
 from bench import gpu_check  # noqa: E402
 from wgan.runs import checkpoint  # noqa: E402
 from wgan.scores import image_network  # noqa: E402
-from wgan.training import layers, optimizers as learners, moving_average, updates  # noqa: E402
+from wgan.training import layers, moving_average, optimizers  # noqa: E402
 from wgan.machine.cntk import C  # noqa: E402
 import models  # noqa: E402
 import symbolic_gradient  # noqa: E402
@@ -51,12 +52,13 @@ def other_statistics():
     layers.batch_normalization = models.batch_normalization = wrong
 
 
-def longer_steps():
-    real = learners.RmsProp.__init__
+def longer_steps(optimizer):
+    real = optimizer.__init__
 
-    def wrong(self, name, parameters, learning_rate, *arguments, **settings):
-        real(self, name, parameters, 1.2 * learning_rate, *arguments, **settings)
-    learners.RmsProp.__init__ = wrong
+    @functools.wraps(real)
+    def wrong(self, parameters, learning_rate, **settings):
+        real(self, parameters, 1.2 * learning_rate, **settings)
+    optimizer.__init__ = wrong
 
 
 def loses_on_restoring(state, path, trainers):
@@ -83,10 +85,8 @@ PLANTS = {
     'fifth call': lambda: gradients_where(lambda call, count, data: call == 5),
     'statistics': other_statistics,
     'overwritten': overwriting,
-    'adam': lambda: changed(updates, 'adam', lambda learner, parameters, *_: C.adam(
-        parameters, lr=1.2e-4, momentum=0.0, unit_gain=True, variance_momentum=0.99,
-        minibatch_size=C.learners.IGNORE)),
-    'rmsprop': longer_steps,
+    'adam': lambda: longer_steps(optimizers.Adam),
+    'rmsprop': lambda: longer_steps(optimizers.RmsProp),
     'average': lambda: changed(moving_average.MovingAverage, '__init__', lambda _, self, *__:
                                setattr(self, 'decay', 0.05)),
     'checkpoint': lambda: changed(checkpoint, 'restore', loses_on_restoring),

@@ -24,11 +24,11 @@ size, width, batch = map(int, sys.argv[1:4])
 text = sys.argv[4:] == ['text']
 select_device('cpu')
 before, rng = peak(), np.random.RandomState(0)
-settings = {name: value for name, value in OBJECTIVES['wgan-gp'].settings.items()
-            if name != 'n_critic'}
 networks = (text_models.networks(40, size, 128, width, rng) if text
             else models.networks(size, 100, width, 'layer', rng))
-updates = Updates(*networks, 'wgan-gp', dict(settings, beta2=0.9), batch, rng, ema=0.999)
+objective = OBJECTIVES['wgan-gp']
+updates = Updates(*networks, objective, batch, rng, ema=0.999,
+                  **dict(objective.settings, beta2=0.9))
 for step in (1, 2):
     updates.update_critic(rng.uniform(-1, 1, (batch,) + updates.real.shape).astype(np.float32))
     updates.update_generator(step)

@@ -52,6 +52,16 @@ def replacing(path):
             os.remove(aside)
 
 
+def keep_aside(path, ending='.kept'):
+    """Give what is at `path` a name beside it that nothing has, which is returned: `path` with the
+    ending and a number.
+    """
+    aside = next(name for name in ('%s%s%d' % (path, ending, n) for n in itertools.count(1))
+                 if not os.path.lexists(name))
+    os.rename(path, aside)
+    return aside
+
+
 def remove_left_behind(folder):
     """Delete what `replacing` left in the folder because its process was killed."""
     for name in os.listdir(folder):

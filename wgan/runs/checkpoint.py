@@ -17,9 +17,8 @@ import numpy as np
 from wgan.machine import processes
 from wgan.machine.cntk_files import plain_path
 from wgan.machine.command_line import UserError, one_line
-from wgan.machine.disk import make_room, read_json, sha256, sync
+from wgan.machine.disk import keep_aside, make_room, read_json, sha256, sync
 from wgan.machine.cntk import quiet
-from wgan.runs.files import keep_aside
 
 KEEP = 2
 NETWORKS = ('critic', 'generator')              # a trainer each
@@ -31,18 +30,18 @@ def name_of(step):
     return 'step_%08d' % step
 
 
-def save(folder, step, trainers, state, about, own=(), best=None):
+def save(folder, step, trainers, state, about, best=None):
     """Write folder/step_…, then delete old ones: not the newest KEEP, nor that of the step `best`.
 
     trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: what can
-    be written as JSON. own: the steps whose checkpoints are this run's, to be deleted.
+    be written as JSON.
     All processes call it together, each with its own state.
     Raises OSError if it can't be written; what was there before is left alone then.
     """
     path = os.path.join(folder, name_of(step))
     partial = path + '.partial'
     if processes.RANK == 0:
-        remove(partial, own=step in own)
+        remove(partial)
         os.makedirs(partial)
     processes.wait_for_all()
     with plain_path(partial) as plain:
@@ -55,23 +54,24 @@ def save(folder, step, trainers, state, about, own=(), best=None):
     processes.wait_for_all()
     if processes.RANK == 0:
         _write_manifest(partial, step, about)
-        remove(path, own=step in own)                               # a damaged one, if any
+        remove(path)                                                # a damaged one, if any
         os.rename(partial, path)
         sync(folder)
         for old in [s for s in _steps(folder) if s <= step][:-KEEP]:
-            if old != best and old in own:
-                remove(os.path.join(folder, name_of(old)), own=True)
+            doomed = os.path.join(folder, name_of(old))
+            if old != best and os.path.isfile(os.path.join(doomed, 'manifest.json')):
+                remove(doomed)
     processes.wait_for_all()
 
 
-def remove(path, own):
-    """Delete a checkpoint, if it is our own; what else is there gets another name.
+def remove(path):
+    """Delete a checkpoint; what else is there gets another name.
 
     First it is renamed: one that is half deleted must not look like a checkpoint.
     """
     if not os.path.lexists(path):
         return
-    if own and os.path.isdir(path) and not os.path.islink(path):
+    if os.path.isdir(path) and not os.path.islink(path):
         doomed = path + '.removed'
         if os.path.lexists(doomed):
             _empty(doomed)                              # what a kill left
@@ -79,12 +79,6 @@ def remove(path, own):
         _empty(doomed)
     else:
         keep_aside(path)
-
-
-def remove_all_of(path):
-    """Delete our own checkpoint, and what a kill left of one."""
-    for name in (path, path + '.partial', path + '.removed'):
-        remove(name, own=True)
 
 
 def _empty(folder):
@@ -211,28 +205,3 @@ def _steps(folder):
         return []
     names = [re.fullmatch(r'step_([0-9]{8,})', name) for name in os.listdir(folder)]
     return sorted(int(m.group(1)) for m in names if m and m.group(0) == name_of(int(m.group(1))))
-
-
-def state_of(updates, batches, held_out, rng):
-    """What `save` takes as the state of a training, beside its trainers.
-
-    held_out: minibatches too, or None.
-    """
-    state = dict(random_state(rng), order=batches.order, position=batches.position,
-                 **updates.arrays())
-    if held_out:
-        state.update(held_out_order=held_out.order, held_out_position=held_out.position)
-    return state
-
-
-def random_state(rng):
-    """A numpy.random.RandomState as a dict of arrays and numbers, for `save`."""
-    _, keys, position, has_gauss, gauss = rng.get_state()
-    return {'rng_keys': keys, 'rng_position': position, 'rng_has_gauss': has_gauss,
-            'rng_gauss': gauss}
-
-
-def set_random_state(rng, state):
-    """Inverse of `random_state`."""
-    rng.set_state(('MT19937', state['rng_keys'], int(state['rng_position']),
-                   int(state['rng_has_gauss']), float(state['rng_gauss'])))

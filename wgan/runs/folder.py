@@ -1,109 +1,139 @@
-"""What stands where in the folder of a run."""
+"""The folder of a run: where one may be, what stands where in it, and that nothing is lost.
+
+A run owns its folder: that is new, empty, or holds a run. Nothing is deleted but the run's own old
+checkpoints: --overwrite renames the folder.
+"""
 
 import os
-import platform
+import tempfile
 
-from wgan.machine.command_line import UserError, one_line, warn
-from wgan.machine.cntk import C
+from filelock import FileLock, Timeout
 
-import cv2
-import numpy as np
-
-from wgan.runs import checkpoint
 from wgan.machine.cntk_files import plain_path
-from wgan.machine.disk import ASIDE, make_room, read_json, replacing, write_json
-from wgan.runs.files import OwnFiles, keep_aside
-
-try:
-    import fcntl
-except ImportError:                                     # Windows
-    import msvcrt
-
-VERSIONS = {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
-            'opencv': cv2.__version__}
+from wgan.machine.command_line import UserError, one_line, warn
+from wgan.machine.disk import (
+    ASIDE, keep_aside, make_room, read_json, remove_left_behind, replacing, write_json)
+from wgan.runs import checkpoint
 
 
 class RunFolder:
-    """runs/NAME: deleting the folder deletes the run.
-
-    shown: its name, for sentences. own: the list of the files that the run wrote.
-    """
+    """runs/NAME: deleting the folder deletes the run. shown: its name, for sentences."""
 
     def __init__(self, folder):
-        self.folder, self.shown = folder, one_line(folder)
+        self.folder, self.shown = folder, one_line(folder) or "''"
         self.lock_file = None
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
     def holds_a_run(self):
-        """Whether this project wrote a run here: by its list of files, settings or checkpoints."""
-        if OwnFiles(self.folder).listed:
-            return True
+        """Whether there is a run: settings that one wrote, or where they are damaged, a checkpoint.
+        """
         try:
             self._read_config()
         except (OSError, ValueError):
             return checkpoint.latest(self.path('checkpoints')) is not None
         return True
 
-    def foreign(self):
+    def check_place(self, data):
+        """Raise UserError if no run on `data` can be here; makes nothing."""
+        place = os.path.abspath(self.folder)
+        if not self.folder:
+            raise UserError("--out '' names no folder")
+        if os.path.islink(self.folder) and not os.path.exists(self.folder):
+            raise UserError('--out %s is a link that leads nowhere' % self.shown)
+        if len(os.fsencode(place)) > 3000:          # of 4,096, with what a run has in it
+            raise UserError('--out %s: that name is too long' % self.shown)
+        while not _exists(place, self.shown):
+            place = os.path.dirname(place)
+        if not os.path.isdir(place):
+            raise UserError('--out %s: %s is no folder' % (self.shown, one_line(place)))
+        foreign = self._foreign()
+        if foreign:
+            raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a '
+                            'new folder' % (self.shown, ', '.join(map(one_line, foreign[:3])),
+                                            ' …' if len(foreign) > 3 else ''))
+        if os.path.join(os.path.realpath(data), '').startswith(
+                os.path.join(os.path.realpath(self.folder), '')):
+            raise UserError('--data %s is inside of --out %s; keep the data in a folder of its own'
+                            % (one_line(data), self.shown))
+        try:
+            tempfile.TemporaryFile(dir=place).close()
+        except OSError as error:
+            raise UserError('--out %s: the folder %s can not be written to: %s'
+                            % (self.shown, one_line(place), error.strerror))
+
+    def _foreign(self):
         """The names in the folder, sorted, if there are any and it holds no run; else []."""
         if not os.path.isdir(self.folder) or self.holds_a_run():
             return []
         return sorted(name for name in os.listdir(self.folder)
                       if name != '.lock' and not ASIDE.match(name))
 
-    def lock(self, make):
-        """Have the folder for this process alone, and with it its list of files, `own`.
+    def lock(self, make=False):
+        """Have the folder for this process alone, until it ends, however it ends.
 
-        make: whether to make the folder and its lock file; otherwise nothing is done where they
-        are not there. The system lets go of the lock when the process ends, however it ends.
-        Raises UserError if another process has it.
+        make: whether to make the folder if it is not there. Raises UserError if another process
+        has it.
         """
-        there = os.path.isfile(self.path('.lock')) and not os.path.islink(self.path('.lock'))
-        if self.lock_file or not (make or there):
+        if self.lock_file or not (make or os.path.isdir(self.folder)):
             return
         os.makedirs(self.folder, exist_ok=True)
         if os.path.islink(self.path('.lock')):
             keep_aside(self.path('.lock'))
-        lock_file = open(self.path('.lock'), 'a')
+        lock_file = FileLock(self.path('.lock'))
         try:
-            if os.name == 'nt':
-                msvcrt.locking(lock_file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock_file.acquire(timeout=0)
+        except Timeout:
             raise UserError('another process is training in %s; wait for its end, or choose '
                             'another --out' % self.shown)
         self.lock_file = lock_file
 
-    def open(self):
-        """Lock it, and have the list of its files; for what is not to be refused any more."""
-        self.lock(make=True)
-        self.own = OwnFiles(self.folder)
-        self.own.begin()
+    def create(self, config, columns, overwrite):
+        """Make the folder, locked, with the settings and the CSV of a run that begins.
 
-    def create(self, columns, overwrite):
-        """Lock it, remove what an earlier run wrote here, and begin a CSV.
-
-        Raises UserError if there is an earlier run and it is not to be overwritten.
+        overwrite: whether an earlier run, which is renamed, may be there.
         """
+        if overwrite and self.holds_a_run():
+            self._rename()
         self.lock(make=True)
-        if not overwrite and self.holds_a_run():        # begun since it was looked for
+        if self.holds_a_run():                          # begun since it was looked for
             raise UserError('another process has begun a run in %s; choose another --out'
                             % self.shown)
-        self.open()
-        self._keep_foreign_config()
-        self.own.remove(checkpoint.remove_all_of)
-        self.own.begin()
+        self.write_config(config)
         os.makedirs(self.path('checkpoints'), exist_ok=True)
-        with open(self.own.claim('wgan.csv'), 'w') as losses:
+        with open(self.claim('wgan.csv'), 'w') as losses:
             losses.write(','.join(columns) + '\n')
 
-    def own_steps(self):
-        """The steps whose checkpoints this run wrote."""
-        return {int(name.rpartition('_')[2]) for name in self.own.names
-                if name.startswith('checkpoints/')}
+    def _rename(self):
+        """Give the folder of the earlier run another name, beside it."""
+        self.lock()
+        real = os.path.realpath(self.folder)            # a link to it stays
+        warn('the run that was in %s is now %s' % (self.shown, one_line(keep_aside(real, '.'))))
+        self.lock_file.release()
+        self.lock_file = None
+        if os.path.realpath(self.folder) != real:       # the working directory was in it
+            self.folder = real
+        os.makedirs(real, exist_ok=True)
+
+    def remove_left_behind(self):
+        """Delete what a killed process had begun to write."""
+        for folder in (self.folder, self.path('samples')):
+            if os.path.isdir(folder):
+                remove_left_behind(folder)
+
+    def claim(self, name):
+        """The path of a file to write, with its folder there. Nothing is written through a link,
+        which would lead to a file of the user's: it gets another name, and so does a folder.
+        """
+        path = self.path(*name.split('/'))
+        folder = os.path.dirname(path)
+        for place, is_ours in ((folder, os.path.isdir), (path, _is_plain_file)):
+            if os.path.lexists(place) and not is_ours(place):
+                warn('%s is not of this run; it is now %s' % (one_line(place),
+                                                              one_line(keep_aside(place))))
+        os.makedirs(folder, exist_ok=True)
+        return path
 
     def latest_checkpoint(self):
         """(path, step) of the newest complete one; damaged ones are named. Raises UserError."""
@@ -115,7 +145,7 @@ class RunFolder:
 
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
-        with replacing(self.own.claim(name)) as aside:
+        with replacing(self.claim(name)) as aside:
             make_room(aside, checkpoint.size_of(network))
             with plain_path(os.path.dirname(aside)) as plain:
                 network.save(os.path.join(plain, os.path.basename(aside)))
@@ -130,42 +160,53 @@ class RunFolder:
             return self._read_config()
         except FileNotFoundError:
             damage = 'is missing'
-        except NotADirectoryError:
-            raise UserError('--resume: %s holds no run (no config.json)' % self.shown)
         except OSError as error:
             damage = 'can not be read (%s)' % error.strerror
         except ValueError:
             damage = 'is not what a run wrote'
         found = checkpoint.latest(self.path('checkpoints'))
         if found is None:
-            raise UserError('--resume: %s holds no run: %s %s, and there is no complete '
-                            'checkpoint; put config.json right, or start again%s' % (
-                                self.shown, name, damage,
-                                ' with --overwrite' if OwnFiles(self.folder).listed else ''))
+            raise UserError('--resume: %s holds no run: %s %s, and there is no complete checkpoint'
+                            % (self.shown, name, damage))
         warn('%s %s; the settings are those of %s' % (name, damage, one_line(found[0])))
         return dict(checkpoint.read_manifest(found[0]), rebuilt=True)
 
     def _read_config(self):
         """Raises OSError, ValueError if there is no config.json that a run wrote."""
         config = read_json(self.path('config.json'))
-        if not (isinstance(config, dict) and isinstance(config.get('settings'), dict)
-                and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
-                and 'cntk' in config['versions']):
+        if not is_config(config):
             raise ValueError
         return config
 
     def write_config(self, config):
         """config.json: every setting, what it ran on, and the versions."""
-        self._keep_foreign_config()
-        write_json(self.own.claim('config.json'), config)
-
-    def _keep_foreign_config(self):
-        """Give a config.json that no run wrote another name."""
-        path = self.path('config.json')
-        if not os.path.lexists(path):
-            return
+        path = self.claim('config.json')
         try:
             self._read_config()
+        except FileNotFoundError:
+            pass
         except (OSError, ValueError):
             warn('%s is not what a run wrote; it is now %s' % (one_line(path),
                                                                one_line(keep_aside(path))))
+        write_json(path, config)
+
+
+def is_config(config):
+    """Whether what config.json holds is what a run wrote."""
+    return (isinstance(config, dict) and isinstance(config.get('settings'), dict)
+            and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
+            and 'cntk' in config['versions'])
+
+
+def _is_plain_file(path):
+    return os.path.isfile(path) and not os.path.islink(path)
+
+
+def _exists(path, shown):
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError('--out %s: %s' % (shown, error.strerror))
+    return True

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections import namedtuple
 
 from wgan.machine import processes, signals
 from wgan.runs import checkpoint
@@ -12,6 +13,15 @@ from wgan.machine.command_line import Progress, UserError, one_line
 from wgan.runs.results import BEST, plot_table
 
 import numpy as np
+
+
+# What the loop of a training needs. out: the RunFolder. updates: the Updates. batches, held_out:
+# minibatches of real data; held_out may be None. about: what is kept with a checkpoint, as JSON.
+# state: returns what else a checkpoint has to save, as arrays by name. samples: makes and writes
+# some. scores: the ScoreTable that measures generators, or None. step: iterations that are done.
+# score_is_due: whether `step` is still to be scored.
+Training = namedtuple(
+    'Training', 'out updates batches held_out about state samples scores step score_is_due')
 
 
 class Recorder(contextlib.ExitStack):
@@ -22,20 +32,18 @@ class Recorder(contextlib.ExitStack):
     stopped: the number of the signal that ended the run, or 0.
     """
 
-    def __init__(self, out, updates, state, about, iterations, every, samples, scores=None,
-                 tensorboard=False, step=0):
-        """out: the RunFolder. updates: the Updates. state: returns what else a checkpoint has to
-        save, as arrays by name. about: what is kept with a checkpoint, as JSON. every: iterations
-        between two of each of 'score', 'sample' and 'checkpoint'; None: never. samples: makes
-        and writes some. scores: the ScoreTable that measures generators, in the first process.
-        step: iterations that are done already.
+    def __init__(self, training, iterations, every, tensorboard=False):
+        """training: a Training. iterations: how many it is to have. every: iterations between two
+        of each of 'score', 'sample' and 'checkpoint'; None: never.
         """
         super().__init__()
-        self.out, self.updates, self.state, self.about = out, updates, state, about
-        self.iterations, self.every, self.samples = iterations, every, samples
-        self.scores, self.is_main, self.stopped = scores, processes.RANK == 0, 0
-        self.progress = Progress('training', iterations, done=step)
-        self.board = tensorboard_writer(out, step) if tensorboard and self.is_main else None
+        self.out, self.updates, self.state = training.out, training.updates, training.state
+        self.about, self.samples, self.scores = training.about, training.samples, training.scores
+        self.iterations, self.every = iterations, every
+        self.is_main, self.stopped = processes.RANK == 0, 0
+        self.progress = Progress('training', iterations, done=training.step)
+        self.board = (tensorboard_writer(self.out, training.step)
+                      if tensorboard and self.is_main else None)
 
     def __enter__(self):
         self.stop = self.enter_context(signals.Stop(then=_say_that_it_stops))
@@ -94,7 +102,7 @@ class Recorder(contextlib.ExitStack):
         if better:
             self.out.save_network(self.updates.sample_generator, BEST)
         if row is not None:                     # last: with its row, a score is no longer due
-            self.out.own.claim('scores.csv')
+            self.out.claim('scores.csv')
             self.scores.append(row)
             plot_table(self.out, 'scores')
         better, interrupted = processes.mean([float(better), float(self.is_main and row is None)])
@@ -115,7 +123,7 @@ class Recorder(contextlib.ExitStack):
     def _save_samples(self, step):
         made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
         name = 'samples/step_%06d%s' % (step, self.samples.suffix)
-        self.samples.write(self.out.own.claim(name), made)
+        self.samples.write(self.out.claim(name), made)
         if self.board:
             self.samples.add_to(self.board, made, step)
 
@@ -123,10 +131,8 @@ class Recorder(contextlib.ExitStack):
         if self.is_main:
             self.table.flush()
             os.fsync(self.table.fileno())
-            self.out.own.add('checkpoints/' + checkpoint.name_of(step))
         checkpoint.save(self.out.path('checkpoints'), step, self.updates.trainers, self.state(),
-                        self.about, self.out.own_steps() if self.is_main else (),
-                        best=self.scores.best_step if self.scores else None)
+                        self.about, best=self.scores.best_step if self.scores else None)
         if self.is_main:
             for name, network in self.updates.networks().items():
                 self.out.save_network(network, name)
@@ -161,12 +167,7 @@ def tensorboard_writer(out, step):
     work: for images it needs libjpeg 8. tensorboardX writes both.
     """
     from tensorboardX import SummaryWriter          # takes a second, which other runs save
-    folder = out.path('tensorboard')
-    before = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-    writer = SummaryWriter(folder, purge_step=step + 1 if step else None)
-    for name in set(os.listdir(folder)) - before:       # it decides the name
-        out.own.add('tensorboard/' + name)
-    return writer
+    return SummaryWriter(out.path('tensorboard'), purge_step=step + 1 if step else None)
 
 
 def _say_that_it_stops():

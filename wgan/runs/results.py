@@ -7,14 +7,13 @@ import cv2
 import numpy as np
 
 from wgan.runs import checkpoint
-from wgan.machine import processes
 from wgan.pictures.animation import animate_samples, find_grids
 from wgan.machine.cntk import quiet
 from wgan.machine.cntk_files import load_model, plain_path
 from wgan.machine.command_line import UserError, one_line, report, warn
+from wgan.machine.disk import keep_aside
 from wgan.pictures.plotting import plot
 from wgan.runs.resuming import data_since
-from wgan.runs.files import keep_aside
 from wgan.runs.tables import continue_table, has_step
 from wgan.scores.score_table import rows_since
 
@@ -33,14 +32,14 @@ def plot_table(out, name):
     """Plot NAME.csv of a run, as NAME.png; that of wgan.csv is losses.png."""
     image = {'wgan': 'losses'}.get(name, name) + '.png'
     attempt(lambda source, path: plot([source], path), out.path(name + '.csv'),
-            out.own.claim(image))
+            out.claim(image))
     gc.collect()            # a figure is full of circles: tens of MB that Python may keep for hours
 
 
 def animate(out):
     with plain_path(out.folder) as plain:               # OpenCV too fails on some names of files
         if len(find_grids(plain)) > 1:
-            attempt(animate_samples, plain, out.own.claim('training.gif'))
+            attempt(animate_samples, plain, out.claim('training.gif'))
 
 
 def owes_score(out, config, step):
@@ -62,13 +61,9 @@ def continue_tables(out, columns, score_columns, step, since):
     its score, would replace it.
     """
     continue_table(out.path('wgan.csv'), columns, step, every_step=True)
-    out.own.add('wgan.csv')
     lost = True
     if os.path.lexists(out.path('scores.csv')):
-        # Runs of earlier versions do not say which data; theirs are those of the beginning.
-        lost = continue_table(out.path('scores.csv'), score_columns, step, every_step=False,
-                              last='0')
-        out.own.add('scores.csv')
+        lost = continue_table(out.path('scores.csv'), score_columns, step, every_step=False)
     if os.path.exists(out.path(BEST)) and (
             lost or rows_since(out.path('scores.csv'), since).empty):
         warn('%s; it is now %s' % (
@@ -85,24 +80,21 @@ def complete(out, updates, score_columns, config, path, step):
     that was killed after it may have older networks and plots, or none.
     """
     updates.restore(checkpoint.restore(path, updates.trainers))
-    if processes.RANK == 0:
-        out.open()
-        continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step,
-                        data_since(config))
-        if config.pop('rebuilt', False):
-            out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
-        made = [name for name, network in updates.networks().items()
-                if not _holds(out.path(name), network)]
-        made += [name for name in ('losses.png', 'training.gif')
+    continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step,
+                    data_since(config))
+    if config.pop('rebuilt', False):
+        out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
+    networks = updates.networks()
+    outdated = [name for name in networks if not _holds(out.path(name), networks[name])]
+    for name in outdated:
+        out.save_network(networks[name], name)
+    outdated += [name for name in ('losses.png', 'training.gif')
                  if not os.path.exists(out.path(name))]
-        for name in set(made) & set(updates.networks()):
-            out.save_network(updates.networks()[name], name)
-        plot_table(out, 'wgan')
-        animate(out)
-        made = [name for name in made if os.path.exists(out.path(name))]
-        report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
-            out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
-    processes.end()
+    plot_table(out, 'wgan')
+    animate(out)
+    made = [name for name in outdated if os.path.exists(out.path(name))]
+    report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
+        out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
 
 
 def _holds(path, network):

@@ -1,140 +1,109 @@
-"""Continuing a run: its settings as a command line, what may be other now, what changed."""
+"""What a resumed run continues with: its settings, which of them may change, and what changed."""
 
-import argparse
 import os
-import sys
+import platform
 
 from wgan.machine import processes
-from wgan.runs import checkpoint
+from wgan.machine.cntk import C
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.device import cntk_cards, kernels
 from wgan.machine.disk import as_path, as_text
-from wgan.runs.folder import VERSIONS
+from wgan.training.options import (
+    CHANGEABLE, FREE, NOT_STORED, OPTIONS, PATHS, UNTIL_SCORED, is_valid, names_that,
+    with_defaults)
 
-# What decides nothing of what the weights become, and is no setting of the run.
-SWITCHES = ('resume', 'overwrite', 'allow_change', 'out', 'device')
-# What may differ when a run is resumed; all else decides what the weights become.
-FREE_TO_CHANGE = ('iterations', 'sample_every', 'checkpoint_every', 'tensorboard', 'score_every',
-                  'data')                       # whether the images are the same is seen later
-# These may be new when a run is resumed, but not other than its earlier scores had them.
-SCORING = ('inception', 'score_count', 'resize', 'scale', 'features_output', 'classes_output',
-           'engine')
-# What --allow-change can name: what takes effect from the next iteration on.
-CHANGEABLE = ('data', 'learning_rate', 'batch_size', 'n_critic', 'n_critic_boost', 'beta1', 'beta2',
-              'brightness', 'contrast', 'saturation')
-PATHS = ('data', 'inception', 'start_from')
+import cv2
+import numpy as np
 
-
-def option_of(name):
-    return '--' + name.replace('_', '-')
+VERSIONS = {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
+            'opencv': cv2.__version__}
 
 
 def settings_of(options):
-    """What is kept of the options: settings, and how many processes there are."""
+    """The settings that config.json keeps, and how many processes there are."""
     return dict({name: as_text(value) for name, value in vars(options).items()
-                 if name not in SWITCHES}, processes=processes.COUNT)
+                 if name not in names_that(NOT_STORED)}, processes=processes.COUNT)
 
 
-def paths_of(options):
-    """Where the files stood that the options name, whatever the working directory is later."""
-    return {name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
-            if getattr(options, name)}
-
-
-def resumed_options(out, make_parser):
+def resumed_options(out, given):
     """(options, config, changes) of a run that is resumed.
 
-    out: its RunFolder. make_parser: returns the parser of the command line. config: what its
-    config.json says. changes: [{'setting', 'from', 'to'}, …] of what --allow-change let through.
+    out: its RunFolder. given: what the command line has, a dict by name. config: what config.json
+    says. changes: [{'setting', 'from', 'to'}, …] that --allow-change allowed.
     Raises UserError for settings that can't be used, and for differences that are not allowed.
     """
     config = out.read_config()
-    where = one_line(out.path('config.json'))
-    saved = _saved_options(config, make_parser, where)
+    saved = _saved_settings(config, one_line(out.path('config.json')))
     processes_then = config['settings'].get('processes', 1)
     if processes_then != processes.COUNT:
         raise UserError('--resume: the run in %s was trained by %s processes, and now there are %d'
                         % (out.shown, processes_then, processes.COUNT))
-    own = sys.argv[1:]
-    defaults = make_parser()
-    defaults.set_defaults(**vars(saved))
-    options = defaults.parse_args(own)
-    _find_moved(options, config, make_parser().parse_args(['--data', ''] + own))
-    free = FREE_TO_CHANGE + SWITCHES + (() if saved.score_every else SCORING)
-    before, now = vars(saved), vars(options)
-    changed = [name for name in sorted(before) if name not in free and before[name] != now[name]
-               and not (name in PATHS and _same_file(
-                   before[name], now[name], _kept_path(config, name)))]
-    refused = [name for name in changed if name not in options.allow_change]
+    now = dict(saved, **given)
+    _find_moved(now, config, given)
+    free = names_that(FREE) + ['data'] + ([] if saved['score_every'] else names_that(UNTIL_SCORED))
+    changed = [name for name in sorted(saved) if name not in free and saved[name] != now[name]
+               and not (name in PATHS and _same_file(saved[name], now[name],
+                                                     _kept_path(config, name)))]
+    refused = [name for name in changed if name not in now.get('allow_change', ())]
     if refused:
-        allowed = [name for name in refused if name in CHANGEABLE]
+        allowed = [name for name in refused if OPTIONS[name].resume == CHANGEABLE]
         raise UserError('--resume: the run in %s has other settings: %s%s' % (
-            out.shown, '; '.join('%s was %s and is now %s' % (n, before[n], now[n])
+            out.shown, '; '.join('%s was %s and is now %s' % (n, saved[n], now[n])
                                  for n in refused),
             '; --allow-change %s continues with the new ones' % ','.join(
                 n.replace('_', '-') for n in allowed) if allowed == refused else ''))
-    return options, config, [{'setting': name, 'from': before[name], 'to': now[name]}
-                             for name in changed]
+    now.setdefault('device', _device(config))
+    return with_defaults(now), config, [
+        {'setting': name, 'from': saved[name], 'to': now[name]} for name in changed]
 
 
-def _saved_options(config, make_parser, where):
-    """The settings in a config.json as the parser would have them from a command line."""
-    settings = {name: value for name, value in config['settings'].items()
-                if name not in SWITCHES + ('processes',)}
-    known = vars(make_parser().parse_args([]))
-    unknown = sorted(set(settings) - set(known))
-    missing = sorted(set(known) - set(settings) - set(SWITCHES))
+def _saved_settings(config, where):
+    """The settings in a config.json, a dict by name, checked against the table of options."""
+    saved = {name: value for name, value in config['settings'].items()
+             if name != 'processes' and name not in names_that(NOT_STORED)}
+    stored = [name for name in OPTIONS if name not in names_that(NOT_STORED)]
+    unknown, missing = sorted(set(saved) - set(stored)), sorted(set(stored) - set(saved))
     if unknown or missing:
         raise UserError('%s %s %s: it is damaged, or of another version of this project, which can '
                         'continue with the run' % (where, 'has the setting' if unknown else 'lacks',
                                                    one_line(', '.join(unknown or missing))))
+    for name, value in sorted(saved.items()):
+        try:
+            if isinstance(value, str):
+                saved[name] = as_path(value)
+            if value is None or is_valid(name, saved[name]):
+                continue
+        except UnicodeError:
+            pass
+        raise UserError('%s is damaged: %s is %s' % (where, name, one_line(repr(value))[:80]))
     try:
-        settings = {name: as_path(value) if isinstance(value, str) else value
-                    for name, value in settings.items()}
-        saved = make_parser().parse_args([argument for name, value in sorted(settings.items())
-                                          for argument in _as_arguments(name, value, known[name])])
-    except UnicodeError as error:
-        raise UserError('%s is damaged: %s' % (where, one_line(repr(error.object))))
+        full = vars(with_defaults(saved))
     except UserError as error:
         raise UserError('%s is damaged: %s' % (where, error))
-    for name, value in sorted(settings.items()):
-        if not _agree(value, getattr(saved, name)):
-            raise UserError('%s is damaged: %s is %s' % (where, name, one_line(repr(value))[:80]))
-    # It goes on where it began, if that can be: a GPU rounds in another way.
-    began_on = config.get('device')
-    saved.device = ('cpu' if began_on == 'cpu' else
-                    'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
+    lost = [name for name in sorted(saved) if saved[name] is None and full[name] is not None]
+    if lost:
+        raise UserError('%s is damaged: %s has no value' % (where, ', '.join(lost)))
     return saved
 
 
-def _agree(value, parsed):
-    """Whether a setting in JSON is what the parser made of it: also of the same type."""
-    return (value == parsed and isinstance(value, bool) == isinstance(parsed, bool)
-            or value is False and parsed is None)
+def _device(config):
+    """The run continues where it began, if it can: a GPU rounds in another way."""
+    began_on = config.get('device')
+    return ('cpu' if began_on == 'cpu' else
+            'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
 
 
-def _as_arguments(name, value, default):
-    """A setting as arguments of a command line; those of a wrong type as something it refuses."""
-    if value is None:
-        return []
-    if isinstance(value, bool):                                 # a switch
-        flag = {'mirror': '--no-mirror'}.get(name, option_of(name))
-        return [flag] if value != bool(default) else []
-    text = value if isinstance(value, str) else repr(value)
-    return ['%s=%s' % (option_of(name), text.replace('\0', '\\0'))]
+def _find_moved(settings, config, given):
+    """Let paths that are not given lead to what they did when the run was last resumed.
 
-
-def _find_moved(options, config, given):
-    """Let the paths of the options lead to what they did when the run was last resumed.
-
-    given: the options of the command line alone. A relative path is kept with the place where it
-    led to; where nothing is there, it counts from the working directory.
+    A relative path is kept with the place where it led to; where nothing is there, it counts from
+    the working directory.
     """
     for name in PATHS:
         path = _kept_path(config, name)
-        if path and not getattr(given, name) and (
-                os.path.exists(path) or not os.path.exists(getattr(options, name) or '')):
-            setattr(options, name, path)
+        if path and name not in given and (
+                os.path.exists(path) or not os.path.exists(settings[name] or '')):
+            settings[name] = path
 
 
 def _kept_path(config, name):
@@ -151,73 +120,42 @@ def _same_file(before, now, kept):
         os.path.realpath, (before, kept or before))
 
 
-def names_to_change(text):
-    """An argparse type: a list of settings with commas between them, as their names here."""
-    names = tuple(name.strip().replace('-', '_') for name in text.split(','))
-    wrong = [name for name in names if name not in CHANGEABLE]
-    if wrong:
-        raise argparse.ArgumentTypeError('%r can not be changed; these can: %s' % (
-            wrong[0], ', '.join(n.replace('_', '-') for n in CHANGEABLE)))
-    return names
+def check_data(config, manifest, data, held_out, options, digest):
+    """The change of the data that --allow-change allowed, as a list of one or none.
 
-
-def restore(path, updates, batches, held_out, rng, digest, config, options):
-    """Bring everything to the state of the checkpoint `path`.
-
-    held_out: minibatches too, or None. digest: of the data that there is now. Returns the change
-    of the data that --allow-change let through, as a list of one or none. Raises UserError if
-    it is other data than before and it did not.
+    config: what config.json says. manifest: the checkpoint's. data: the items there are now.
+    digest: theirs. Raises UserError if it is other data than before, and may not be.
     """
-    state, manifest = checkpoint.restore(path, updates.trainers), checkpoint.read_manifest(path)
-    checkpoint.set_random_state(rng, state)
-    updates.restore(state)
-    then, lengths = manifest.get('data_sha256'), (len(state['order']), len(batches.items))
-    if _same_data(then, digest, lengths):
-        batches.order, batches.position = state['order'], int(state['position'])
-        if held_out and len(state['held_out_order']) == len(held_out.items):
-            held_out.order = state['held_out_order']
-            held_out.position = int(state['held_out_position'])
-    else:
-        batches.begin_epoch()
-    # Others than the checkpoint's, if they were changed before.
-    if _same_data(config.get('data_sha256', then), digest, lengths):
+    # Other than the checkpoint's, if they were changed after it.
+    if config.get('data_sha256', manifest.get('data_sha256')) == digest:
         return []
-    source, kind = one_line(batches.items.source), batches.items.kind
+    source, then = one_line(data.source), manifest.get(data.kind)
     if held_out or 'data' not in options.allow_change:
         raise UserError('--resume: %s; %s' % (
-            '%s had %d readable %s and now has %d' % (
-                source, lengths[0], batches.items.noun, lengths[1])
-            if lengths[0] != lengths[1] else
-            'the %s in %s are not those that the run was trained on' % (kind, source),
+            '%s had %d readable %s and now has %d' % (source, then, data.noun, len(data))
+            if then not in (None, len(data)) else
+            'the %s in %s are not those that the run was trained on' % (data.kind, source),
             'a run with --hold-out can not continue with others, some of which it would hold out '
             'after it was trained on them' if held_out else
             '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             kind: len(batches.items)}]
+             data.kind: len(data)}]
 
 
-def _same_data(then, now, lengths):
-    """By their digests; runs of earlier versions have none, and their number has to do."""
-    return then == now or (then is None and lengths[0] == lengths[1])
+def about_run(options, device, data, held_out, config=None, changes=(), step=0, **facts):
+    """What config.json and the checkpoints tell of a run, as JSON.
 
-
-def about_run(options, device, batches, held_out, config, changes, step, **known):
-    """What config.json and the checkpoints tell of a run. step: where `changes` took effect.
-
-    known: what else there is to tell, as JSON.
+    data, held_out: the items to train on, and those held out. config: what config.json has said.
+    changes: those that take effect at `step`. facts: what else there is to tell.
     """
-    kind = batches.items.kind
+    kind = data.kind
     return dict(
-        known,
-        settings=settings_of(options),
-        paths=paths_of(options),
-        device=device,
-        kernels=kernels(device),
-        changes=past_changes(config) + [dict(c, step=step) for c in changes],
-        versions=VERSIONS,
-        **{kind: len(batches.items),
-           'held_out_' + kind: len(held_out.items) if held_out else 0,
-           'unreadable_' + kind: len(batches.items.unreadable)})
+        facts, settings=settings_of(options), device=device, kernels=kernels(device),
+        versions=VERSIONS, changes=past_changes(config) + [dict(c, step=step) for c in changes],
+        paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
+               if getattr(options, name)},
+        **{kind: len(data), 'held_out_' + kind: len(held_out),
+           'unreadable_' + kind: len(data.unreadable)})
 
 
 def note_other_kernels(config, device):

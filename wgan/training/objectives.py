@@ -8,9 +8,11 @@ is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a bat
 loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
 """
 
+import inspect
 from collections import namedtuple
 
 from wgan.machine.cntk import C
+from wgan.training.optimizers import Adam, RmsProp
 
 import numpy as np
 
@@ -49,7 +51,7 @@ def wgan(generator, critic, latent, real, fake):
     critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
     generator loss  −E[C(G(z))]                                          (line 10)
 
-    The clipping, which bounds the critic's gradient, is the learner's: learners.RmsProp. The
+    The clipping, which bounds the critic's gradient, is the optimiser's: optimizers.RmsProp. The
     difference of the scores is the distance times that unknown bound.
     """
     wasserstein = critic(real) - critic(fake)
@@ -126,26 +128,39 @@ def _half_a_deviation(rng, real):
 
 
 # losses: one of the functions above. normalization: of the critic, as the articles have it, but by
-# sample where its gradient is penalised. learner: 'adam' or 'rmsprop'. settings: what can be set of
+# sample where its gradient is penalised. optimizer: of both networks. settings: what can be set of
 # it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
 # tutorial 206 C for the last, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
-# β2 None stands for CNTK's own.
-Objective = namedtuple('Objective', 'losses normalization learner settings')
+# Those that are parameters of `losses` or `optimizer` are given to it; the others are of the
+# training loop. β2 None stands for CNTK's own.
+class Objective(namedtuple('Objective', 'losses normalization optimizer settings')):
+
+    def build_losses(self, generator, critic, latent, real, fake, settings):
+        """The Losses. settings: a dict with those of this objective, and maybe others."""
+        return self.losses(generator, critic, latent, real, fake,
+                           **_settings_of(self.losses, settings))
+
+    def build_optimizer(self, parameters, settings):
+        """An optimiser of the parameters. settings: as above, and with batch_size."""
+        return self.optimizer(parameters, **_settings_of(self.optimizer, settings))
+
+
+def _settings_of(function, settings):
+    return {name: settings[name] for name in inspect.signature(function).parameters
+            if name in settings}
+
 
 OBJECTIVES = {
-    'wgan-gp': Objective(wgan_gp, 'layer', 'adam', dict(
+    'wgan-gp': Objective(wgan_gp, 'layer', Adam, dict(
         n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
-    'wgan': Objective(wgan, 'batch', 'rmsprop', dict(
+    'wgan': Objective(wgan, 'batch', RmsProp, dict(
         n_critic=5, n_critic_boost=0, learning_rate=5e-5, clip=0.01)),
-    'gan': Objective(gan, 'batch', 'adam', dict(
+    'gan': Objective(gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
-    'dragan': Objective(dragan, 'layer', 'adam', dict(
+    'dragan': Objective(dragan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
         minimax=False)),
-    'ls-gan': Objective(ls_gan, 'batch', 'adam', dict(
+    'ls-gan': Objective(ls_gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
         weight_decay=5e-5)),
 }
-# Those of the settings that the functions above take, and those of the training loop.
-OF_THE_LOSSES = ('penalty_weight', 'minimax', 'margin_weight')
-OF_THE_LOOP = ('n_critic', 'n_critic_boost')

@@ -1,22 +1,38 @@
-"""The optimisers, with steps that are the papers'. CNTK's own differ in ways that matter."""
+"""The optimisers, with steps that are the papers'. CNTK's own differ in ways that matter.
+
+Both have a `learner` for a cntk.Trainer, and `arrays` and `restore` for what a checkpoint of CNTK's
+trainer lacks.
+"""
 
 import numpy as np
 
 from wgan.machine.cntk import C
 
 
-def adam(parameters, learning_rate, beta1, beta2, weight_decay=0.0):
+class Adam:
     """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
-    (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1). A CNTK learner.
+    (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1).
 
     learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
     and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
     has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
     gradient with 1 − β1, as the paper does. weight_decay times the weight is added to the gradient.
     """
-    return C.adam(parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2,
-                  unit_gain=True, epsilon=1e-8, minibatch_size=C.learners.IGNORE,
-                  l2_regularization_weight=weight_decay)
+
+    def __init__(self, parameters, learning_rate, beta1, beta2, weight_decay=0.0):
+        self.rate = learning_rate
+        self.learner = C.adam(
+            parameters, lr=learning_rate, momentum=beta1, variance_momentum=beta2, unit_gain=True,
+            epsilon=1e-8, minibatch_size=C.learners.IGNORE, l2_regularization_weight=weight_decay)
+
+    def arrays(self):
+        return {}
+
+    def restore(self, arrays):
+        """Give the steps their size again: CNTK restores that of the checkpoint."""
+        if self.learner.learning_rate() != self.rate:
+            self.learner.reset_learning_rate(C.learning_parameter_schedule(
+                self.rate, minibatch_size=C.learners.IGNORE))
 
 
 class RmsProp:
@@ -29,12 +45,11 @@ class RmsProp:
     `C.rmsprop` can't be used: it adds 1e-6 under the root, more than the squared gradients of
     clipped weights, so that its steps shrink with the gradient; and it adapts each step by signs.
 
-    learner: for a cntk.Trainer. clip: c, or None. CNTK does not save the r of such a learner:
-    `arrays` and `restore` do, under names that begin with `name`.
+    clip: c, or None. CNTK does not save the r of such a learner.
     """
 
-    def __init__(self, name, parameters, learning_rate, batch_size, clip=None):
-        self.name, self.squares = name, []
+    def __init__(self, parameters, learning_rate, batch_size, clip=None):
+        self.squares = []
         self.rate, self.batch_size, self.clip = learning_rate, batch_size, clip
         # CNTK counts the arguments: a bound method would not do.
         self.learner = C.universal(lambda w, g: self._update(w, g), parameters)
@@ -53,8 +68,8 @@ class RmsProp:
         return C.combine(updates)
 
     def arrays(self):
-        return {'%s_squares_%d' % (self.name, i): r.value for i, r in enumerate(self.squares)}
+        return {'squares_%d' % i: r.value for i, r in enumerate(self.squares)}
 
     def restore(self, arrays):
         for i, r in enumerate(self.squares):
-            r.value = np.ascontiguousarray(arrays['%s_squares_%d' % (self.name, i)])
+            r.value = np.ascontiguousarray(arrays['squares_%d' % i])

@@ -1,261 +1,307 @@
-"""The command line of wgan_training.py, and what its settings are by default."""
+"""The options of wgan_training.py: one table, from which its parser, its help, its defaults, its
+refusals and what may change on --resume are made.
+"""
 
-import os
+import argparse
+from collections import namedtuple
 
-from wgan.machine import processes
+from wgan.datasets.images import IMAGE_SIZES
+from wgan.datasets.labels import WHERE
+from wgan.datasets.text import LONG_LINES
 from wgan.machine.command_line import Parser, UserError, number
 from wgan.machine.device import add_device_option
 from wgan.scores.image_network import add_network_options
-from wgan.datasets.images import IMAGE_SIZES
-from wgan.datasets.labels import WHERE
-from wgan.training.objectives import OBJECTIVES, OF_THE_LOOP
+from wgan.training.objectives import OBJECTIVES
 from wgan.training.presets import CNTK_BETA2_PER_SAMPLE, PRESETS
-from wgan.runs.resuming import CHANGEABLE, names_to_change, option_of, resumed_options
-from wgan.runs.folder import RunFolder
-from wgan.runs.place import check_place
-from wgan.datasets.text import LONG_LINES
 
-# Defaults of settings that a training on images has, and one on text. None: decided otherwise.
-OF_IMAGES = dict(data='data/drawn', image_size=256, width=32, latent_size=100, batch_size=16,
-                 hold_out=0.0, score_count=5000)
-OF_TEXT = dict(data='data/names.txt', length=10, long_lines='drop', width=64, latent_size=128,
-               batch_size=64, hold_out=0.1, score_every=500, score_count=10000)
+# What becomes of an option when a run is resumed.
+FIXED = 'keeps its value'
+CHANGEABLE = 'changes if --allow-change names it, from the next iteration on'
+FREE = 'may change'
+UNTIL_SCORED = 'may change as long as the run has no scores'
+NOT_STORED = 'is of this call, and no setting of the run'
+
+ABSENT = object()               # the default where an option does not apply
+
+# A row of the table, which has, after name and help text:
+# the type that makes the value from text, bool for a switch; the values to choose from, or None;
+# the defaults of a training on images and of one on text, ABSENT where it does not apply;
+# whether it is of the objective, which then has the default, and applies to those with one only;
+# what the help says in the place of the default; what becomes of it on --resume.
+Option = namedtuple('Option', 'name help type choices images text by_objective note resume metavar')
+
+
+def path(text):
+    """An argparse type: a file or folder. What a relative one leads to is kept with the run."""
+    return text
+
+
+def names_to_change(text):
+    """An argparse type: a list of settings with commas between them, as their names here."""
+    names = tuple(name.strip().replace('-', '_') for name in text.split(','))
+    wrong = [name for name in names if name not in names_that(CHANGEABLE)]
+    if wrong:
+        raise argparse.ArgumentTypeError('%r can not be changed; these can: %s' % (
+            wrong[0], ', '.join(n.replace('_', '-') for n in names_that(CHANGEABLE))))
+    return names
+
+
+COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
+RATE, PART, WEIGHT = number(float, 0, above=True), number(float, 0, 1), number(float, 0)
+DECAY = number(float, 0, 1, below=True)
 # As gan_language.py has them, for its objective; but its steps of 1e-4 are for networks of width
 # 512, and too small for those of 64: docs/text.md.
 OF_TEXT_WGAN_GP = dict(learning_rate=5e-4, beta1=0.5, beta2=0.9)
-NOT_OF_TEXT = ('image_size', 'channels', 'labels', 'augment', 'brightness', 'contrast',
-               'saturation', 'mirror', 'inception', 'resize', 'scale', 'features_output',
-               'classes_output', 'engine')
-NOT_OF_IMAGES = ('length', 'long_lines')
 VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
-COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
-RATE, PART = number(float, 0, above=True), number(float, 0, 1)
-DECAY = number(float, 0, 1, below=True)
+
+
+def _option(name, type=str, images=None, help='', choices=None, text='the same', note=None,
+            resume=FIXED, metavar=None):
+    return Option(name, help, type, choices, images, images if text == 'the same' else text, False,
+                  note, resume, metavar)
+
+
+def _of_images(*args, **kwargs):
+    return _option(*args, text=ABSENT, **kwargs)
+
+
+def _of_text(name, type, text, help, **kwargs):
+    return _option(name, type, ABSENT, help, text=text, **kwargs)
+
+
+def _of_objective(name, type, help, resume=FIXED):
+    return _option(name, type, help=help, resume=resume)._replace(by_objective=True)
+
+
+def _added_by(add_options, resume, text):
+    """The Options of a function that adds them to a parser, for other programs too."""
+    actions = argparse.ArgumentParser(add_help=False)
+    add_options(actions)
+    return [Option(a.dest, a.help, a.type or str, a.choices, a.default,
+                   a.default if text else ABSENT, False, None, resume, a.metavar)
+            for a in actions._actions]
+
+
+GROUPS = [
+    ('what goes in, what comes out', [
+        _option('data', path, 'data/drawn', 'folder of images, searched through, or a map file '
+                'with lines of path<TAB>label; with --text a text file, a line an example',
+                text='data/names.txt', resume=CHANGEABLE),
+        _option('text', bool, False, 'train on lines of text'),
+        _of_text('long_lines', str, 'drop', 'what becomes of lines that are longer than --length',
+                 choices=LONG_LINES),
+        _of_images('labels', str, None, 'train with labels: the last column of the map file, or '
+                   'the first folder below --data', choices=WHERE),
+        _option('out', str, 'runs/wgan', 'run folder to write', resume=NOT_STORED),
+        _option('start_from', path, None, 'begin with the networks of another run, of the same '
+                'sizes; the optimisers begin anew', metavar='RUN'),
+        _option('resume', bool, False, 'continue from the last checkpoint in --out; settings that '
+                'are not given are taken from there', resume=NOT_STORED),
+        _option('overwrite', bool, False, 'start again where --out holds a run, which is renamed',
+                resume=NOT_STORED),
+        _option('allow_change', names_to_change, (), 'with --resume: settings that may differ from '
+                'now on, with commas between them: {changeable}', metavar='NAMES',
+                resume=NOT_STORED)]),
+    ('networks', [
+        _of_images('image_size', int, 256, 'width and height of the images', choices=IMAGE_SIZES),
+        _of_text('length', number(int, 4, 1000), 10, 'characters of a line of text'),
+        _of_images('channels', int, None, '1 for grey images, 3 for RGB', choices=(1, 3),
+                   note='1 if all images are grey'),
+        _option('width', COUNT, 32, 'channels of the layers at image size; the others have 2, 4, '
+                '8 … times as many. For text: channels of all layers', text=64),
+        _option('latent_size', COUNT, 100, 'size of the latent vector', text=128)]),
+    ('training', [
+        _option('preset', str, None, 'settings of a source, for all that is not given: see '
+                'docs/presets.md', choices=list(PRESETS)),
+        _option('objective', str, 'wgan-gp', 'the two losses: see wgan/training/objectives.py',
+                choices=list(OBJECTIVES)),
+        _option('iterations', COUNT, 50000, 'updates of the generator', resume=FREE),
+        _option('batch_size', COUNT, 16, 'images or lines for one update', text=64,
+                resume=CHANGEABLE),
+        _of_objective('n_critic', COUNT, 'critic updates for one of the generator', CHANGEABLE),
+        _of_objective('n_critic_boost', number(int, 0), 'critic updates in each of the first 25 '
+                      'iterations and in every 500th after them; 0: as in the others', CHANGEABLE),
+        _of_objective('learning_rate', RATE, 'step size of Adam or (wgan) RMSProp, per update',
+                      CHANGEABLE),
+        _of_objective('beta1', DECAY, "Adam's β1, per update", CHANGEABLE),
+        _of_objective('beta2', DECAY, "Adam's β2, per update", CHANGEABLE),
+        _of_objective('penalty_weight', WEIGHT, 'weight λ of the gradient penalty'),
+        _of_objective('margin_weight', WEIGHT, 'weight of the distance of two images, which is the '
+                      'margin between their scores'),
+        _of_objective('weight_decay', WEIGHT, 'part of a weight that is added to its gradient'),
+        _of_objective('clip', RATE, "bound of the critic's weights"),
+        _of_objective('minimax', bool, "train the generator to make the critic's loss large, not "
+                      'to make its images look real'),
+        _option('ema', DECAY, 0.999, "decay of the moving average of the generator's weights, per "
+                'update; 0: none'),
+        _option('seed', SEED, 0, 'decides every random number of the run')]
+        + _added_by(add_device_option, NOT_STORED, text=True) + [
+        _option('deterministic', bool, False, 'on a GPU, convolutions that sum in the same order '
+                'each time: slower, and the same run again'),
+        _option('tf32', bool, False, 'on a GPU of compute capability 8.0 or newer, round the '
+                'operands of convolutions and products to 10 bits: faster')]),
+    ('variation of the images', [
+        _of_images('augment', bool, False, 'change real and generated images at random before the '
+                   'critic sees them (colour, translation, cutout): for few images; see '
+                   'wgan/training/augmentation.py')]
+        + [_of_images(name, PART, None, 'random %s; 0: off' % what, resume=CHANGEABLE,
+                      note='%g; with --augment 0' % VARIATION)
+           for name, what in (
+               ('brightness', 'shift of the real images by up to this part of their mean'),
+               ('contrast', 'factor 1 ± this, of the real images'),
+               ('saturation', 'factor 1 ± this, of the real images'))]
+        + [_of_images('mirror', bool, True, 'do not flip half of the images left to right')]),
+    ('watching it', [
+        _option('sample_every', COUNT, 500, 'iterations between two grids of generated images, or '
+                'files of generated lines', resume=FREE),
+        _option('checkpoint_every', COUNT, 1000, 'iterations between two checkpoints; the networks '
+                'and the loss plot are saved with them', resume=FREE),
+        _option('hold_out', number(float, 0, 1, below=True), 0.0, 'part of the data that is not '
+                'trained on, 0.1 for a tenth; its Wasserstein estimate is logged beside that of '
+                'the rest', text=0.1),
+        _option('tensorboard', bool, False, 'also write losses and grids for TensorBoard, to the '
+                'folder tensorboard of the run', resume=FREE),
+        _option('score_every', COUNT, None, 'iterations between two scores (Inception Score, FID, '
+                'KID, precision, recall …) of the generator; the best by FID is kept. Needs '
+                '--inception. With --text the divergence of n-grams', text=500, resume=FREE),
+        _option('score_count', number(int, 10), 5000, 'images or lines to generate for a score; '
+                'and training images, or lines held out, at most to compare them with',
+                text=10000, resume=UNTIL_SCORED)]),
+    ('the network that scores are measured with', [
+        option._replace(type=path if option.name == 'inception' else option.type)
+        for option in _added_by(lambda p: add_network_options(p, required=False), UNTIL_SCORED,
+                                text=False)]),
+]
+OPTIONS = {option.name: option for _, options in GROUPS for option in options}
+PATHS = [option.name for option in OPTIONS.values() if option.type is path]
+
+
+def names_that(resume):
+    """The options with which this happens when a run is resumed."""
+    return [option.name for option in OPTIONS.values() if option.resume == resume]
+
+
+def flag(name):
+    """An option as it is given."""
+    switched_off = OPTIONS[name].type is bool and OPTIONS[name].images is True
+    return ('--no-' if switched_off else '--') + name.replace('_', '-')
 
 
 def parser():
+    """The parser of the command line. What is not given is not in what it returns."""
     p = Parser(description='Train a Wasserstein GAN, or a relative, on images of faces, or on '
-               'lines of text. The defaults are those of the article.', usage='%(prog)s [options]')
-    _add_files(p.add_argument_group('what goes in, what comes out'))
-    _add_networks(p.add_argument_group('networks'))
-    _add_training(p.add_argument_group('training'))
-    _add_variation(p.add_argument_group('variation of the images'))
-    _add_watching(p.add_argument_group('watching it'))
-    add_network_options(p, required=False)
+               'lines of text. The defaults are those of the article.', usage='%(prog)s [options]',
+               argument_default=argparse.SUPPRESS)
+    for title, options in GROUPS:
+        group = p.add_argument_group(title)
+        for option in options:
+            kwargs = dict(help=_help(option), dest=option.name)
+            if option.type is bool:
+                kwargs['action'] = 'store_false' if option.images is True else 'store_true'
+            else:
+                kwargs.update(type=option.type, choices=option.choices, metavar=option.metavar)
+            group.add_argument(flag(option.name), **kwargs)
     return p
 
 
-def _add_files(g):
-    g.add_argument('--data', help='folder of images, searched through, or a map file with lines '
-                   'of path<TAB>label; with --text a text file, a line an example'
-                   + default_of('data'))
-    g.add_argument('--text', action='store_true', help='train on lines of text')
-    g.add_argument('--long-lines', choices=LONG_LINES, help='what becomes of lines that are longer '
-                   'than --length' + default_of('long_lines'))
-    g.add_argument('--labels', choices=WHERE, help='make images of a kind: each has a label, the '
-                   'last column of the map file, or the first folder below --data')
-    g.add_argument('--out', default='runs/wgan', help='run folder to write')
-    g.add_argument('--start-from', metavar='RUN', help='begin with the networks of another run, '
-                   'of the same sizes; the optimisers begin anew')
-    g.add_argument('--resume', action='store_true', help='continue from the last checkpoint in '
-                   '--out; settings that are not given are taken from there')
-    g.add_argument('--overwrite', action='store_true', help='delete the run that --out holds and '
-                   'start again; files that it did not write stay')
-    g.add_argument('--allow-change', type=names_to_change, default=(), metavar='NAMES',
-                   help='with --resume: settings that may be others from now on, with commas '
-                   'between them: ' + ', '.join(n.replace('_', '-') for n in CHANGEABLE))
+def _help(option):
+    text = option.help.replace('{changeable}', ', '.join(
+        n.replace('_', '-') for n in names_that(CHANGEABLE)))
+    if option.by_objective:
+        rows = [(name, row.settings) for name, row in OBJECTIVES.items()]
+        shown = ['%s: %s' % (name, _shown(settings[option.name]))
+                 for name, settings in rows + [('--text with wgan-gp', OF_TEXT_WGAN_GP)]
+                 if option.name in settings]
+        return text + ' (default for %s)' % '; '.join(shown)
+    defaults = [words + _shown(value) for words, value in (
+        ('', option.images), ('with --text ' * (option.images is not ABSENT), option.text))
+        if value not in (ABSENT, None, ()) and not isinstance(value, bool)]
+    if option.images == option.text:
+        defaults = defaults[:1]
+    defaults = [option.note] if option.note else defaults
+    return text + (' (default: %s)' % '; '.join(defaults) if defaults else '')
 
 
-def _add_networks(g):
-    g.add_argument('--image-size', type=int, choices=IMAGE_SIZES,
-                   help='width and height of the images' + default_of('image_size'))
-    g.add_argument('--length', type=number(int, 4, 1000), help='characters of a line of text'
-                   + default_of('length'))
-    g.add_argument('--channels', type=int, choices=(1, 3), help='1 for grey images, 3 for RGB '
-                   '(default: 1 if all images are grey)')
-    g.add_argument('--width', type=COUNT, help='channels of the widest layers of image size; the '
-                   'others have 2, 4, 8 … times as many. For text: channels of all layers'
-                   + default_of('width'))
-    g.add_argument('--latent-size', type=COUNT, help='numbers an image or a line is made from'
-                   + default_of('latent_size'))
+def _shown(value):
+    return ("CNTK's own, 0.9999986 per sample, to the power of the batch size" if value is None
+            else 'off' if value is False else '%g' % value if isinstance(value, float)
+            else str(value))
 
 
-def _add_training(g):
-    g.add_argument('--preset', choices=list(PRESETS), help='settings of a source, for all that is '
-                   'not given: see docs/presets.md')
-    g.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
-                   help='what is trained for: see wgan/training/objectives.py')
-    g.add_argument('--iterations', type=COUNT, default=50000, help='updates of the generator')
-    g.add_argument('--batch-size', type=COUNT, help='images or lines for one update'
-                   + default_of('batch_size'))
-    g.add_argument('--n-critic', type=COUNT, help='critic updates for one of the generator'
-                   + defaults_of('n_critic'))
-    g.add_argument('--n-critic-boost', type=number(int, 0), help='critic updates in each of the '
-                   'first 25 iterations and in every 500th after them; 0: as in the others'
-                   + defaults_of('n_critic_boost'))
-    g.add_argument('--learning-rate', type=RATE, help='step size of Adam or (wgan) RMSProp, per '
-                   'update' + defaults_of('learning_rate'))
-    g.add_argument('--beta1', type=DECAY, help="Adam's β1, per update" + defaults_of('beta1'))
-    g.add_argument('--beta2', type=DECAY, help="Adam's β2, per update" + defaults_of('beta2'))
-    g.add_argument('--penalty-weight', type=number(float, 0), help='weight λ of the gradient '
-                   'penalty' + defaults_of('penalty_weight'))
-    g.add_argument('--margin-weight', type=number(float, 0), help='weight of the distance of two '
-                   'images, which is the margin between their scores'
-                   + defaults_of('margin_weight'))
-    g.add_argument('--weight-decay', type=number(float, 0), help='part of a weight that is added '
-                   'to its gradient' + defaults_of('weight_decay'))
-    g.add_argument('--clip', type=RATE, help="bound of the critic's weights"
-                   + defaults_of('clip'))
-    g.add_argument('--minimax', action='store_true', default=None, help="train the generator to "
-                   "make the critic's loss large, not to make its images look real"
-                   + defaults_of('minimax'))
-    g.add_argument('--ema', type=DECAY, default=0.999, help="decay of the moving average of the "
-                   "generator's weights, per update; 0: none")
-    g.add_argument('--seed', type=SEED, default=0, help='decides every random number of the run')
-    add_device_option(g)
-    g.add_argument('--deterministic', action='store_true', help='on a GPU, convolutions that sum '
-                   'in the same order each time: slower, and the same run again')
-    g.add_argument('--tf32', action='store_true', help='on a GPU of compute capability 8.0 or '
-                   'newer, round the operands of convolutions and products to 10 bits: faster')
+def parse(arguments=None):
+    """The settings that a command line stands for, all of them, as an argparse.Namespace.
 
-
-def _add_variation(g):
-    g.add_argument('--augment', action='store_true', help='change real and generated images at '
-                   'random before the critic sees them (colour, translation, cutout): for few '
-                   'images; see wgan/training/augmentation.py')
-    for name, what in (('brightness', 'shift of the real images by up to this part of their mean'),
-                       ('contrast', 'factor 1 ± this, of the real images'),
-                       ('saturation', 'factor 1 ± this, of the real images')):
-        g.add_argument('--' + name, type=PART, help='random %s; 0: off (default: %g; with '
-                       '--augment 0)' % (what, VARIATION))
-    g.add_argument('--no-mirror', dest='mirror', action='store_false',
-                   help='do not flip half of the images left to right')
-
-
-def _add_watching(g):
-    g.add_argument('--sample-every', type=COUNT, default=500, help='iterations between two grids '
-                   'of generated images, or files of generated lines')
-    g.add_argument('--checkpoint-every', type=COUNT, default=1000, help='iterations between two '
-                   'checkpoints; the networks and the loss plot are saved with them')
-    g.add_argument('--hold-out', type=number(float, 0, 1, below=True),
-                   help='part of the data that is never trained on, 0.1 for a tenth; what the '
-                   'critic makes of it is logged beside what it makes of the rest'
-                   + default_of('hold_out'))
-    g.add_argument('--tensorboard', action='store_true', help='also write losses and grids for '
-                   'TensorBoard, to the folder tensorboard of the run')
-    g.add_argument('--score-every', type=COUNT, help='iterations between two scores (Inception '
-                   'Score, FID, KID, precision, recall …) of the generator; the best by FID is '
-                   'kept. Needs --inception. With --text the divergence of n-grams, every 500 '
-                   'if not given')
-    g.add_argument('--score-count', type=number(int, 10), help='images or lines to generate for a '
-                   'score; and training images, or lines held out, at most to compare them with'
-                   + default_of('score_count'))
-
-
-def default_of(name):
-    """The part of a help text that says what an option is by default."""
-    shown = [kind + ('%g' if isinstance(defaults[name], float) else '%s') % defaults[name]
-             for kind, defaults in (('', OF_IMAGES), ('with --text ', OF_TEXT)) if name in defaults]
-    return ' (default: %s)' % '; '.join(shown)
-
-
-def defaults_of(name):
-    """The part of a help text that says what an option is by default."""
-    def shown(value):
-        return ("CNTK's own, 0.9999986 per sample, to the power of the batch size"
-                if value is None else 'off' if value is False else '%g' % value)
-
-    settings = [(name_of, objective.settings) for name_of, objective in OBJECTIVES.items()]
-    settings.append(('--text with wgan-gp', OF_TEXT_WGAN_GP))
-    return ' (default for ' + '; '.join('%s: %s' % (name_of, shown(of_it[name]))
-                                        for name_of, of_it in settings if name in of_it) + ')'
-
-
-def set_defaults(options):
-    """Settings that are not given, by what is trained on and by the objective; raises UserError
-    for some that those have not.
+    arguments: the command line; None: that of this program. Raises UserError for options that do
+    not go together.
     """
-    plain = parser()
-    for name in NOT_OF_TEXT if options.text else NOT_OF_IMAGES:
-        if getattr(options, name) != plain.get_default(name):
-            raise UserError('%s %s' % (
-                {'mirror': '--no-mirror'}.get(name, option_of(name)),
-                'is for images, and has no meaning with --text' if options.text
-                else 'is for text: give --text too'))
-    defaults = OF_TEXT if options.text else OF_IMAGES
-    if options.text and options.objective == 'wgan-gp':
-        defaults = dict(defaults, **OF_TEXT_WGAN_GP)
-    for name, value in defaults.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    settings = OBJECTIVES[options.objective].settings
-    for name in sorted(set().union(*(o.settings for o in OBJECTIVES.values()))):
-        if name not in settings and getattr(options, name) is not None:
-            raise UserError('%s has no meaning for --objective %s, which has %s' % (
-                option_of(name), options.objective, ', '.join(map(option_of, settings))))
-        if name in settings and getattr(options, name) is None:
-            setattr(options, name, settings[name])
+    return with_defaults(vars(parser().parse_args(arguments)))
+
+
+def with_defaults(given):
+    """The settings with these values, a dict by name: for the rest those of --preset, if there is
+    one, and else the defaults, by what is trained on and by the objective. An option that does not
+    apply has the value None. Raises UserError if one that does not apply is given.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    given = dict(_preset(given), **given)
+    is_text = given.get('text', False)
+    objective = given.get('objective', OPTIONS['objective'].images)
+    defaults = {o.name: o.text if is_text else o.images for o in OPTIONS.values()}
+    settings = OBJECTIVES[objective].settings
+    defaults.update({o.name: settings.get(o.name, ABSENT) for o in OPTIONS.values()
+                     if o.by_objective})
+    if is_text and objective == 'wgan-gp':
+        defaults.update(OF_TEXT_WGAN_GP)
+    for name in sorted(given):
+        if defaults[name] is ABSENT:
+            raise UserError(_no_meaning(OPTIONS[name], is_text, objective))
+    options = argparse.Namespace(**{name: None if value is ABSENT else given.get(name, value)
+                                    for name, value in defaults.items()})
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
-    for name in () if options.text else ('brightness', 'contrast', 'saturation'):
+    for name in () if is_text else ('brightness', 'contrast', 'saturation'):
         if getattr(options, name) is None:
             setattr(options, name, 0.0 if options.augment else VARIATION)
-
-
-def objective_settings(options):
-    """The settings of the objective that the options name, as a dict, but those of the loop."""
-    return {name: getattr(options, name) for name in OBJECTIVES[options.objective].settings
-            if name not in OF_THE_LOOP}
-
-
-def with_preset(p, arguments=None):
-    """What the parser p makes of a command line, with the settings of its preset, if it names one.
-
-    arguments: the command line; None: that of this program. Raises UserError if the preset is for
-    another objective than the command line names.
-    """
-    options = p.parse_args(arguments)
-    if options.preset is None:
-        return options
-    p.set_defaults(**PRESETS[options.preset])
-    objective, options = PRESETS[options.preset]['objective'], p.parse_args(arguments)
-    if options.objective != objective:
-        raise UserError('--preset %s is for --objective %s, not %s' % (
-            options.preset, objective, options.objective))
-    if options.text != PRESETS[options.preset].get('text', False):
-        raise UserError('--preset %s is for images, not for --text' % options.preset)
     return options
 
 
-def read_options():
-    """(options, config, changes): the settings of this run, checked against what --out holds.
+def _no_meaning(option, is_text, objective):
+    if option.by_objective:
+        return '%s has no meaning for --objective %s, which has %s' % (
+            flag(option.name), objective, ', '.join(map(flag, OBJECTIVES[objective].settings)))
+    return '%s %s' % (flag(option.name), 'is for images, and has no meaning with --text'
+                      if is_text else 'is for text: give --text too')
 
-    config, changes: None and [], or, for a run that is resumed, those of `resumed_options`.
+
+def _preset(given):
+    """The settings of the preset that is given. Raises UserError if it is for another objective."""
+    name = given.get('preset')
+    if name is None:
+        return {}
+    preset = PRESETS[name]
+    if given.get('objective', preset['objective']) != preset['objective']:
+        raise UserError('--preset %s is for --objective %s, not %s' % (
+            name, preset['objective'], given['objective']))
+    if given.get('text') and not preset.get('text'):
+        raise UserError('--preset %s is for images, not for --text' % name)
+    return preset
+
+
+def objective_settings(options):
+    """The settings of the objective that the options name, as a dict."""
+    return {name: getattr(options, name) for name in OBJECTIVES[options.objective].settings}
+
+
+def is_valid(name, value):
+    """Whether an option has such a value: of its type, and in its range. None is left to
+    `with_defaults`.
     """
-    options, config, changes = with_preset(parser()), None, []
-    processes.check()
-    out = RunFolder(options.out)
-    if options.resume and options.overwrite:
-        raise UserError('--resume and --overwrite exclude each other')
-    if options.allow_change and not options.resume:
-        raise UserError('--allow-change has a meaning only with --resume')
-    if options.resume:
-        if not os.path.isdir(options.out) or out.foreign():
-            raise UserError('--resume: %s holds no run' % out.shown)
-        options, config, changes = resumed_options(out, parser)
-    set_defaults(options)
-    check_place(options.out, options.data, out)
-    if options.start_from is not None and not options.resume and os.path.realpath(
-            options.start_from) == os.path.realpath(options.out):
-        raise UserError('--start-from and --out are the same folder; --resume continues a run, '
-                        'and a new one needs another --out')
-    if not options.resume and not options.overwrite and out.holds_a_run():
-        raise UserError('%s holds a run already; continue it with --resume, delete it with '
-                        '--overwrite, or choose another --out' % out.shown)
-    if not options.text and bool(options.score_every) != bool(options.inception):
-        raise UserError('--score-every and --inception need each other')
-    if options.batch_size % processes.COUNT:
-        raise UserError('--batch-size %d is the total, and can not be shared evenly by %d processes'
-                        % (options.batch_size, processes.COUNT))
-    processes.wait_for_all()            # before the first one writes into --out
-    return options, config, changes
+    option = OPTIONS[name]
+    if option.type is bool:
+        return isinstance(value, bool)
+    try:
+        parsed = option.type(value if isinstance(value, str) else repr(value))
+    except (ValueError, argparse.ArgumentTypeError):
+        return False
+    return (type(parsed) is type(value) and parsed == value and '\0' not in str(value)
+            and (option.choices is None or parsed in option.choices))

@@ -32,9 +32,15 @@ class TextRun:
         self.score_columns = columns(options.hold_out > 0)
 
     def memory_needed(self):
-        """MB that training takes at least, in each process: see `memory_needed`."""
+        """MB that training takes at least in each process, to a fifth: 32-bit numbers.
+
+        Measured on a CPU with wgan-gp, without what libraries take: 150 times the values of a
+        layer, and what is kept of each weight.
+        """
         options = self.options
-        return memory_needed(options.length, options.width, options.batch_size // processes.COUNT)
+        values = options.batch_size // processes.COUNT * options.width * options.length
+        weights = 100 * options.width ** 2      # of both networks, but for the dense layers
+        return 4 * (150 * values + 4 * weights) // 2 ** 20
 
     def make_batches(self, rng):
         """(minibatches to train on, those of the lines that --hold-out keeps apart or None), of
@@ -76,8 +82,8 @@ class TextRun:
         return self.make_networks(len(self.characters), options.length, options.latent_size,
                                   options.width, rng)
 
-    def known(self):
-        """What config.json has to know of the data, as a dict."""
+    def facts(self):
+        """What config.json has to keep of the data, as a dict."""
         return {'characters': self.characters}
 
     def make_scores(self, _, csv):
@@ -88,10 +94,10 @@ class TextRun:
     def samples(self):
         return TextSamples(self.options.latent_size, self.options.seed, self.characters)
 
-    def write_real(self, own, batches):
-        """Show a minibatch of real lines, among the files `own` of the run."""
+    def write_real(self, out, batches):
+        """Show a minibatch of real lines in the RunFolder `out`."""
         codes = batches.next()[0].argmax(axis=1)[:, 0]
-        write_lines(own.claim('samples/real.txt'), decode(codes, self.characters))
+        write_lines(out.claim('samples/real.txt'), decode(codes, self.characters))
 
 
 def characters_of_run(folder):
@@ -106,14 +112,6 @@ def characters_of_run(folder):
         raise UserError('--start-from: no config.json in %s says which characters its networks '
                         'know; name the folder of a run on text' % one_line(folder))
     return found
-
-
-def memory_needed(length, width, batch_size):
-    """MB that training takes at least, to a fifth: 32-bit numbers. Measured on a CPU with wgan-gp,
-    without what libraries take: 150 times the values of a layer, and what is kept of each weight.
-    """
-    weights = 100 * width ** 2                      # of both networks, but for the dense layers
-    return 4 * (150 * batch_size * width * length + 4 * weights) // 2 ** 20
 
 
 class TextSamples:

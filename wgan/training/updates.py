@@ -10,9 +10,7 @@ from wgan.training.augmentation import Augmentation, Unchanged
 from wgan.machine.cntk import C, quiet
 from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
 from wgan.datasets.labels import draw_labels
-from wgan.training.optimizers import RmsProp, adam
 from wgan.training.moving_average import MovingAverage
-from wgan.training.objectives import OBJECTIVES, OF_THE_LOSSES
 
 import numpy as np
 
@@ -27,32 +25,28 @@ class Updates:
     generator, critic: the networks.
     sample_generator: the generator to show images of: its moving average, if there is one.
     trainers: CNTK's trainers, by the name of the network that they train.
-    extra_state: what a checkpoint has to save beside them, each with `arrays` and `restore`.
     columns: names of the numbers that `row` gives.
     """
 
-    def __init__(self, generator, critic, objective, settings, batch_size, rng, ema=0.0,
-                 augment=False, hold_out=False, label_counts=()):
-        """objective: a name in OBJECTIVES. settings: values for its settings, except those of the
-        loop. batch_size: images of all processes together. rng: the RandomState to draw from. ema:
-        decay of the moving average of the generator's weights, per update; 0: none. augment:
-        whether the critic sees all images through an Augmentation. hold_out: whether
-        `judge_held_out` will be called in each iteration. label_counts: how many images each label
-        has, for networks that take labels: generated images get them as often.
+    def __init__(self, generator, critic, objective, batch_size, rng, *, ema=0.0, augment=False,
+                 hold_out=False, label_counts=(), **settings):
+        """objective: a row of OBJECTIVES. settings: values for its settings.
+        batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
+        of the moving average of the generator's weights, per update; 0: none. augment: whether the
+        critic sees all images through an Augmentation. hold_out: whether `judge_held_out` will be
+        called in each iteration. label_counts: how many images each label has, for networks that
+        take labels: generated images get them as often.
         """
-        self.generator, self.critic, self.settings = generator, critic, settings
-        self.rng, self.batch_size = rng, batch_size
+        self.generator, self.critic = generator, critic
+        self.rng, self.batch_size, self.label_counts = rng, batch_size, label_counts
         self.average = MovingAverage(generator, ema) if ema else None
         self.sample_generator = self.average.generator if self.average else generator
-        self.extra_state = [self.average] if self.average else []
 
-        self.label_counts = label_counts
         self.latent, self.label = latent_input(generator), label_input(generator)
         judged = data_input(critic)
         self.real = C.input_variable(judged.shape, name='real')
         of_real, of_fake = (
             Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
-
         given = {'label': self.label} if self.label is not None else {}
 
         def generate(latent):
@@ -63,8 +57,8 @@ class Updates:
         # The critic update generates its own fake images, with the labels of the real ones;
         # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
-        self.losses = build_losses(objective, settings, generate, judge, self.latent,
-                                   of_real(self.real), fake)
+        self.losses = objective.build_losses(generate, judge, self.latent, of_real(self.real), fake,
+                                             settings)
         self._critic_draws = dict(self.losses.draws)
         self._critic_draws.update(of_real.draws)
         self._critic_draws.update(of_fake.draws)
@@ -78,12 +72,16 @@ class Updates:
                                          if item[0] in JUDGEMENTS)
             self.columns.append(name + '_held_out')
         self._held_out_row = []
-        learner = OBJECTIVES[objective].learner
-        self.trainers = {name: trainer(loss, logged, network, name, learner, settings, batch_size,
-                                       self.extra_state)
-                         for name, loss, logged, network in (
-                             ('critic', self.losses.critic_loss, self.logged, critic),
-                             ('generator', self.losses.generator_loss, [], generator))}
+
+        settings = dict(settings, batch_size=batch_size)
+        self._optimizers = {
+            'critic': objective.build_optimizer(critic.parameters, settings),
+            # Only the critic's weights are clipped.
+            'generator': objective.build_optimizer(generator.parameters,
+                                                   dict(settings, clip=None))}
+        self.trainers = {
+            'critic': trainer(self.losses.critic_loss, self.logged, self._optimizers['critic']),
+            'generator': trainer(self.losses.generator_loss, [], self._optimizers['generator'])}
 
     def update_critic(self, reals, labels=None):
         """reals: the minibatch, float32: images (N, 3, S, S) in [-1, 1], or text. labels: of
@@ -100,8 +98,8 @@ class Updates:
         """Log what the critic makes of images that it is not trained on: its Wasserstein estimate,
         or the probability that they are real.
 
-        What it learnt by heart of the others is the gap between the two (Gulrajani et al. 2017,
-        section 5.4). As in an update; but nothing changes, also not the running statistics.
+        The gap to that of the training images shows how much the critic has memorised (Gulrajani
+        et al. 2017, section 5.4). As in an update, but no weight and no running statistic changes.
         """
         statistics = [p for network in (self.generator, self.critic) for p in network.constants
                       if p.name.startswith('aggregate_')]
@@ -130,21 +128,18 @@ class Updates:
 
     def arrays(self):
         """What a checkpoint has to save beside the trainers, as arrays by name."""
-        return {name: value for part in self.extra_state for name, value in part.arrays().items()}
+        found = self.average.arrays() if self.average else {}
+        for name, optimizer in self._optimizers.items():
+            found.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
+        return found
 
     def restore(self, arrays):
-        """Inverse of `arrays`, after the trainers were restored.
-
-        Steps get the size of the settings again: CNTK restores that of the checkpoint. (That of
-        RMSProp is part of its graph, which a checkpoint does not have.)
-        """
-        for part in self.extra_state:
-            part.restore(arrays)
-        rate = self.settings['learning_rate']
-        for learner in [t.parameter_learners[0] for t in self.trainers.values()]:
-            if 'beta1' in self.settings and learner.learning_rate() != rate:
-                learner.reset_learning_rate(C.learning_parameter_schedule(
-                    rate, minibatch_size=C.learners.IGNORE))
+        """Inverse of `arrays`, after the trainers were restored."""
+        if self.average:
+            self.average.restore(arrays)
+        for name, optimizer in self._optimizers.items():
+            optimizer.restore({key[len(name) + 1:]: value for key, value in arrays.items()
+                               if key.startswith(name + '_')})
 
     def networks(self):
         """The networks of a run by the names of their files, except the best generator."""
@@ -177,37 +172,11 @@ def critic_updates(step, n_critic, boost=None):
     return boost if boost and (step <= 25 or step % 500 == 1) else n_critic
 
 
-def memory_needed(image_size, width, batch_size):
-    """MB that training by `Updates` takes at least, to a tenth or two: 32-bit numbers.
+def trainer(loss, logged, optimizer):
+    """A CNTK Trainer that minimises `loss` by changing the weights of an optimiser alone.
 
-    Measured on a CPU with wgan-gp, without what libraries take: 15 times the values of a layer of
-    image size, and the weights, their gradients and what Adam and the average keep of them. A GPU
-    takes the same, and room to compute in.
+    logged: what else its train_minibatch is asked for.
     """
-    values = batch_size * width * image_size ** 2
-    weights = 23 * (width * image_size // 8) ** 2           # of both networks, but for small layers
-    return 4 * (15 * values + 8 * weights) // 2 ** 20
-
-
-def build_losses(objective, settings, generator, critic, latent, real, fake):
-    """The Losses of a named objective, with those of the settings that are of its losses."""
-    own = {name: value for name, value in settings.items() if name in OF_THE_LOSSES}
-    return OBJECTIVES[objective].losses(generator, critic, latent, real, fake, **own)
-
-
-def trainer(loss, logged, network, name, learner, settings, batch_size, extra_state):
-    """A CNTK Trainer that minimises `loss` by changing the weights of `network` alone.
-
-    logged: what else its train_minibatch is asked for. What its learner needs to have saved, and
-    CNTK does not save, is appended to `extra_state`.
-    """
-    if learner == 'rmsprop':
-        rmsprop = RmsProp(name, network.parameters, settings['learning_rate'], batch_size,
-                          clip=settings['clip'] if name == 'critic' else None)
-        extra_state.append(rmsprop)
-        learner = rmsprop.learner
-    else:
-        learner = adam(network.parameters, settings['learning_rate'], settings['beta1'],
-                       settings['beta2'], settings.get('weight_decay', 0.0))
     with quiet():                       # CNTK remarks that the other network isn't trained
-        return C.Trainer(C.combine([loss] + logged), (loss, None), [processes.shared(learner)])
+        return C.Trainer(C.combine([loss] + logged), (loss, None),
+                         [processes.shared(optimizer.learner)])
