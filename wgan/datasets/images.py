@@ -254,6 +254,11 @@ def grid(images, columns, border=0):
     return sheet
 
 
+def enlarge(images, scale):
+    """Each pixel of images (N, H, W, 3) as a square of scale × scale: no blur."""
+    return images.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
 # The formats that an image is written in, and the longest side that each allows; 2 ** 20 is what
 # OpenCV reads.
 LONGEST_SIDES = {'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383,
