@@ -35,7 +35,7 @@ demo: runs/demo/faces.png
 faces: setup
 	@mkdir -p runs/faces
 	@$(PY) wgan_generate.py pretrained --out runs/faces/grid.png --scale 2 --force
-	@$(PY) wgan_generate.py pretrained --out runs/faces/walk.gif --interpolate 6 --scale 3 --force
+	@$(PY) wgan_walk.py pretrained --out runs/faces/walk.gif --scale 3 --force
 	@echo "runs/faces has a grid and a walk. Your own images can start from pretrained/: see README.md"
 
 labels: runs/labels/faces.png

@@ -21,8 +21,7 @@ from wgan.datasets.labels import WHERE
 from wgan.scores.neighbours import neighbours_sheet
 from wgan.scores.distances import NEIGHBOURHOOD_SCORES
 from wgan.scores.scoring import (
-    check_count, distances, holds_statistics, label_distances, labels_beside, load_statistics,
-    made_with, measure, source, warn_of_copies, warn_of_few)
+    check_count, distances, label_distances, made_with, source, warn_of_copies, warn_of_few)
 
 import numpy as np
 import onnxruntime
@@ -68,14 +67,10 @@ def main():
         if options.reference is None:
             raise UserError('--neighbours needs a --reference: the images to look for them in')
     network = open_network(options, select_device(options.device))
-    reference_images, images = open_sources(options, network)
+    real, images = open_sources(options, network)
 
-    def measured(images):
-        return measure(images, network, options.splits, options.batch_size)
-
-    reference = (reference_images if reference_images is None or isinstance(reference_images, dict)
-                 else measured(reference_images))
-    found = measured(images)
+    reference = real and real.measured(network, options.splits, options.batch_size)
+    found = images.measured(network, options.splits, options.batch_size)
     results = dict(made_with(network), what=options.what, count=found['count'],
                    splits=found['splits'], engine=network.engine,
                    inception_score_mean=found['inception_score_mean'],
@@ -89,41 +84,36 @@ def main():
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
     if options.labels:
-        results['fid_of_labels'] = label_distances(images, found, reference_images, reference)
-    sheet = (neighbours_sheet(images, found, reference_images, reference)
+        results['fid_of_labels'] = label_distances(images, found, real, reference)
+    sheet = (neighbours_sheet(images, found, real, reference)
              if options.neighbours is not None else None)
     write(options, dict(found, **made_with(network)), results, sheet)
     if reference is not None:
         warn_of_few(min(found['count'], results['reference_count']), found)
-        for name, measured_images in {options.reference: reference, options.what: found}.items():
-            warn_of_copies(name, measured_images)
+        for name, measured in {options.reference: reference, options.what: found}.items():
+            warn_of_copies(name, measured)
     show(results)
 
 
 def open_sources(options, network):
-    """(reference, images): what is to be measured; a reference that is saved already is a dict,
-    and None if there is none. Raises UserError for what can't be scored, before any is.
+    """(--reference or None, WHAT), as `source` gives them.
+
+    Raises UserError for what can't be scored, before any is.
     """
-    how = options.skip_unreadable, options.count, options.seed
-    reference = options.reference
-    if reference is not None:
-        reference = (load_statistics(reference, network) if holds_statistics(reference)
-                     else source(reference, '--reference', *how, options.labels))
-    what, labels = labels_beside(options.what, options.labels)
-    images = source(what, 'WHAT', *how, labels)
-    for one in (reference, images):
-        if one is None or isinstance(one, dict):
-            continue
+    reference = (None if options.reference is None else
+                 source(options.reference, '--reference', options, network))
+    images = source(options.what, 'WHAT', options)
+    has_images = reference is None or reference.label_names is not None
+    for one in (reference, images) if reference and has_images else (images,):
         check_count(one, options.splits, '--splits %d' % options.splits)
-        if options.reference is not None:
+        if reference is not None:
             check_count(one, 2, 'a distance (FID, KID)')
     if options.save_statistics is not None:
         check_count(images, 2, '--save-statistics')
-    if isinstance(reference, dict) and (options.neighbours is not None or options.labels):
-        raise UserError('%s: %s has statistics, and no images%s; name the images as --reference' % (
-            '--neighbours' if options.neighbours is not None else '--labels',
-            one_line(options.reference),
-            ' to show' if options.neighbours is not None else ', whose labels could be known'))
+    for option, why in (('neighbours', ' to show'), ('labels', ', whose labels could be known')):
+        if getattr(options, option) is not None and not has_images:
+            raise UserError('--%s: %s has statistics, and no images%s; name the images as '
+                            '--reference' % (option, one_line(options.reference), why))
     if options.labels and not all(images.label_names):
         raise UserError('--labels: %s was trained without labels' % one_line(options.what))
     return reference, images

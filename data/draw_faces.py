@@ -14,6 +14,7 @@ import os
 import _root  # noqa: F401
 from wgan.machine.command_line import Parser, Progress, UserError, check_output_folder, number, run
 from wgan.machine.disk import remove_left_behind, replacing
+from wgan.datasets.image_decoder import UnreadableImage, decode_image
 from wgan.datasets.images import write_image
 
 import cv2
@@ -235,10 +236,9 @@ def _mix(colours, rng):
 def holds(path, face):
     """Whether an image file is this face, pixel for pixel."""
     try:
-        image = cv2.imread(path) if os.path.isfile(path) else None
-    except cv2.error:                                   # larger than OpenCV reads
-        image = None
-    return image is not None and np.array_equal(image[:, :, ::-1], face)
+        return os.path.isfile(path) and np.array_equal(decode_image(path), face)
+    except UnreadableImage:
+        return False
 
 
 def draw_all(options):

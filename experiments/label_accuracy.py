@@ -10,8 +10,8 @@ import _root  # noqa: F401
 from wgan.machine.cntk import C
 from wgan.machine.command_line import Parser, Progress, UserError, number, one_line, run
 from wgan.machine.device import select_device
-from wgan.generators.evaluation import generated, latent_input
-from wgan.generators.files import find_generator, generator_labels, load_generator
+from wgan.generators.evaluation import generated
+from wgan.generators.files import Generator
 from wgan.datasets.batches import split
 from wgan.datasets.images import ImageBatches, ImageSet, to_network
 from wgan.datasets.labels import WHERE, one_hot
@@ -62,9 +62,8 @@ def main():
     p.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0)
     options = p.parse_args()
     select_device('auto')
-    path = find_generator(options.run)
-    generator = load_generator(path)
-    labels, size = generator_labels(path, generator), generator.output.shape[1]
+    generator = Generator(options.run, of_text=False)
+    labels, size = generator.labels, generator.network.output.shape[1]
     labelled = ImageSet(options.data, size, labels=options.labels, label_names=labels.names,
                         report=False)
     real, tried = (labelled.part(numbers, labelled.noun) for numbers in split(
@@ -77,11 +76,12 @@ def main():
     train(model, real, options.iterations, np.random.RandomState(options.seed))
 
     right = recognised(model, np.stack(tried.images)) == tried.labels
-    latents = draw_latents(options.count, latent_input(generator).shape[0], options.seed)
+    latents = draw_latents(options.count, generator.latent_size, options.seed)
     print('%-12s %s' % ('label', 'of real images, of generated ones'))
     for i, name in enumerate(labels.names):
         given = one_hot([i] * options.count, len(labels.names))
-        images = np.concatenate(list(generated(generator, latents, BATCH, options.run, given)))
+        images = np.concatenate(list(generated(
+            generator.network, latents, BATCH, options.run, given)))
         print('%-12s %5.1f %%  %5.1f %%' % (
             name, 100 * right[np.equal(tried.labels, i)].mean(),
             100 * (recognised(model, images) == i).mean()))

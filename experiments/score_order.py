@@ -21,7 +21,7 @@ from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
 from bench.untrained import untrained
-from wgan.generators.files import find_generator, load_generator
+from wgan.generators.files import Generator
 
 
 SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
@@ -62,7 +62,7 @@ def main():
     network = open_network(options, select_device('auto'))
     faces = ImageSet(settings['data'], settings['image_size'])
     halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
-    path = find_generator(options.run)
+    trained = Generator(options.run, of_text=False)
 
     def measured(images):
         return measure(images, network, SPLITS, batch_size=32)
@@ -72,7 +72,7 @@ def main():
         measured(TrainingImages(half, len(half), 'one half')) for half in halves))]
     unlabelled = Labels([], [])
     for name, images in (
-            ('trained', Generated(path, load_generator(path), options.count, 0, unlabelled)),
+            ('trained', Generated(trained.path, trained.network, options.count, 0, unlabelled)),
             ('untrained', Generated('untrained', untrained(**shape), options.count, 0,
                                     unlabelled)),
             ('noise', Noise(options.count, settings['image_size']))):

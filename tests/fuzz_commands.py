@@ -68,7 +68,7 @@ def make_world(folder):
     np.save(os.path.join(folder, 'z.npy'), rng.randn(6, 5).astype(np.float32))
     for call in (['wgan_training.py', '--data', 'pics', '--out', 'run', *SMALL],
                  ['wgan_training.py', '--data', 'lines.txt', '--out', 'trun', *SMALL_TEXT],
-                 ['wgan_generate.py', 'run', '--export-onnx', 'g.onnx'],
+                 ['wgan_export.py', 'run', '--out', 'g.onnx'],
                  ['wgan_generate.py', 'run', '--out', 'grid.png'],
                  ['inception_score.py', 'pics', '--inception', 'net.onnx', '--scale', 'raw',
                   '--splits', '2', '--save-statistics', 'stats.npz']):
@@ -110,8 +110,8 @@ class Call:
                        else self.rng.choice([0, 1, 1, 1, 2, 3])):
             self._damage()
         tool = self._one(['training'] * 3 + ['text'] * 2 + [
-            'generate', 'generate', 'score', 'score', 'plot', 'animate', 'prepare', 'draw',
-            'download', 'convert'])
+            'generate', 'generate', 'walk', 'export', 'score', 'score', 'plot', 'animate',
+            'prepare', 'draw', 'download', 'convert'])
         self.arguments = getattr(self, '_' + tool)()
         self.environment = dict(os.environ, COLUMNS='80')
         if self.rng.rand() < 0.25:
@@ -236,20 +236,33 @@ class Call:
                     '--batch-size': ['1', '99'], '--learning-rate': ['1e30'],
                     '--allow-change': ['data', 'batch-size'], '--inception': ['net.onnx']})
 
+    def _generator(self):
+        return self._one(['run'] * 4 + ['trun'] * 2 + ['g.onnx', self._source()])
+
+    def _latents(self):
+        return ['--save-latents', self._output('.npy', '')] if self.rng.rand() < 0.2 else []
+
+    LATENTS = {'--latents': ['z.npy', 'stats.npz', 'notes.txt', 'pics', 'nowhere'],
+               '--scale': ['2', '0'], '--truncation': ['0.5', 'inf', '1e30'], '--force': [],
+               '--seed': ['3', '-3', '1e3'], '--batch-size': ['1', '7'],
+               '--label': ['0', 'a,b', '', 'ü']}
+
     def _generate(self):
-        return ['wgan_generate.py', self._one(['run'] * 4 + ['trun'] * 2 + [
-            'g.onnx', self._source()])] + (
-            ['--out', self._output('.png', '.jpg', '.gif', '.mp4', '.pgm', '.bmp', '.txt', '')]
-            if self.rng.rand() < 0.8 else []) + (
-            ['--export-onnx', self._output('.onnx', '')] if self.rng.rand() < 0.3 else []) + (
-            ['--save-latents', self._output('.npy', '')] if self.rng.rand() < 0.2 else []
-        ) + self._some({
-            '--count': ['0', '3', '5'], '--unique': [],
-            '--rows': ['1', '-1', '2'], '--columns': ['3'], '--label': ['0', 'a,b', '', 'ü'],
-            '--interpolate': ['2', '3', '1'], '--steps': ['2', '3'], '--linear': [], '--force': [],
-            '--latents': ['z.npy', 'stats.npz', 'notes.txt', 'pics', 'nowhere'],
-            '--scale': ['2', '0'], '--border': ['2'], '--truncation': ['0.5', 'inf', '1e30'],
-            '--seed': ['3', '-3', '1e3'], '--batch-size': ['1', '7']})
+        return ['wgan_generate.py', self._generator(), '--out', self._output(
+            '.png', '.jpg', '.pgm', '.bmp', '.txt', '')] + self._latents() + self._some(dict(
+                self.LATENTS, **{
+                    '--count': ['0', '3', '5'], '--unique': [], '--rows': ['1', '-1', '2'],
+                    '--columns': ['3'], '--border': ['2']}))
+
+    def _walk(self):
+        return ['wgan_walk.py', self._generator(), '--out', self._output(
+            '.png', '.jpg', '.gif', '.mp4', '.txt', '')] + self._latents() + self._some(dict(
+                self.LATENTS, **{'--count': ['2', '3', '1'], '--steps': ['2', '3'],
+                                 '--linear': []}))
+
+    def _export(self):
+        return ['wgan_export.py', self._generator(), '--out', self._output('.onnx', '')
+                ] + self._some({'--force': []})
 
     def _score(self):
         return ['inception_score.py', self._source(), '--inception', self._network(),

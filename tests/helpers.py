@@ -11,8 +11,10 @@ import time
 
 from wgan.machine.command_line import run
 from wgan.machine.cntk import C
+from wgan.datasets.images import to_images
 from wgan.datasets.labels import Labels
 from wgan.training.options import parse
+from wgan.generators.evaluation import generate
 from wgan.runs.folder import RunFolder
 import wgan_training
 
@@ -29,6 +31,24 @@ TRAINING = os.path.join(ROOT, 'wgan_training.py')
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 TINY = ['--image-size', 32, '--width', 2, '--latent-size', 3, '--batch-size', 4, '--n-critic', 1,
         '--sample-every', 1, '--checkpoint-every', 1]
+
+
+# Images of generators
+
+def read_rgb(path):
+    """An image file as RGB."""
+    return cv2.imread(str(path))[:, :, ::-1]
+
+
+def latents_of(seed, count):
+    """Latents for the run `untrained`."""
+    return np.random.RandomState(seed).standard_normal((count, 5)).astype(np.float32)
+
+
+def expected_images(run, latents):
+    """What the generator of a run makes of latents, as images."""
+    generator = C.Function.load(str(run / 'wgan_generator.model'))
+    return to_images(generate(generator, latents, len(latents)))
 
 
 # Programs

@@ -66,7 +66,10 @@ def test_a_grid_that_can_not_be_read_is_left_out(run, tmp_path, capsys, damage):
     animate_samples(str(run), str(tmp_path / 't.gif'))
     assert Image.open(str(tmp_path / 't.gif')).n_frames == 3
     said = capsys.readouterr().err
-    assert said == ('left out, it can not be read: %s\n' % grid if grid.is_file() else '')
+    assert said == ('left out, %s: %s\n' % (
+        {'empty': 'not an image: the file is empty'}.get(
+            damage, 'a PNG file that is damaged or cut off, or of a form that is not read'), grid)
+        if grid.is_file() else '')
 
 
 def test_grids_of_different_sizes(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import subprocess
 import sys
 
 from helpers import ROOT, TESTS, TINY, call_program, onnx_network, write_images
@@ -78,6 +79,18 @@ SMALLEST = {
 # Those that print numbers of all objectives.
 COMPARING = ['experiments/%s.py' % name
              for name in ('parallel_lines', 'modes_found', 'loss_and_quality')]
+
+
+@pytest.mark.parametrize('program', [
+    'data/draw_faces', 'data/prepare_faces', 'data/make_names', 'data/download_images',
+    'plot_losses', 'wgan_animate'])
+def test_what_computes_nothing_does_without_cntk(program):
+    """A process pool that forks must not have it, and it takes a second."""
+    folder, name = os.path.split(os.path.join(ROOT, program))
+    said = subprocess.check_output([
+        sys.executable, '-c', 'import sys, %s; print("cntk" in sys.modules)' % name],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([folder, ROOT])))
+    assert said == b'False\n'
 
 
 @pytest.fixture(scope='module')

@@ -35,7 +35,7 @@ def settings(run):
 
 
 def output_of(run, script, tmp_path):
-    assert script('wgan_generate.py', run, '--export-onnx', 'g.onnx', '--force').code == 0
+    assert script('wgan_export.py', run, '--out', 'g.onnx', '--force').code == 0
     session = onnxruntime.InferenceSession(str(tmp_path / 'g.onnx'))
     return session.get_outputs()[0].shape, session.get_modelmeta().custom_metadata_map['output']
 

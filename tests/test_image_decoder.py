@@ -1,7 +1,9 @@
 """Image files to arrays: kinds, transparency, orientation, depth, what is cut off or damaged."""
 
+import contextlib
 import io
 import struct
+import warnings
 import zlib
 
 import cv2
@@ -212,6 +214,23 @@ def test_what_is_not_read(data, said, capfd):
     with pytest.raises(UnreadableImage, match=said):
         decode(data)
     assert capfd.readouterr().err == ''
+
+
+def test_the_libraries_say_nothing(capfd):
+    """Pillow warns and libtiff writes about damaged files, and neither names one."""
+    random, readable = np.random.RandomState(0), 0
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter('always')
+        for options in ({}, {'compression': 'tiff_lzw'}, {'compression': 'tiff_deflate'}):
+            whole = file_of('TIFF', 'RGBA', 6, RGB[:30, :40], **options)
+            for _ in range(200):
+                data = bytearray(whole)
+                for i in random.randint(0, len(data), 2):
+                    data[i] = random.randint(256)
+                with contextlib.suppress(UnreadableImage):
+                    readable += bool(decode(bytes(data)))
+    assert 0 < readable < 600
+    assert not warned and capfd.readouterr().err == ''
 
 
 def test_depth_and_colour_models():

@@ -90,6 +90,40 @@ def test_hidden_folders_of_the_system(tmp_path, capfd, name):
     assert 'passed over 2 hidden\n' in capfd.readouterr().err
 
 
+RUN = '{"settings": {"n_critic": 5}, "versions": {"cntk": "2.7"}}'
+
+
+def test_a_run_is_never_data(tmp_path, capfd):
+    """By itself, below the images, and where a link leads; its grids are data if named."""
+    for path in ('a.png', 'run/samples/real.png', 'run/deep/b.png', 'x/run.1/losses.png'):
+        write(tmp_path / 'pics' / path)
+    write(tmp_path / 'other' / 'training.gif', suffix='.png')
+    (tmp_path / 'pics' / 'link').symlink_to(tmp_path / 'other')
+    for folder in ('pics/run', 'pics/x/run.1', 'other'):
+        (tmp_path / folder / 'config.json').write_text(RUN)
+    assert names(tmp_path / 'pics') == ['a.png']
+    assert capfd.readouterr().err == 'found 1 image in %s; passed over 3 runs (%s …)\n' % (
+        tmp_path / 'pics', tmp_path / 'pics' / 'link')
+    assert names(tmp_path / 'pics' / 'run' / 'samples') == ['real.png']
+    with pytest.raises(UserError, match=r'no image in the folder .*passed over 1 run \('):
+        find_images(str(tmp_path / 'pics' / 'run'))
+
+
+@pytest.mark.parametrize('content', [
+    '', '{', '[]', '3', 'null', '"settings"', '{"settings": 3, "versions": 4}',
+    '{"settings": {"n_critic": 5}}', '{"settings": {}, "versions": {"cntk": "2.7"}}',
+    '{"settings": null, "versions": null}', '{"settings": "n_critic", "versions": "cntk"}',
+    '[' * 100000, b'\xff\xfe', None])
+def test_a_config_that_no_run_wrote_hides_nothing(tmp_path, content):
+    write(tmp_path / 'a.png')
+    if content is None:
+        os.mkfifo(str(tmp_path / 'config.json'))
+    else:
+        (tmp_path / 'config.json').write_bytes(
+            content if isinstance(content, bytes) else content.encode())
+    assert names(tmp_path) == ['a.png']
+
+
 def test_links_are_followed_without_loops(tmp_path, capfd):
     write(tmp_path / 'other' / 'o.png')
     folder = tmp_path / 'pics'

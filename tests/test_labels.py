@@ -369,20 +369,19 @@ def test_single_images_have_a_map_file(script, kinds, tmp_path):
 def test_walks(script, kinds, tmp_path):
     """Within a label, and from one to another."""
     def walk(*arguments):
-        assert script('wgan_generate.py', kinds / 'run', '--out', 'w.png', '--force',
-                      '--interpolate', 2, '--steps', 5, *arguments).code == 0
+        assert script('wgan_walk.py', kinds / 'run', '--out', 'w.png', '--force',
+                      '--count', 2, '--steps', 5, *arguments).code == 0
         return np.split(cv2.imread(str(tmp_path / 'w.png')), 5, axis=1)
 
     red, blue, both = walk('--label', 'red'), walk('--label', 'blue'), walk('--label', 'red,blue')
     assert (both[0] == red[0]).all() and (both[4] == blue[4]).all()
     assert (both[2] != red[2]).any() and (both[2] != blue[2]).any()
-    result = script('wgan_generate.py', kinds / 'run', '--out', 'w.gif', '--interpolate', 3,
-                    '--steps', 2)
+    result = script('wgan_walk.py', kinds / 'run', '--out', 'w.gif', '--count', 3, '--steps', 2)
     assert result.code == 0, result.err
 
 
 def test_onnx_has_a_second_input(script, kinds, tmp_path):
-    assert script('wgan_generate.py', kinds / 'run', '--export-onnx', 'g.onnx').code == 0
+    assert script('wgan_export.py', kinds / 'run', '--out', 'g.onnx').code == 0
     session = onnxruntime.InferenceSession(str(tmp_path / 'g.onnx'))
     inputs = {x.name: x.shape for x in session.get_inputs()}
     assert inputs == {'latent': ['batch', 5], 'label': ['batch', 3]}

@@ -350,7 +350,7 @@ def test_neighbours_that_can_not_be_shown(script, colours, arguments, said):
 
 def test_scores_of_a_generator(script, colours, untrained, tmp_path):
     """From the run folder and from its ONNX export: the same images, the same scores."""
-    script('wgan_generate.py', 'run', '--export-onnx', 'g.onnx')
+    script('wgan_export.py', 'run', '--out', 'g.onnx')
     script('wgan_generate.py', 'run', '--count', 50, '--out', 'images')
     found = []
     for what in ('run', 'run/wgan_generator.model', 'g.onnx', 'images'):
@@ -600,7 +600,8 @@ def test_a_run_without_its_generator_is_not_images(score, tmp_path):
     (run / 'samples').mkdir(parents=True)
     for path in (run / 'samples' / 'step_000001.png', run / 'losses.png'):
         cv2.imwrite(str(path), np.zeros((12, 12, 3), np.uint8))
-    (run / 'config.json').write_text('{}')
+    (run / 'config.json').write_text(
+        '{"settings": {"n_critic": 5}, "versions": {"cntk": "2.7"}}')
     assert 'run is a run folder without a generator' in score('run')
     assert 'run is a run folder without a generator' in score('alike', '--reference', 'run')
     (run / 'wgan_critic.model').write_bytes(b'\0')
@@ -666,7 +667,7 @@ def test_outputs_are_checked_before_the_work(score, tmp_path, monkeypatch):
     def measure(*_):
         raise AssertionError('the work began')
 
-    monkeypatch.setattr(inception_score, 'measure', measure)
+    monkeypatch.setattr(scoring, 'Statistics', measure)
     monkeypatch.setattr(inception_score, 'open_network', measure)
     for option in ('--json', '--save-statistics'):
         assert 'does not exist' in score('alike', option, 'nope/x')

@@ -187,12 +187,12 @@ def test_lines_of_a_generator(made, script, monkeypatch):
                       '--force').code == 0
     lines = read(made / 'a.txt')
     assert len(lines) == 30 and all(set(line) <= set('abcd') and len(line) <= 6 for line in lines)
-    assert script('wgan_generate.py', 'run/wgan_generator.model', '--export-onnx', 'g.onnx',
+    assert script('wgan_export.py', 'run/wgan_generator.model', '--out', 'g.onnx',
                   '--force').code == 0
     assert script('wgan_generate.py', 'g.onnx', '--count', 30, '--out', 'b.txt',
                   '--force').code == 0
     assert read(made / 'b.txt') == lines
-    assert script('wgan_generate.py', 'run', '--interpolate', 3, '--steps', 5, '--out', 'w.txt',
+    assert script('wgan_walk.py', 'run', '--count', 3, '--steps', 5, '--out', 'w.txt',
                   '--save-latents', 'z.npy', '--force').code == 0
     walk = read(made / 'w.txt')
     assert len(walk) == 10 and np.load(str(made / 'z.npy')).shape == (3, 5)
@@ -219,7 +219,6 @@ def test_unique_lines(made, script, monkeypatch):
     (['run', '--out', 'x.txt', '--rows', 2], ['--rows']),
     (['run', '--out', 'x.txt', '--scale', 2], ['--scale']),
     (['run', '--out', 'x.txt', '--label', 'a'], ['--label']),
-    (['run', '--out', 'x.txt', '--unique', '--interpolate', 2], ['--interpolate', '--unique']),
     (['run', '--out', 'x.txt', '--unique', '--save-latents', 'y.npy'], ['--save-latents']),
     (['run', '--out', 'x.png', '--unique'], ['--unique', '.txt']),
     (['alone.model', '--out', 'x.txt'], ['characters', 'config.json']),

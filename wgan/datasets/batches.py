@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 
-from wgan.machine import processes
-from wgan.machine.command_line import UserError, one_line
+from wgan.machine.terminal import COUNT, UserError, one_line
 
 import numpy as np
 
@@ -11,16 +10,18 @@ import numpy as np
 class Batches:
     """The order of minibatches without end: each epoch all items once, in a new order.
 
-    items: a sequence with `source`, what it was read from; `kind`, 'images' or 'lines'; and `noun`,
-        what to call its items in full.
+    items: a sequence, of several processes the share of this one, with `source`, what it was read
+        from; `kind`, 'images' or 'lines'; and `noun`, what to call its items in full.
     rng: the numpy.random.RandomState that the order is drawn from.
     Raises UserError if there are fewer items than batch_size.
     """
 
     def __init__(self, items, batch_size, rng):
         if batch_size > len(items):
-            raise UserError('--batch-size is %d, but %s has only %d readable %s'
-                            % (batch_size, one_line(items.source), len(items), items.noun))
+            shares = (' %d for each of %d processes,' % (batch_size, COUNT) if COUNT > 1 else '')
+            raise UserError('--batch-size is %d,%s but %s has only %d readable %s%s' % (
+                batch_size * COUNT, shares, one_line(items.source), len(items), items.noun,
+                ' for one of them' * bool(shares)))
         self.items, self.batch_size, self.rng = items, batch_size, rng
         self.begin_epoch()
 
@@ -63,20 +64,5 @@ def nothing_left(hold_out, count, kind, noun):
     """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
     return UserError('--hold-out %g of %d %s leaves no %s%s; --hold-out 0 trains on all%s' % (
         hold_out, count, kind, noun,
-        ' for one of %d processes' % processes.COUNT if processes.COUNT > 1 else '',
+        ' for one of %d processes' % COUNT if COUNT > 1 else '',
         ' (without --hold-out, text has a default)' if kind == 'lines' else ''))
-
-
-def check_share(items, share, batch_size):
-    """Raise UserError if one of several processes has fewer items than `share`, its part of a
-    minibatch. (Of a single process, Batches says it.)
-    """
-    if processes.COUNT == 1:
-        return
-    total = round(processes.mean([len(items)])[0] * processes.COUNT)
-    if share > len(items):
-        raise UserError(
-            '--batch-size %d is shared by %d processes, %d %s each; but of the %d readable '
-            '%s in %s, which are shared too, one has only %d' % (
-                batch_size, processes.COUNT, share, items.kind, total, items.kind,
-                one_line(items.source), len(items)))

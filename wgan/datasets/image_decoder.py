@@ -25,11 +25,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 MAX_FILE = 1 << 29                  # bytes: no image that is read needs more
 MAX_SIDE = 1 << 20                  # pixels, OpenCV's own limit
-# The same limit holds in Pillow, whose own would warn of some images, and refuse others.
-# OpenCV has checked the variable when it was imported: '67108864', '64MB' …
-_digits, _unit = re.match(r'(\d+)([KM]?)', os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'], re.I).groups()
-MAX_PIXELS = int(_digits) * {'': 1, 'K': 1 << 10, 'M': 1 << 20}[_unit.upper()]
-Image.MAX_IMAGE_PIXELS = None
+MAX_PIXELS = 1 << 26                # in all, as wgan/__init__.py has told OpenCV
+Image.MAX_IMAGE_PIXELS = None       # Pillow's own would warn of some images, and refuse others
 
 PILLOW_NAMES = {'JPEG': 'JPEG', 'PNG': 'PNG', 'WebP': 'WEBP', 'GIF': 'GIF', 'TIFF': 'TIFF',
                 'BMP': 'BMP', 'JPEG 2000': 'JPEG2000', 'Netpbm': 'PPM', 'Sun raster': 'SUN'}
@@ -88,6 +85,15 @@ def decode(data):
         raise UnreadableImage('not an image of a kind that is read here')
     if kind in NOT_READ:
         raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % kind)
+    with _held_stderr() as said, warnings.catch_warnings():
+        warnings.simplefilter('ignore')         # Pillow's name no file either
+        result = _decode(data, kind)
+    if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
+        raise UnreadableImage('a %s that is cut off' % kind)
+    return result
+
+
+def _decode(data, kind):
     if kind == 'JPEG' and not _is_complete_jpeg(data):
         raise UnreadableImage('a JPEG that is cut off')
     tags = _read_tags(data) if kind == 'TIFF' else {}
@@ -104,18 +110,10 @@ def decode(data):
     return image if turn is None else np.array(Image.fromarray(image).transpose(turn)), remarks
 
 
-@contextlib.contextmanager
-def _without_warnings():
-    """Pillow warns of odd EXIF data, and its lines name no file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        yield
-
-
 def _read_tags(data):
     """The tags of a TIFF's first page and its NEXT_PAGE, a dict. (Pillow opens not every TIFF.)"""
     file = io.BytesIO(data)
-    with _without_warnings(), contextlib.suppress(*PILLOW_ERRORS):
+    with contextlib.suppress(*PILLOW_ERRORS):
         tags = ImageFileDirectory_v2(file.read(8))
         file.seek(tags.next)
         tags.load(file)
@@ -137,15 +135,13 @@ def _open(data, kind):
     It does not know all forms of TIFF, Netpbm and Sun raster, nor a JPEG with an odd segment.
     Raises UnreadableImage for one that is too large.
     """
-    with _without_warnings():
-        try:
-            image = Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[kind]])
-        except PILLOW_ERRORS:
-            return None
+    try:
+        image = Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[kind]])
+    except PILLOW_ERRORS:
+        return None
     if image.size[0] * image.size[1] > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise UnreadableImage('%d x %d pixels are too large, at most %d in all '
-                              '(OPENCV_IO_MAX_IMAGE_PIXELS) and %d on a side are read'
-                              % (*image.size, MAX_PIXELS, MAX_SIDE))
+        raise UnreadableImage('%d x %d pixels are too large, at most %d in all and %d on a side '
+                              'are read' % (*image.size, MAX_PIXELS, MAX_SIDE))
     return image
 
 
@@ -156,7 +152,7 @@ def _orientation(header, kind):
     """
     if header is None or kind == 'TIFF':
         return None
-    with _without_warnings(), contextlib.suppress(*PILLOW_ERRORS):
+    with contextlib.suppress(*PILLOW_ERRORS):
         return header.getexif().get(EXIF_ORIENTATION)
 
 
@@ -215,16 +211,13 @@ def _with_opencv(data, kind, tags, header=None):
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     if header:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    with _held_stderr() as said:
-        try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:                       # a header that asks for too much, or for nonsense
-            bgr = None
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:                           # a header that asks for too much, or for nonsense
+        bgr = None
     if bgr is None:
         _open(data, kind)                       # is it too large?
         raise _damaged(kind)
-    if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
-        raise UnreadableImage('a %s that is cut off' % kind)
     if bgr.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage('its pixels are %s numbers, of a range that is not known; save it '
                               'with 8 or 16 bits' % bgr.dtype)
@@ -277,7 +270,7 @@ def _is_complete_jpeg(data):
     if data.endswith(JPEG_END):
         return True
     file = io.BytesIO(data)
-    with _without_warnings(), contextlib.suppress(*PILLOW_ERRORS):
+    with contextlib.suppress(*PILLOW_ERRORS):
         JpegImageFile(file)
     return data.find(JPEG_END, file.tell()) >= 0
 
@@ -290,8 +283,8 @@ def _scratch_file(process):
 
 @contextlib.contextmanager
 def _held_stderr():
-    """Hold back what OpenCV's libraries write to stderr, without a name of the file that they are
-    reading; yields a list, which has it when the block ends.
+    """Hold back what the libraries of OpenCV and Pillow write to stderr, without a name of the file
+    that they are reading; yields a list, which has it when the block ends.
     """
     file, held = _scratch_file(os.getpid()), []
     sys.stderr.flush()

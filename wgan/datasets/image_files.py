@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from wgan.machine.command_line import RANK, UserError, note, one_line
-from wgan.machine.disk import as_path, as_text
+from wgan.machine.disk import as_path, as_text, read_json
 
 # Files of these names are taken for images without a look into them.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
@@ -74,6 +74,15 @@ def find_images(source, option='--data', report=True):
     return paths
 
 
+def is_run(folder):
+    """Whether a folder holds a run, by its config.json: the images in it are its own grids."""
+    try:
+        config = read_json(os.path.join(folder, 'config.json'))
+        return bool((config['settings']['n_critic'], config['versions']['cntk']))
+    except (OSError, ValueError, TypeError, LookupError):       # there is none, or it is another's
+        return False
+
+
 def counted(count, noun):
     return '%d %s%s' % (count, noun, '' if count == 1 else 's')
 
@@ -82,9 +91,10 @@ class Search:
     """The images in a folder and in all below it: `paths`, sorted.
 
     Links are followed, to files and to folders. A folder is read once, however many links lead to
-    it; a link to a folder that holds the link is left out. So are hidden files and folders, the
-    SYSTEM_FOLDERS, and all but regular files that may be read: pipes are not opened, because they
-    could block. A file whose suffix says nothing of an image is one if its content does.
+    it; a link to a folder that holds the link is left out. So are runs (a run is never data),
+    hidden files and folders, the SYSTEM_FOLDERS, and all but regular files that may be read: pipes
+    are not opened, because they could block. A file whose suffix says nothing of an image is one
+    if its content does.
     Raises OSError if the folder can't be read; one below it that can't be is passed over.
     """
 
@@ -120,6 +130,9 @@ class Search:
             return []
         entries = list(os.scandir(folder))
         self.known.add((about.st_dev, about.st_ino))
+        if is_run(folder):
+            self.reasons['run'].append(folder)
+            return []
         folders = []
         for entry in entries:
             try:

@@ -51,8 +51,7 @@ class ImageSet:
     contents: a digest of the content of each file, by which copies are known.
     option, report: see `find_images`.
     digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
-        folder stands: of the contents of the readable files, in their order, if they are decoded
-        at the start; else of the names and sizes of all files.
+        folder stands: of the contents of the readable files, in their order, and their labels.
     Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
@@ -66,7 +65,6 @@ class ImageSet:
         self.label_names = names_of(texts, label_names) if labels else []
         number = {name: i for i, name in enumerate(self.label_names)}
         self.paths, self.labels = paths, [number.get(text, 0) for text in texts]
-        self.images = self._digest = None
         self._read_all(keep=3 * size * size * len(paths) <= memory_limit)
 
     @property
@@ -75,13 +73,11 @@ class ImageSet:
 
     @property
     def digest(self):
-        if self._digest is None:
-            self._digest = (names_digest(self.paths) if self.images is None else
-                            hashlib.sha256(b''.join(self.contents)).hexdigest())
+        digest = hashlib.sha256(b''.join(self.contents)).hexdigest()
         if not self.label_names:
-            return self._digest
+            return digest
         labels = [self.label_names[label] for label in self.labels]
-        return hashlib.sha256('\0'.join([self._digest] + labels).encode(
+        return hashlib.sha256('\0'.join([digest] + labels).encode(
             'utf-8', 'surrogateescape')).hexdigest()
 
     def __len__(self):
@@ -102,7 +98,7 @@ class ImageSet:
         """The images of these numbers, as a set of their own; noun: what to call them."""
         part = copy.copy(self)
         part._take(numbers)
-        part.noun, part._digest = noun, None
+        part.noun = noun
         part.images = None if self.images is None else [self.images[i] for i in numbers]
         return part
 
@@ -117,12 +113,13 @@ class ImageSet:
         for i, path in enumerate(self.paths):
             content = hashlib.blake2b()             # takes half the time of SHA-256
             image = self.reader.read(path, content)
-            if image is not None and keep:
-                images[len(readable)] = centre_square(image, self.size)
-            if image is not None:
-                readable.append(i)
             self.contents.append(content.digest())
             progress.show(i + 1)
+            if image is None:
+                continue
+            if keep:
+                images[len(readable)] = centre_square(image, self.size)
+            readable.append(i)
         if not readable:
             raise self._none_readable()
         self._take(readable)
@@ -145,22 +142,6 @@ class ImageSet:
     def _none_readable(self):
         return UserError('none of the %d %s in %s can be read'
                          % (len(self.paths), self.noun, one_line(self.source)))
-
-
-def names_digest(paths):
-    """SHA-256 of the names, within the folder that holds them all, and the sizes of files."""
-    start = os.path.commonprefix(paths).rfind(os.sep) + 1
-    names = '\0'.join(path[start:].replace(os.sep, '/') for path in paths)
-    digest = hashlib.sha256(os.fsencode(names))
-    digest.update(np.array([_size(path) for path in paths], '<i8').tobytes())
-    return digest.hexdigest()
-
-
-def _size(path):
-    try:
-        return os.stat(path).st_size
-    except OSError:                             # gone since it was found
-        return -1
 
 
 class ImageBatches(Batches):
@@ -254,12 +235,17 @@ def grid(images, columns, border=0):
     return sheet
 
 
+def enlarge(images, scale):
+    """Each pixel of images (N, H, W, 3) as a square of scale × scale: no blur."""
+    return images.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
 # The formats that an image is written in, and the longest side that each allows; 2 ** 20 is what
 # OpenCV reads.
-LONGEST_SIDES = {'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383,
-                 '.bmp': 1 << 20, '.dib': 1 << 20, '.ppm': 1 << 20, '.pnm': 1 << 20,
-                 '.tif': 1 << 20, '.tiff': 1 << 20, '.sr': 1 << 20, '.ras': 1 << 20}
-LARGEST_IMAGE = 2 ** 31 - 1024        # bytes: OpenCV counts them in 32 bits
+IMAGES = dict(dict.fromkeys(('.bmp', '.dib', '.ppm', '.pnm', '.tif', '.tiff', '.sr', '.ras'),
+                            1 << 20),
+              **{'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383})
+LARGEST = 2 ** 31 - 1024              # bytes: OpenCV counts them in 32 bits
 
 
 def check_image(path, height=1, width=1):
@@ -268,17 +254,24 @@ def check_image(path, height=1, width=1):
     Raises UserError if its suffix is of no format that takes colours, or a format that allows no
     image as large.
     """
+    check_format(path, IMAGES, 'images are written as .png, .jpg, .webp, .bmp, .tif or .ppm',
+                 height, width)
+
+
+def check_format(path, longest_sides, formats, height, width, frames=1):
+    """Raises UserError if the suffix of a path is none of {suffix: longest side}, or the format
+    allows no image or animation as large. formats: a sentence that says which there are.
+    """
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in LONGEST_SIDES:
-        raise UserError('%s: images are written as .png, .jpg, .webp, .bmp, .tif or .ppm, not '
-                        'as "%s"' % (path, suffix))
-    limit = LONGEST_SIDES[suffix]
-    if max(height, width) > limit:
-        raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
-                        % (path, width, height, suffix, limit))
-    if 3 * height * width > LARGEST_IMAGE:
-        raise UserError('%s would be %d × %d pixels; images of more than 2 GiB can not be '
-                        'written' % (path, width, height))
+    if suffix not in longest_sides:
+        raise UserError('%s: %s, not as "%s"' % (path, formats, suffix))
+    size = '%d × %d pixels' % (width, height)
+    if max(height, width) > longest_sides[suffix]:
+        raise UserError('%s would be %s; %s allows %d in width and height'
+                        % (path, size, suffix, longest_sides[suffix]))
+    if 3 * height * width * frames > LARGEST:
+        raise UserError('%s would be %s%s; more than 2 GiB can not be written' % (
+            path, size, ' in %d frames' % frames if frames > 1 else ''))
 
 
 def write_image(path, image):
@@ -288,9 +281,9 @@ def write_image(path, image):
     can't be written. What was there before is left alone then.
     """
     check_image(path, *image.shape[:2])
-    suffix = os.path.splitext(path)[1].lower()
     try:
-        _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        _, data = cv2.imencode(os.path.splitext(path)[1].lower(),
+                               cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
         raise UserError('%s: OpenCV can not write this image (%s)' % (path, error.err))
     with replacing(path) as aside, open(aside, 'wb') as file:

@@ -11,16 +11,14 @@ import hashlib
 import os
 
 from wgan.datasets.batches import Batches
-from wgan.machine.command_line import RANK, Progress, UserError, note, one_line
+from wgan.machine.command_line import RANK, UserError, note, one_line
 from wgan.machine.disk import replacing
-from wgan.generators.evaluation import generate_batches, latent_input
 
 import numpy as np
 
 END = ''                        # in a list of characters
 MOST_CHARACTERS = 2048          # as the authors of WGAN-GP have it
 LONG_LINES = ('drop', 'cut')
-MOST_DRAWN = 20                 # times as many lines are drawn to find different ones
 
 
 def read_lines(path, length, long_lines, report=True):
@@ -122,37 +120,6 @@ class TextBatches(Batches):
         codes = self.items[self.choose()]
         places = codes[:, None, None, :] == np.arange(len(self.items.characters))[:, None, None]
         return places.astype(np.float32), np.zeros((len(codes), 0), np.float32)
-
-
-def generated_codes(generator, latents, batch_size, name):
-    """For latents (N, latent_size), the numbers of the most probable characters: (N, length).
-
-    Raises UserError as `generate_batches` does.
-    """
-    return np.concatenate([
-        probabilities.argmax(axis=1)[:, 0]
-        for probabilities in generate_batches(generator, latents, batch_size, name)])
-
-
-def unique_lines(generator, characters, count, seed, truncation, batch_size, name):
-    """`count` lines, no two the same, in the order in which they are drawn.
-
-    seed: of the latents, which are multiplied by truncation. name: of the generator.
-    Raises UserError if MOST_DRAWN times as many latents do not make as many lines.
-    """
-    found, rng = {}, np.random.RandomState(seed)
-    progress = Progress('generating', count)
-    for _ in range(MOST_DRAWN):
-        latents = rng.standard_normal((count,) + latent_input(generator).shape) * truncation
-        for line in decode(generated_codes(generator, latents.astype(np.float32), batch_size, name),
-                           characters):
-            found.setdefault(line)
-        progress.show(min(len(found), count))
-        if len(found) >= count:
-            progress.end('%d different lines' % count)
-            return list(found)[:count]
-    raise UserError('of %d lines that %s makes, only %d are different; ask for fewer with --count, '
-                    'or leave out --unique' % (MOST_DRAWN * count, one_line(name), len(found)))
 
 
 def known_characters(config):

@@ -50,6 +50,16 @@ def generated(generator, latents, batch_size, name, labels=None):
     return map(to_images, generate_batches(generator, latents, batch_size, name, labels))
 
 
+def generated_codes(generator, latents, batch_size, name):
+    """For latents (N, latent_size), the numbers of the most probable characters: (N, length).
+
+    Raises UserError as `generate_batches` does.
+    """
+    return np.concatenate([
+        probabilities.argmax(axis=1)[:, 0]
+        for probabilities in generate_batches(generator, latents, batch_size, name)])
+
+
 def generate_batches(generator, latents, batch_size, name, labels=None):
     """What `generate` gives, batch by batch.
 

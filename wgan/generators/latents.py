@@ -3,7 +3,7 @@
 import os
 import tokenize
 
-from wgan.machine.command_line import UserError
+from wgan.machine.command_line import UserError, number, report
 from wgan.machine.disk import replacing
 
 import numpy as np
@@ -11,6 +11,47 @@ import numpy as np
 # What NumPy raises if the head of a .npy file is damaged, or claims more than there is.
 DAMAGED = (ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError,
            tokenize.TokenError)
+
+
+def add_latent_options(parser):
+    """The options of a command line that say which latents, for `find_latents`."""
+    g = parser.add_argument_group('from which latents')
+    g.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0,
+                   help='another seed, other images')
+    g.add_argument('--truncation', type=number(float, 0), default=1.0, help='multiplies the '
+                   'latents: below 1 more ordinary images and fewer kinds')
+    g.add_argument('--latents', metavar='FILE.npy', help='take these, (N, latent size), instead '
+                   'of drawing some; they decide how many there are')
+    g.add_argument('--save-latents', metavar='FILE.npy', help='write the latents down, in '
+                   'the .npy format')
+    g.add_argument('--batch-size', type=number(int, 1), default=64, help='images computed at once; '
+                   'they are the same for any')
+
+
+def find_latents(options, size, default, check):
+    """Read or draw the latents that the options ask for, float32 (N, size), and save them.
+
+    default: how many, where neither --count nor --latents says it. check: is told how many there
+    will be before they are drawn, and raises UserError if these are too many.
+    Raises UserError if there are none to be had.
+    """
+    latents = read_latents(options.latents, size) if options.latents else None
+    count = options.count or (default if latents is None else len(latents))
+    if latents is not None and count != len(latents):
+        raise UserError('--count is %d, but %s holds %d latents' % (
+            count, options.latents, len(latents)))
+    check(count)
+    if latents is None:
+        latents = draw_latents(count, size, options.seed)
+    with np.errstate(over='ignore'):
+        latents = latents * np.float32(options.truncation)
+    if not np.isfinite(latents).all():
+        raise UserError('--truncation %g makes latents that are NaN or infinite'
+                        % options.truncation)
+    if options.save_latents:
+        save_latents(options.save_latents, latents)
+        report('wrote ' + options.save_latents)
+    return latents
 
 
 def draw_latents(count, size, seed):

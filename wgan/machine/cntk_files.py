@@ -6,6 +6,8 @@ import os
 
 from wgan.machine.cntk import C
 
+import numpy as np
+
 try:
     import resource
 except ImportError:                                     # Windows
@@ -47,6 +49,12 @@ def load_model(path):
     if not data or _crashes(data):
         raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
     return C.Function.load(data)
+
+
+def size_of(network):
+    """About how many bytes its weights and constants take in a file."""
+    return sum(4 * int(np.prod(p.shape))
+               for p in list(network.parameters) + list(network.constants))
 
 
 def _crashes(data):

@@ -3,8 +3,10 @@
 import os
 import re
 
-from wgan.machine.command_line import UserError, note, one_line
+from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
+from wgan.datasets.image_decoder import ImageReader
+from wgan.datasets.images import check_format
 
 import cv2
 import numpy as np
@@ -15,24 +17,16 @@ from PIL import Image
 WIDTH, FRAMES = 512, 60
 LABEL = 24                                      # height of the label under each frame, pixels
 
-LONGEST_SIDES = {'.gif': 65535, '.mp4': 8191}   # that the formats allow
-LARGEST = 1 << 31                               # bytes of all frames, which are held in memory
+ANIMATIONS = {'.gif': 65535, '.mp4': 8191}      # the formats, and the longest side of each
 
 
 def check_animation(path, height=1, width=1, frames=1):
     """Find out before the work whether such an animation can be written to the path.
 
-    Raises UserError if its suffix is not .gif or .mp4, or the format allows none as large.
+    Raises UserError if its suffix is not .gif or .mp4, or the format allows none as large. All
+    frames are held in memory.
     """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in LONGEST_SIDES:
-        raise UserError('%s: animations are written as .gif or .mp4' % path)
-    if max(height, width) > LONGEST_SIDES[suffix]:
-        raise UserError('%s would be %d × %d pixels; %s allows %d in width and height'
-                        % (path, width, height, suffix, LONGEST_SIDES[suffix]))
-    if 3 * height * width * frames > LARGEST:
-        raise UserError('%s would have %d frames of %d × %d pixels; more than 2 GiB of frames can '
-                        'not be written' % (path, frames, width, height))
+    check_format(path, ANIMATIONS, 'animations are written as .gif or .mp4', height, width, frames)
 
 
 def write_animation(path, frames, seconds):
@@ -76,8 +70,9 @@ def animate_samples(run_folder, path):
     """
     grids = find_grids(run_folder)
     chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
-    grids = [(step, _read(file)) for step, file in (grids[i] for i in chosen if grids)]
-    grids = [(step, image) for step, image in grids if image is not None]
+    reader = ImageReader('left out')
+    grids = [(step, reader.read(file)) for step, file in (grids[i] for i in chosen if grids)]
+    grids = [(step, _shrunk(image)) for step, image in grids if image is not None]
     lines = os.path.join(run_folder, 'samples', 'real.txt')
     if not grids and os.path.exists(lines):
         raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
@@ -102,15 +97,8 @@ def find_grids(run_folder):
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 
-def _read(path):
-    """A grid, BGR, at most WIDTH pixels wide and high; None if it can't be read."""
-    try:
-        image = cv2.imread(path)
-    except cv2.error:                                       # larger than OpenCV reads
-        image = None
-    if image is None:
-        note('left out, it can not be read: ' + one_line(path))
-        return None
+def _shrunk(image):
+    """At most WIDTH pixels wide and high."""
     shrink = min(1, WIDTH / max(image.shape))
     size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]
     return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
@@ -120,4 +108,4 @@ def _labelled(step, image):
     image = cv2.copyMakeBorder(image, 0, LABEL, 0, 0, cv2.BORDER_CONSTANT)
     cv2.putText(image, 'step %d' % step, (6, image.shape[0] - 7), cv2.FONT_HERSHEY_SIMPLEX,
                 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image

@@ -4,6 +4,8 @@ import os
 
 import pandas as pd
 
+# Ends the name of a column that has the same of what is held out.
+HELD_OUT = '_held_out'
 # The iteration after which the data are those that a row was measured against.
 DATA_SINCE = 'data_since'
 

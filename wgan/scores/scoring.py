@@ -8,9 +8,9 @@ import zlib
 
 from wgan.machine.command_line import Progress, UserError, one_line, report
 from wgan.generators.evaluation import generated, latent_input
-from wgan.generators.files import GENERATORS, find_generator, generator_labels, load_generator
+from wgan.generators.files import GENERATORS, Generator
 from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode_image
-from wgan.datasets.image_files import find_images, is_image_or_text
+from wgan.datasets.image_files import find_images, is_image_or_text, is_run
 from wgan.datasets.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores.distances import (
     KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
@@ -21,102 +21,6 @@ import numpy as np
 
 LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
 SHOWN = 20                      # labels at most that are listed
-
-
-class Folder:
-    """The images of a folder or map file, whole and in their own sizes, in their order.
-
-    labels: where the labels stand, as `find_labels` takes it, or None. label_names: of each image.
-    """
-
-    def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
-        found = find_images(path, option)
-        names = find_labels(path, labels, found) if labels else [None] * len(found)
-        reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
-        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
-        self.name, self.paths = path, [p for p, _ in readable]
-        self.count, self.label_names = len(self.paths), [name for _, name in readable]
-        if reader.unreadable and not skip_unreadable:
-            raise UserError('%d images in %s can not be read, the first is %s; leave them out '
-                            'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
-                                                        one_line(min(reader.unreadable))))
-        if not self.paths:
-            raise UserError('none of the %d images in %s can be read'
-                            % (len(found), one_line(path)))
-        reader.warn()
-
-    def batches(self, size):
-        for i in range(0, self.count, size):
-            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
-
-    def take(self, numbers):
-        """The images of these numbers, counted from 0."""
-        return [self._read(self.paths[i]) for i in numbers]
-
-    def _read(self, path):
-        try:
-            return decode_image(path)
-        except UnreadableImage as error:
-            raise UserError('%s could be read at first, and no longer can: %s'
-                            % (one_line(path), error))
-
-
-class Generated:
-    """Images of a generator, rounded to 8 bits as if they had been saved.
-
-    labels: the Labels of the data, if it takes some: they are drawn as often. label_names: of each
-    image.
-    """
-
-    def __init__(self, name, generator, count, seed, labels):
-        self.name, self.generator, self.count, self.seed = name, generator, count, seed
-        self.labels = draw_labels(np.random.RandomState([seed, 1]), count, labels.counts)
-        self.label_names = ([labels.names[number] for number in self.labels.argmax(axis=1)]
-                            if labels.names else [None] * count)
-
-    def batches(self, size):
-        for i, latents in enumerate(self._latents(size)):
-            yield from generated(self.generator, latents, size, self.name,
-                                 self.labels[i * size:(i + 1) * size])
-
-    def take(self, numbers):
-        """The images of these numbers, counted from 0."""
-        latents = np.concatenate(list(self._latents(self.count)))[numbers]
-        return [image for batch in generated(self.generator, latents, 16, self.name,
-                                             self.labels[numbers])
-                for image in batch]
-
-    def _latents(self, size):
-        rng, width = np.random.RandomState(self.seed), latent_input(self.generator).shape[0]
-        for i in range(0, self.count, size):
-            yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
-
-
-def source(path, option, skip_unreadable, count, seed, labels=None):
-    """The images that a command-line argument stands for; option: what the user calls it.
-
-    skip_unreadable: leave out files that can't be read. count, seed: of what a generator makes.
-    labels: where those of images stand, as `find_labels` takes it; a generator has its own.
-    Raises UserError if it is neither images nor a generator.
-    """
-    if not os.path.exists(path):
-        raise UserError('%s does not exist; %s takes a folder of images, a map file, a run '
-                        'folder or a generator file%s' % (
-                            one_line(path), option, '' if option == 'WHAT'
-                            else ', or what --save-statistics wrote'))
-    names = os.listdir(path) if os.path.isdir(path) else []
-    if not any(name in names for name in GENERATORS):
-        if 'config.json' in names and ('wgan.csv' in names or 'samples' in names):
-            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
-                            'are no images to score' % (one_line(path), GENERATORS[-1]))
-        if os.path.isdir(path) or is_image_or_text(path):
-            return Folder(path, skip_unreadable, option, labels)
-        if holds_statistics(path):
-            raise UserError('%s holds statistics: it can be a --reference, but not %s'
-                            % (one_line(path), option))
-    path = find_generator(path)
-    generator = load_generator(path)
-    return Generated(path, generator, count, seed, generator_labels(path, generator))
 
 
 def check_count(images, least, use):
@@ -181,6 +85,180 @@ def measure(images, network, splits, batch_size):
                 inception_score_std=deviation)
 
 
+class Folder:
+    """The images of a folder or map file, whole and in their own sizes, in their order.
+
+    labels: where the labels stand, as `find_labels` takes it, or None. label_names: of each image.
+    """
+
+    measured = measure
+
+    def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
+        found = find_images(path, option)
+        names = find_labels(path, labels, found) if labels else [None] * len(found)
+        reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
+        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
+        self.name, self.paths = path, [p for p, _ in readable]
+        self.count, self.label_names = len(self.paths), [name for _, name in readable]
+        if reader.unreadable and not skip_unreadable:
+            raise UserError('%d images in %s can not be read, the first is %s; leave them out '
+                            'with --skip-unreadable' % (len(reader.unreadable), one_line(path),
+                                                        one_line(min(reader.unreadable))))
+        if not self.paths:
+            raise UserError('none of the %d images in %s can be read'
+                            % (len(found), one_line(path)))
+        reader.warn()
+
+    def batches(self, size):
+        for i in range(0, self.count, size):
+            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
+
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        return [self._read(self.paths[i]) for i in numbers]
+
+    def _read(self, path):
+        try:
+            return decode_image(path)
+        except UnreadableImage as error:
+            raise UserError('%s could be read at first, and no longer can: %s'
+                            % (one_line(path), error))
+
+
+class Generated:
+    """Images of a generator, rounded to 8 bits as if they had been saved.
+
+    labels: the Labels of the data, if it takes some: they are drawn as often. label_names: of each
+    image.
+    """
+
+    measured = measure
+
+    def __init__(self, name, generator, count, seed, labels):
+        self.name, self.generator, self.count, self.seed = name, generator, count, seed
+        self.labels = draw_labels(np.random.RandomState([seed, 1]), count, labels.counts)
+        self.label_names = ([labels.names[number] for number in self.labels.argmax(axis=1)]
+                            if labels.names else [None] * count)
+
+    def batches(self, size):
+        for i, latents in enumerate(self._latents(size)):
+            yield from generated(self.generator, latents, size, self.name,
+                                 self.labels[i * size:(i + 1) * size])
+
+    def take(self, numbers):
+        """The images of these numbers, counted from 0."""
+        latents = np.concatenate(list(self._latents(self.count)))[numbers]
+        return [image for batch in generated(self.generator, latents, 16, self.name,
+                                             self.labels[numbers])
+                for image in batch]
+
+    def _latents(self, size):
+        rng, width = np.random.RandomState(self.seed), latent_input(self.generator).shape[0]
+        for i in range(0, self.count, size):
+            yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
+
+
+class Saved:
+    """A file of --save-statistics: what `measured` gives, without the images.
+
+    Raises UserError if it was made otherwise, or is damaged; OSError if it can't be opened.
+    """
+
+    label_names = None
+
+    def __init__(self, path, network):
+        self.name, self.statistics = path, _read_statistics(path, made_with(network))
+
+    def measured(self, *_):
+        return self.statistics
+
+
+# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
+NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def _read_statistics(path, made):
+    with open(path, 'rb') as file:
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                statistics = dict(saved)
+            others = {name: str(statistics[name]) for name in made}
+            _check_statistics(**{name: statistics[name] for name in (
+                'mean', 'covariance', 'features', 'count', 'inception_score_mean',
+                'inception_score_std')})
+        except NPZ_ERRORS:
+            raise UserError('%s holds no statistics of this program, or is damaged; write it '
+                            'again with --save-statistics' % one_line(path))
+    for name, value in made.items():
+        if others[name] != value:
+            raise UserError('the statistics in %s were made with another %s (%s, here %s)'
+                            % (one_line(path), name, one_line(others[name]), value))
+    return statistics
+
+
+def _check_statistics(mean, covariance, features, count, **scores):
+    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
+    size = len(mean)
+    shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
+                  and features.ndim == 2 and features.shape[1] == size and len(features) > 1
+                  and all(value.shape == () for value in [count, *scores.values()]))
+    numbers = [mean, covariance, features, count, *scores.values()]
+    if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
+        raise ValueError('not the statistics of a set of images')
+
+
+def source(path, option, options, network=None):
+    """What a command-line argument stands for, an object with `measured`: a Folder, Generated or
+    Saved. One that is Saved has no images, and None as label_names.
+
+    option: what the user calls it. options: the skip_unreadable, count, seed and labels that the
+    user chose. network: what statistics must have been made with; None: they are refused.
+    Raises UserError if it is neither images nor a generator.
+    """
+    if not os.path.exists(path):
+        raise UserError('%s does not exist; %s takes a folder of images, a map file, a run '
+                        'folder or a generator file%s' % (
+                            one_line(path), option, '' if network is None
+                            else ', or what --save-statistics wrote'))
+    is_folder = os.path.isdir(path)
+    if not is_folder and _holds_statistics(path):
+        if network is None:
+            raise UserError('%s holds statistics: it can be a --reference, but not %s'
+                            % (one_line(path), option))
+        return Saved(path, network)
+    if is_folder and not any(os.path.exists(os.path.join(path, name)) for name in GENERATORS):
+        if is_run(path):
+            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
+                            'are no images to score' % (one_line(path), GENERATORS[-1]))
+    elif is_folder or not is_image_or_text(path):
+        generator = Generator(path, of_text=False)
+        return Generated(generator.path, generator.network, options.count, options.seed,
+                         generator.labels)
+    labels = options.labels
+    if network is None and labels:              # in WHAT they stand elsewhere than in --reference
+        path, labels = labels_beside(path)
+    return Folder(path, options.skip_unreadable, option, labels)
+
+
+def labels_beside(path):
+    """(path, where) of images and their labels, as Folder takes them.
+
+    In a folder that wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map
+    file, or they are the folders.
+    """
+    listed = os.path.join(path, LABELS_FILE)
+    if os.path.isfile(listed) and os.path.isfile(os.path.join(path, FIRST_IMAGE)):
+        return listed, 'map'
+    return path, 'folders' if os.path.isdir(path) else 'map'
+
+
+def _holds_statistics(path):
+    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
+
+
 def distances(found, reference, seed):
     """FID, KID, precision, recall, density and coverage of what was found, as a dict.
 
@@ -224,20 +302,6 @@ def label_distances(images, found, reference_images, reference):
     return distances
 
 
-def labels_beside(path, where):
-    """(path, where) of images and their labels, as `source` takes them, for one of two sets.
-
-    where: where the labels of the other set stand; None: nowhere. In a folder that
-    wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map file, or they are
-    the folders.
-    """
-    listed = os.path.join(path, LABELS_FILE)
-    if where is not None and os.path.isfile(listed) and os.path.isfile(
-            os.path.join(path, FIRST_IMAGE)):
-        return listed, 'map'
-    return path, where and ('folders' if os.path.isdir(path) else 'map')
-
-
 def warn_of_few(count, measured):
     """Say so if `count` images are too few for the number of features in a result."""
     features = len(measured['mean'])
@@ -260,50 +324,3 @@ def made_with(network):
     """What must be the same for statistics to be compared."""
     return {'network_sha256': network.sha256, 'features_output': network.features,
             'classes_output': network.classes, 'resize': network.resize, 'scale': network.scale}
-
-
-def holds_statistics(path):
-    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, 'rb') as file:
-        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
-
-
-# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
-NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
-              MemoryError, zipfile.BadZipFile, zlib.error)
-
-
-def load_statistics(path, network):
-    """Statistics that --save-statistics wrote; refused if they were made otherwise.
-
-    Raises UserError; OSError if the file can't be opened.
-    """
-    with open(path, 'rb') as file:
-        try:
-            with np.load(file, allow_pickle=False) as saved:
-                statistics = dict(saved)
-            made = {name: str(statistics[name]) for name in made_with(network)}
-            _check_statistics(**{name: statistics[name] for name in (
-                'mean', 'covariance', 'features', 'count', 'inception_score_mean',
-                'inception_score_std')})
-        except NPZ_ERRORS:
-            raise UserError('%s holds no statistics of this program, or is damaged; write it '
-                            'again with --save-statistics' % one_line(path))
-    for name, value in made_with(network).items():
-        if made[name] != value:
-            raise UserError('the statistics in %s were made with another %s (%s, here %s)'
-                            % (one_line(path), name, one_line(made[name]), value))
-    return statistics
-
-
-def _check_statistics(mean, covariance, features, count, **scores):
-    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
-    size = len(mean)
-    shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
-                  and features.ndim == 2 and features.shape[1] == size and len(features) > 1
-                  and all(value.shape == () for value in [count, *scores.values()]))
-    numbers = [mean, covariance, features, count, *scores.values()]
-    if not (shapes_fit and count >= 2 and all(np.isfinite(array).all() for array in numbers)):
-        raise ValueError('not the statistics of a set of images')

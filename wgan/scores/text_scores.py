@@ -1,10 +1,10 @@
 """How near generated lines are to real ones: Jensen-Shannon divergence of their n-grams."""
 
 from wgan.machine.command_line import note, report
+from wgan.generators.evaluation import generated_codes
 from wgan.generators.latents import draw_latents
-from wgan.pictures.plotting import HELD_OUT
-from wgan.scores.score_table import DATA_SINCE, ScoreTable
-from wgan.datasets.text import decode, generated_codes
+from wgan.scores.score_table import DATA_SINCE, HELD_OUT, ScoreTable
+from wgan.datasets.text import decode
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """What a training on images has of its own: its data, networks, samples and scores."""
 
 from wgan.machine import processes
-from wgan.datasets.batches import check_share, nothing_left, split
+from wgan.datasets.batches import nothing_left, split
 from wgan.machine.command_line import UserError, note, one_line
 from wgan.generators.evaluation import generate
 from wgan.scores.image_network import open_network
@@ -56,7 +56,6 @@ class ImageRun:
         self.trained_on = images.part(parts[0], 'images to train on')       # in all processes
         training = self._share(images, parts[0], 'images to train on' if options.hold_out
                                else 'images')
-        check_share(training, share, options.batch_size)
         if options.channels is None:                # config.json will have what the images decide
             grey = processes.mean([float(training.is_grey())])[0] == 1
             options.channels = 1 if grey else 3

@@ -3,13 +3,13 @@
 import os
 
 from wgan.machine import processes
-from wgan.datasets.batches import check_share, nothing_left, split
+from wgan.datasets.batches import nothing_left, split
 from wgan.machine.command_line import UserError, note, one_line
+from wgan.generators.evaluation import generated_codes
 from wgan.generators.files import GENERATORS, config_of
 from wgan.generators.latents import draw_latents
 from wgan.datasets.text import (
-    Lines, TextBatches, characters_of, decode, generated_codes, known_characters, read_lines,
-    write_lines)
+    Lines, TextBatches, characters_of, decode, known_characters, read_lines, write_lines)
 from wgan.scores.text_scores import TextScores, columns
 
 SAMPLES = 64                    # lines
@@ -53,7 +53,6 @@ class TextRun:
             if not len(part):
                 raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.kind,
                                    part.noun)
-        check_share(training, share, options.batch_size)
         batches = TextBatches(training, share, rng)
         return batches, (TextBatches(held_out, min(share, len(held_out)), rng)
                          if options.hold_out else None)

@@ -1,0 +1,88 @@
+"""Walk through the latents of a generator: from each to the next.
+
+    python wgan_walk.py runs/faces --out walk.png --count 4     a strip, with a row for each leg
+    python wgan_walk.py runs/faces --out walk.gif               a loop
+    python wgan_walk.py runs/names --out walk.txt --steps 8     lines of text on the way
+"""
+
+from wgan.machine.command_line import Parser, UserError, check_outputs, number, report, run
+from wgan.machine.device import add_device_option, select_device
+
+import numpy as np
+
+from wgan.datasets.images import check_image, enlarge, grid, write_image
+from wgan.datasets.labels import choose, one_hot
+from wgan.datasets.text import decode, write_lines
+from wgan.generators.evaluation import generated, generated_codes
+from wgan.generators.files import Generator
+from wgan.generators.latents import add_latent_options, find_latents, walk
+from wgan.pictures.animation import check_animation, write_animation
+
+SECONDS = 1 / 15                # that a frame is shown
+
+
+def parse():
+    p = Parser(description='Walk through the latents of a generator.',
+               usage='%(prog)s RUN-OR-MODEL --out FILE [options]')
+    p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder, or a generator file, of CNTK '
+                   'or .onnx')
+    p.add_argument('--out', required=True, help='image of a strip; .gif or .mp4 of a loop; .txt of '
+                   'lines')
+    p.add_argument('--count', type=number(int, 2), help='latents to walk through (default: 6)')
+    p.add_argument('--steps', type=number(int, 2), default=16, help='images on the way from one '
+                   'latent to the next')
+    p.add_argument('--linear', action='store_true', help='walk straight, not on the sphere')
+    p.add_argument('--label', metavar='NAME[,NAME]', help='walk from one to the next of these, if '
+                   'the generator was trained with labels (default: all)')
+    p.add_argument('--scale', type=number(int, 1), help='enlarge each pixel to a square of this '
+                   'width (default: 1)')
+    p.add_argument('--force', action='store_true', help='overwrite without asking')
+    add_latent_options(p)
+    add_device_option(p)
+    options = p.parse_args()
+    options.of_text = options.out.lower().endswith('.txt')
+    options.closed = options.out.lower().endswith(('.gif', '.mp4'))
+    if options.of_text and options.scale:
+        p.error('--scale is for images, and a .txt file holds lines of text')
+    return options
+
+
+def main():
+    options = parse()
+    check_format = check_animation if options.closed else check_image
+    if not options.of_text:
+        check_format(options.out)
+    check_outputs(options.save_latents, options.out, force=options.force)
+    select_device(options.device)
+    generator = Generator(options.model, options.of_text)
+    labels = choose(options.label, generator.labels, options.model)
+    side = generator.network.output.shape[2] * (options.scale or 1)
+
+    def check(count):
+        if count < 2:
+            raise UserError('%s holds one latent; a walk needs two or more' % options.latents)
+        if options.closed:
+            check_animation(options.out, side, side, count * options.steps)
+        elif not options.of_text:
+            check_image(options.out, (count - 1) * side, options.steps * side)
+
+    stops = find_latents(options, generator.latent_size, 6, check)
+    latents = np.concatenate(walk(stops, options.steps, options.linear, options.closed))
+    if options.of_text:
+        codes = generated_codes(generator.network, latents, options.batch_size, options.model)
+        write_lines(options.out, decode(codes, generator.characters))
+    else:
+        label_of_stops = one_hot(np.resize(labels, len(stops)), len(generator.labels.names))
+        way = np.concatenate(walk(label_of_stops, options.steps, True, options.closed))
+        images = enlarge(np.concatenate(list(generated(
+            generator.network, latents, options.batch_size, options.model, way))),
+            options.scale or 1)
+        if options.closed:
+            write_animation(options.out, images, SECONDS)
+        else:
+            write_image(options.out, grid(images, options.steps))
+    report('wrote ' + options.out)
+
+
+if __name__ == '__main__':
+    run(main)
