@@ -73,7 +73,7 @@ def check_share(items, share, batch_size):
     """
     if processes.COUNT == 1:
         return
-    total = round(processes.mean([len(items)])[0] * processes.COUNT)
+    total = processes.total([len(items)])[0]
     if share > len(items):
         raise UserError(
             '--batch-size %d is shared by %d processes, %d %s each; but of the %d readable '

@@ -5,16 +5,14 @@ lies before them, and tells a transparent pixel from the colour that lies under 
 """
 
 import contextlib
-import functools
 import io
 import os
 import re
 import struct
-import sys
-import tempfile
 import warnings
 
 from wgan.machine.command_line import UserError, note, one_line
+from wgan.machine.stderr import held_stderr
 from wgan.datasets.image_files import NOT_READ, kind_of
 
 import cv2
@@ -215,7 +213,7 @@ def _with_opencv(data, kind, tags, header=None):
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     if header:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    with _held_stderr() as said:
+    with held_stderr() as said:
         try:
             bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error:                       # a header that asks for too much, or for nonsense
@@ -280,33 +278,6 @@ def _is_complete_jpeg(data):
     with _without_warnings(), contextlib.suppress(*PILLOW_ERRORS):
         JpegImageFile(file)
     return data.find(JPEG_END, file.tell()) >= 0
-
-
-@functools.lru_cache(maxsize=1)
-def _scratch_file(process):
-    """A file for what is held back; forked processes would share that of their parent."""
-    return tempfile.TemporaryFile(buffering=0)
-
-
-@contextlib.contextmanager
-def _held_stderr():
-    """Hold back what OpenCV's libraries write to stderr, without a name of the file that they are
-    reading; yields a list, which has it when the block ends.
-    """
-    file, held = _scratch_file(os.getpid()), []
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield held
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        if file.tell():
-            file.seek(0)
-            held.append(file.read())
-            file.seek(0)
-            file.truncate()
 
 
 class ImageReader:

@@ -19,7 +19,10 @@ try:
 except ImportError:                                     # Windows
     import msvcrt
 
-VERSIONS = {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
+
+def versions():
+    """Of what a run is computed with."""
+    return {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
             'opencv': cv2.__version__}
 
 

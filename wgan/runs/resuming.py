@@ -9,7 +9,7 @@ from wgan.runs import checkpoint
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.device import cntk_cards, kernels
 from wgan.machine.disk import as_path, as_text
-from wgan.runs.folder import VERSIONS
+from wgan.runs.folder import versions
 
 # What decides nothing of what the weights become, and is no setting of the run.
 SWITCHES = ('resume', 'overwrite', 'allow_change', 'out', 'device')
@@ -214,7 +214,7 @@ def about_run(options, device, batches, held_out, config, changes, step, **known
         device=device,
         kernels=kernels(device),
         changes=past_changes(config) + [dict(c, step=step) for c in changes],
-        versions=VERSIONS,
+        versions=versions(),
         **{kind: len(batches.items),
            'held_out_' + kind: len(held_out.items) if held_out else 0,
            'unreadable_' + kind: len(batches.items.unreadable)})

@@ -233,7 +233,7 @@ def read_options():
     config, changes: None and [], or, for a run that is resumed, those of `resumed_options`.
     """
     options, config, changes = with_preset(parser()), None, []
-    processes.check()
+    processes.start()
     out = RunFolder(options.out)
     if options.resume and options.overwrite:
         raise UserError('--resume and --overwrite exclude each other')
