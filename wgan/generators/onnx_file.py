@@ -13,10 +13,10 @@ import os
 import shutil
 import tempfile
 
-from wgan.runs.checkpoint import size_of
 from wgan.machine.command_line import UserError
 from wgan.machine.disk import make_room, replacing
 from wgan.machine.cntk import C, quiet
+from wgan.machine.cntk_files import size_of
 from wgan.generators.evaluation import generate, label_input, latent_input, makes_text
 from wgan.datasets.labels import one_hot
 from wgan.generators.latents import draw_latents

@@ -6,6 +6,8 @@ import os
 
 from wgan.machine.cntk import C
 
+import numpy as np
+
 try:
     import resource
 except ImportError:                                     # Windows
@@ -35,6 +37,12 @@ def _is_text(path):
     except UnicodeEncodeError:
         return False
     return True
+
+
+def size_of(network):
+    """About how many bytes its weights and constants take in a file."""
+    return sum(4 * int(np.prod(p.shape))
+               for p in list(network.parameters) + list(network.constants))
 
 
 def load_model(path):

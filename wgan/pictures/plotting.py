@@ -4,7 +4,7 @@ import os
 
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
-from wgan.scores.score_table import DATA_SINCE
+from wgan.scores.score_table import DATA_SINCE, HELD_OUT
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -36,7 +36,6 @@ PANELS = [                                              # column, label, target 
     ('in_training', 'part of the lines that\nare in the training set', None),
     ('distinct', 'part of the lines that\nare distinct', None),
 ]
-HELD_OUT = '_held_out'       # ends the name of a column that has the same of images held out
 BEGINNING = 0.05             # the part of a curve that may leave its panel
 FEW = 50                     # so short a curve has dots, and none of it leaves
 GAP_SMOOTH = 0.98            # for both: minibatches differ by more than the gap between them

@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from wgan.machine import processes
-from wgan.machine.cntk_files import plain_path
+from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import make_room, read_json, sha256, sync
 from wgan.machine.cntk import quiet
@@ -147,12 +147,6 @@ def restore(path, trainers):
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError('%s can not be read (%s); delete %s to continue from the one before'
                         % (one_line(name), error, one_line(path)))
-
-
-def size_of(network):
-    """About how many bytes its weights and constants take in a file."""
-    return sum(4 * int(np.prod(p.shape))
-               for p in list(network.parameters) + list(network.constants))
 
 
 def _save_state(path, state):

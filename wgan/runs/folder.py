@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from wgan.runs import checkpoint
-from wgan.machine.cntk_files import plain_path
+from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.disk import ASIDE, make_room, read_json, replacing, write_json
 from wgan.runs.files import OwnFiles, keep_aside
 
@@ -119,7 +119,7 @@ class RunFolder:
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
         with replacing(self.own.claim(name)) as aside:
-            make_room(aside, checkpoint.size_of(network))
+            make_room(aside, size_of(network))
             with plain_path(os.path.dirname(aside)) as plain:
                 network.save(os.path.join(plain, os.path.basename(aside)))
 

@@ -2,8 +2,7 @@
 
 from wgan.machine.command_line import note, report
 from wgan.generators.latents import draw_latents
-from wgan.pictures.plotting import HELD_OUT
-from wgan.scores.score_table import DATA_SINCE, ScoreTable
+from wgan.scores.score_table import DATA_SINCE, HELD_OUT, ScoreTable
 from wgan.datasets.text import decode, generated_codes
 
 import numpy as np
