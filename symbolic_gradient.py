@@ -307,11 +307,17 @@ def _python_axis(attribute, rank):
 
 
 def _reduce(op, dy, y, x):
-    """Reductions over any static axes, and sums over the minibatch."""
+    """Reductions over any static axes, and sums over the minibatch.
+
+    CNTK 2.7 aborts the process when asked for the attributes of a reduction over all axes. That
+    over the batch axis alone has a name.
+    """
     if len(y.dynamic_axes) < len(x.dynamic_axes):
-        if _name_of_reduction(y, x) != 'Sum':
+        while op.is_block:
+            op = op.block_root.root_function
+        if op.name != '_batch_axes_subop' or op.attributes['reductionOpName'] != 'Sum':
             raise NotImplementedError('no gradient rule for ReduceElements over the batch axis, '
-                                      'except for sums of samples without a sequence axis')
+                                      'except for sums over it alone')
         return _for_each_sample(dy * C.constant(1, x.shape, x.dtype), x)
     if y.shape == ():
         name, reduced = _name_of_reduction(y, x), range(len(x.shape))
@@ -328,30 +334,13 @@ def _reduce(op, dy, y, x):
 
 
 def _name_of_reduction(y, x):
-    """The kind of a reduction over all static axes, over the batch axis, or over both.
-
-    CNTK 2.7 aborts the process when asked for the attributes of some of these. What the operation
-    makes of a few numbers tells as well.
-    """
-    over_batch = len(y.dynamic_axes) < len(x.dynamic_axes)
-    if over_batch and len(x.dynamic_axes) > 1:
-        return 'of sequences'
-    # What a reduction does to a sample does not depend on the sample's place in a sequence.
-    axes = x.dynamic_axes[:1]
-    batch = (2,) * len(axes)
-    sample = np.linspace(0.5, 1.5, _size(batch + x.shape)).astype(x.dtype).reshape(batch + x.shape)
-    stand_in = C.input_variable(x.shape, x.dtype, dynamic_axes=axes)
-    result = C.combine([y]).clone(C.CloneMethod.share, {x: stand_in}).eval({stand_in: sample})
-    reduced = tuple(range(0 if over_batch else len(batch),
-                          1 if over_batch and y.shape == x.shape else sample.ndim))
-    for name, expected in (('Sum', np.sum), ('Mean', np.mean), ('Max', np.max), ('Min', np.min),
-                           ('LogSum', lambda v, axis: np.log(np.exp(v).sum(axis))),
-                           ('Prod', np.prod)):
-        expected = expected(sample, axis=reduced)
-        if np.size(result) == np.size(expected) and np.allclose(np.ravel(result),
-                                                                np.ravel(expected)):
-            return name
-    return 'unknown'
+    """The kind of a reduction over all static axes, by what it makes of a few numbers."""
+    sample = np.linspace(0.5, 1.5, _size(x.shape)).astype(x.dtype)
+    constant = C.constant(sample.reshape(x.shape), dtype=x.dtype)
+    result = C.combine([y]).clone(C.CloneMethod.share, {x: constant}).eval()
+    expected = {'Sum': sample.sum(), 'Mean': sample.mean(), 'Max': sample.max(),
+                'Min': sample.min(), 'LogSum': np.log(np.exp(sample).sum()), 'Prod': sample.prod()}
+    return next((name for name, value in expected.items() if np.allclose(result, value)), 'unknown')
 
 
 def _reduce_sequence(op, dy, y, x):

@@ -179,7 +179,7 @@ def read_options(out, given):
 
 def main():
     given = vars(parser().parse_args())
-    processes.check()
+    processes.start()
     out = RunFolder(given.get('out', 'runs/wgan'))
     options, config, changes = read_options(out, given)
     processes.wait_for_all()            # before the first one writes into --out

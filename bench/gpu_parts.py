@@ -22,7 +22,6 @@ from wgan.scores.image_network import ImageNetwork, open_network
 from wgan.training.objectives import OBJECTIVES, wgan_gp
 from wgan.training.options import objective_settings, parse
 from wgan.training.updates import Updates
-from symbolic_gradient import gradient
 import models
 
 BATCHES = (16, 16, 16, 7, 16)           # of the calls of a graph; the last again like the third
@@ -128,6 +127,7 @@ def overwritten_gradient(options):
     h = C.tanh(x * C.parameter((2, 1, 1), init=draw(2, 2, 1, 1)))
     score = C.reduce_sum(C.square(h + C.convolution_transpose(
         kernel, h, auto_padding=[False, True, True])), axis=(0, 1, 2))
+    from symbolic_gradient import gradient              # here, since it loads CNTK
     penalty = C.reduce_sum(C.square(gradient(score, x)), axis=(0, 1, 2))
     yield from calls('penalty through a transposed convolution', penalty)
 

@@ -26,9 +26,8 @@ from wgan.machine.disk import replacing
 import numpy as np
 import onnxruntime
 
-from wgan.machine import cntk  # noqa: F401  before CNTK
 from models import IMAGE_SIZES
-from wgan.runs.folder import VERSIONS
+from wgan.runs.folder import versions
 from bench.turns import IMAGES, Program, in_turn
 
 OURS = 'here'
@@ -127,7 +126,7 @@ def surroundings(options, abouts):
     yield '%s (%s); %d cores; device %s' % (
         said.get('model name', text), sets, os.cpu_count(), options.device)
     yield '; '.join(abouts)
-    yield ', '.join('%s %s' % pair for pair in VERSIONS.items())
+    yield ', '.join('%s %s' % pair for pair in versions().items())
     for name in ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'ATEN_CPU_CAPABILITY', 'WGAN_KERNELS'):
         if name in os.environ:
             yield '%s=%s' % (name, os.environ[name])

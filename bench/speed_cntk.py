@@ -15,12 +15,11 @@ import numpy as np
 
 import models
 from wgan.training import layers
-from wgan.generators.evaluation import generate
+from wgan.generators.evaluation import evaluate_in_training, generate
 from wgan.datasets.images import ImageBatches, ImageSet
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
 from bench.turns import IMAGES, serve
-from bench.untrained import untrained
 from wgan.training.updates import Updates
 
 
@@ -49,8 +48,9 @@ def training(size, batch, data):
 def generation(size, batch, onnx):
     """As wgan_generate.py makes images; and the ONNX file of the same generator."""
     from wgan.generators.onnx_file import export      # its packages would count as memory above
-    generator = untrained(size, latent_size=100, width=32, seed=1)
+    generator = models.generator(size, latent_size=100, width=32, seed=1)
     latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
+    evaluate_in_training(generator, {generator.arguments[0]: latents[:64]})     # its statistics
     export(generator, onnx, {})
     return {'generation': lambda: generate(generator, latents, batch)}
 

@@ -20,7 +20,7 @@ import warnings
 
 import _root  # noqa: F401
 from wgan.machine.disk import replacing, sha256
-from wgan.machine.terminal import UserError, check_outputs, fail, report, run
+from wgan.machine.terminal import UserError, check_outputs, report, run
 
 # SHA-256 begins with the digits in the name: PyTorch's convention for published weights
 # (torch.hub.load_state_dict_from_url, check_hash).
@@ -42,8 +42,9 @@ try:
     import torch
     from torch.nn import functional as F
 except ImportError as missing:
-    fail('this Python (%s) lacks %s; make an environment for it: python3 -m venv convert, '
-         'convert/bin/pip install torch onnx onnxruntime' % (sys.executable, missing.name))
+    raise UserError(
+        'this Python (%s) lacks %s; make an environment for it: python3 -m venv convert, '
+        'convert/bin/pip install torch onnx onnxruntime' % (sys.executable, missing.name))
 
 
 class Inception(torch.nn.Module):

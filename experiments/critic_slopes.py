@@ -12,7 +12,6 @@ import points                           # before the others: it lets them be fou
 from wgan.machine.cntk import C
 from wgan.machine.command_line import Progress, run
 from wgan.pictures.plotting import new_figure, save_figure
-from symbolic_gradient import gradient
 
 import numpy as np
 
@@ -47,6 +46,7 @@ def train(clip, iterations):
         x = swiss_roll(rng)
         held.update(x, x + rng.standard_normal(x.shape).astype(np.float32), rng)
         progress.show(step)
+    from symbolic_gradient import gradient              # here, since it loads CNTK
     norms = []
     for h in hidden:
         slope = gradient(critic, h).eval({critic.arguments[0]: swiss_roll(rng)})

@@ -20,8 +20,10 @@ from wgan.datasets.labels import Labels
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
-from bench.untrained import untrained
+from wgan.generators.evaluation import evaluate_in_training
 from wgan.generators.files import Generator
+from wgan.generators.latents import draw_latents
+import models
 
 
 SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
@@ -58,7 +60,6 @@ def main():
     add_network_options(parser)
     options = parser.parse_args()
     settings = read_settings(os.path.join(options.run, 'config.json'))
-    shape = {name: settings[name] for name in SHAPE}
     network = open_network(options, select_device('auto'))
     faces = ImageSet(settings['data'], settings['image_size'])
     halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
@@ -70,11 +71,14 @@ def main():
     real = measured(TrainingImages(faces, options.count, 'the real images'))
     rows = [('real, one half against the other', *(
         measured(TrainingImages(half, len(half), 'one half')) for half in halves))]
+    untrained = models.generator(*(settings[name] for name in SHAPE))
+    # One minibatch: without statistics to normalise by, its images would be grey.
+    evaluate_in_training(untrained, {untrained.arguments[0]: draw_latents(
+        64, settings['latent_size'], seed=0)})
     unlabelled = Labels([], [])
     for name, images in (
             ('trained', Generated(trained.path, trained.network, options.count, 0, unlabelled)),
-            ('untrained', Generated('untrained', untrained(**shape), options.count, 0,
-                                    unlabelled)),
+            ('untrained', Generated('untrained', untrained, options.count, 0, unlabelled)),
             ('noise', Noise(options.count, settings['image_size']))):
         rows.append((name, measured(images), real))
     print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))

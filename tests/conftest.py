@@ -10,6 +10,7 @@ from helpers import (
     ROOT, SMALL, TESTS, TINY, Result, call_program, finished, onnx_network, write_images,
     write_shapes)
 from wgan.machine import cudnn, signals
+from wgan.machine.cntk import cpu_kernels
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.datasets.images import write_image
 import models
@@ -17,6 +18,8 @@ import models
 import cv2
 import numpy as np
 import pytest
+
+cpu_kernels()           # loads CNTK with them, before tests that import it themselves
 
 
 @pytest.fixture(autouse=True)

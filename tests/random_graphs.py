@@ -18,11 +18,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from wgan.machine.cntk import quiet  # noqa: E402
+from wgan.machine.cntk import C, cpu_kernels, quiet  # noqa: E402
 
-import cntk as C  # noqa: E402
 import numpy as np  # noqa: E402
 
+cpu_kernels()               # CNTK is loaded without its noise
 from symbolic_gradient import gradient, safe_to_differentiate  # noqa: E402
 
 F64 = np.float64

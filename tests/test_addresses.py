@@ -6,7 +6,7 @@ import os
 import re
 
 from wgan.machine import onednn
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 from wgan.machine.onednn import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
 from wgan.machine.slots import called_functions
 
@@ -15,7 +15,7 @@ import pytest
 
 from test_onednn import needs_onednn, the_convolutions
 
-MKL = ctypes.CDLL(os.path.join(LIBRARIES, 'libmklml_intel.so'))
+MKL = ctypes.CDLL(os.path.join(libraries(), 'libmklml_intel.so'))
 Int, Float, Pointer = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
 BY_COLUMN, PLAIN, TRANSPOSED = 102, 111, 112                            # mkl_cblas.h
 # In numbers from a boundary of 64 bytes: malloc promises multiples of 4 only, and views of a matrix
@@ -127,7 +127,7 @@ def test_batched_products(size, transposed):
 @pytest.mark.parametrize('size', [1, 17, 100, 1000, 4099, 100003])
 def test_vectors(size):
     """All other functions that CNTK's library takes from MKL in single precision."""
-    names = {name for name in called_functions(os.path.join(LIBRARIES, onednn.MATH))
+    names = {name for name in called_functions(os.path.join(libraries(), onednn.MATH))
              if re.match('cblas_s|vs[A-Z]', name)}
     others = names - {'cblas_sgemm', 'cblas_sgemm_batch'}
     assert len(names - others) == 2 and len(others) > 8

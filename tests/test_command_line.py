@@ -84,9 +84,8 @@ def test_progress_fits_the_terminal(monkeypatch, capsys, clock, columns):
     lines = said.replace('\n', '\r').split('\r')
     assert max(map(len, lines)) <= columns and said.count('\n') == 1 and '\x1b' not in said
     drawn = [line for line in lines if line.strip()]
-    full = ('training 105/1500, 1.0 s each, 23:15 left, G_loss 0.1234 C_loss -1.234 GP 0.1 '
-            'wasserstein 1.2 grad_norm 1.04')
-    assert len(drawn) >= 5 and full[:columns] in drawn and 'a sentence' in drawn
+    assert len(drawn) >= 5 and 'a sentence' in drawn
+    assert all(part in drawn[-1] for part in ('105/1500', '23:15', 'G_loss')[:columns // 30])
     assert lines[-1] == '' and lines[-2].strip() == ''      # it is gone at the end
     assert capsys.readouterr().out == '5 iterations (00:05)\n'
 
@@ -101,9 +100,10 @@ def test_progress_in_a_file(capsys, clock):
     out, err = capsys.readouterr()
     assert out.startswith('done (') and out.count('\n') == 1
     assert '\r' not in out + err and '\x1b' not in out + err
-    assert [line.split(',')[0] for line in err.splitlines()] == [
-        'training %d/100' % step for step in (10, 20, 30)]
-    assert err.splitlines()[0].endswith(' left, grad_norm 1.04')
+    assert len(err.splitlines()) == 3
+    for line, done, left in zip(err.splitlines(), (10, 20, 30), ('01:30', '01:20', '01:10')):
+        assert line.startswith('training: ') and ' %d/100 ' % done in line
+        assert '<%s' % left in line and 'grad_norm 1.04' in line
 
 
 def run_main(monkeypatch, main):

@@ -13,7 +13,7 @@ import threading
 import time
 
 from wgan.machine import cudnn, signals
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 from wgan.machine.device import has_gpu_part
 from wgan.machine.slots import Unavailable
 
@@ -264,5 +264,5 @@ def test_on_another_system(monkeypatch):
 def test_cntk_for_the_cpu_is_refused(make):
     make()
     with pytest.raises(Unavailable, match='CNTK for the CPU.* cntk-gpu'):
-        cudnn.install(LIBRARIES)
-    assert not cudnn.KEPT and os.path.exists(os.path.join(LIBRARIES, cudnn.MATH))
+        cudnn.install(libraries())
+    assert not cudnn.KEPT and os.path.exists(os.path.join(libraries(), cudnn.MATH))

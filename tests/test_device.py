@@ -231,13 +231,11 @@ def test_waiting_is_explained(tmp_path):
 
 def test_each_process_its_own_card(cards, capfd, monkeypatch):
     used = cards((H100, GTX_1060, RTX_2080))
-    monkeypatch.setattr(processes, 'LOCAL_COUNT', 2)
     for rank in range(2):
-        monkeypatch.setattr(processes, 'LOCAL_RANK', rank)
+        monkeypatch.setattr(processes, 'local_place', lambda: (rank, 2))
         assert select_device('auto') == 'gpu'
     assert used == [1, 2] and capfd.readouterr().err == ''
-    monkeypatch.setattr(processes, 'LOCAL_COUNT', 3)
-    monkeypatch.setattr(processes, 'LOCAL_RANK', 2)
+    monkeypatch.setattr(processes, 'local_place', lambda: (2, 3))
     assert select_device('auto') == 'gpu' and used[2:] == [1]
     err = capfd.readouterr().err
     assert '3 processes' in err and '2 GPUs' in err and 'NCCL' in err and 'CUDA_VISIBLE' in err

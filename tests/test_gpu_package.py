@@ -18,7 +18,7 @@ import pytest
 
 from helpers import ROOT, SMALL, TESTS, assert_same_run, run_test_program
 from wgan.machine import cudnn
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 from wgan.machine.device import driver_cards, has_gpu_part
 from wgan.training.objectives import OBJECTIVES
 
@@ -62,7 +62,7 @@ def install():
     if pip.returncode:
         pytest.skip('%s could not be fetched: %s' % (
             requirement, pip.stdout.decode(errors='replace').strip().splitlines()[-1:]))
-    for path in glob.glob(os.path.join(LIBRARIES, 'libmpi*')):          # as setup.sh links them
+    for path in glob.glob(os.path.join(libraries(), 'libmpi*')):          # as setup.sh links them
         os.symlink(os.path.realpath(path), os.path.join(
             PACKAGE + '.partial', 'cntk', 'libs', os.path.basename(path)))
     os.rename(PACKAGE + '.partial', PACKAGE)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from wgan.machine import cntk  # noqa: F401  before CNTK
 from wgan.generators.evaluation import evaluate_in_training, generate
 import models
 

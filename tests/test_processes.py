@@ -189,8 +189,8 @@ def test_which_of_this_machine(tmp_path):
         'import platform, os\n'
         'if int(os.environ["OMPI_COMM_WORLD_RANK"]) in (1, 2): platform.node = lambda: "other"\n'
         'from wgan.machine import processes as p\n'
-        'open("%d" % p.RANK, "w").write("%d of %d" % (p.LOCAL_RANK, p.LOCAL_COUNT))\n'
-        'p.check()\n'
+        'p.start()\n'
+        'open("%d" % p.RANK, "w").write("%d of %d" % p.local_place())\n'
         'p.end()\n')
     result = mpiexec(tmp_path, 3, 'which.py')
     assert result.code == 0, result.err

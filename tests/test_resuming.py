@@ -179,9 +179,9 @@ def test_switches_are_no_settings(run, train):
 def test_other_kernels_are_named(run, train, monkeypatch):
     """What computed is in the settings and in the checkpoints; going on with others is said."""
     computed = config(run)['kernels']
-    assert computed == wgan.machine.device.KERNELS['cpu']
+    assert computed == wgan.machine.device.kernels('cpu')
     assert go_on(train).code == 0
-    monkeypatch.setitem(wgan.machine.device.KERNELS, 'cpu', 'others')
+    monkeypatch.setattr(wgan.machine.device, 'cpu_kernels', lambda: 'others')
     result = train('--out', run, '--resume', '--iterations', 5)
     assert result.code == 0, result.err
     assert ('the run was computed with %s and continues with others: its numbers may differ in the '

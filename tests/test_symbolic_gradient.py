@@ -297,13 +297,40 @@ def test_equal_maxima_share_the_gradient():
             np.testing.assert_array_equal(found, [[0.5, 0, 0.5, 0]])
 
 
+@pytest.mark.parametrize('shape', [(1,), (2,), (1, 1), (3, 2, 4)])
+@pytest.mark.parametrize('batch', ['samples', 'sequences', 'neither'])
+@pytest.mark.parametrize('reduce', [C.reduce_sum, C.reduce_mean, C.reduce_max, C.reduce_min,
+                                    C.reduce_prod, C.reduce_log_sum_exp])
+def test_a_reduction_over_all_axes(reduce, batch, shape):
+    """Its kind is found out; CNTK's own gradient is known to be right where no two are equal."""
+    x = {'samples': C.input_variable(shape, needs_gradient=True),
+         'sequences': C.sequence.input_variable(shape, needs_gradient=True),
+         'neither': C.parameter(shape, init=numbers(shape, 0.5).astype(np.float32))}[batch]
+    y = reduce(C.square(x))
+    data = {} if batch == 'neither' else {x: numbers((2, 3)[:1 + (batch == 'sequences')] + shape,
+                                                     0.5).astype(np.float32)}
+    np.testing.assert_allclose(np.asarray(gradient(y, x).eval(data)),
+                               np.asarray(y.grad(data, wrt=[x])), rtol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(), (2, 3)])
+def test_a_mean_or_a_sum_over_all_axes_is_refused(shape):
+    """CNTK does not tell what it is. (A sum over the minibatch and one over a sample are fine.)"""
+    x, s = C.input_variable(shape), C.sequence.input_variable(shape)
+    for graph, wrt in ((C.reduce_sum(x, axis=C.Axis.all_axes()), x),
+                       (C.reduce_mean(x, axis=C.Axis.all_axes()), x),
+                       (C.reduce_sum(s, axis=C.Axis.all_axes()), s),
+                       (C.reduce_max(x, axis=C.Axis.default_batch_axis()), x)):
+        with pytest.raises(NotImplementedError, match='except for sums over it alone'):
+            gradient(graph, wrt)
+
+
 def test_sums_over_the_minibatch_and_over_sequences():
     """With respect to the samples, and to a parameter, twice; closed forms."""
-    x, w = C.input_variable((2, 3), dtype=F64), C.parameter((), init=0.7, dtype=F64)
-    numbers_of_x = numbers((4, 2, 3))
-    batch_axis = C.Axis.default_batch_axis()
-    for total in (C.reduce_sum(C.square(w * x), axis=batch_axis),
-                  C.reduce_sum(C.square(w * x), axis=C.Axis.all_axes())):
+    for shape in ((), (2, 3)):
+        x, w = C.input_variable(shape, dtype=F64), C.parameter((), init=0.7, dtype=F64)
+        numbers_of_x = numbers((4,) + shape)
+        total = C.reduce_sum(C.square(w * x), axis=C.Axis.default_batch_axis())
         slope = gradient(total, x)
         np.testing.assert_allclose(slope.eval({x: numbers_of_x}), 2 * 0.49 * numbers_of_x)
         first = gradient(total, w)

@@ -1,11 +1,15 @@
 """The parts that the programs are built of.
 
 Loaded before any of them, so whatever is imported first: the environment variables that OpenCV,
-MKL and CUDA read once, when they are loaded or first compute.
+MKL and CUDA read once, when they are loaded or first compute; and what ends a program that can't be
+imported. Nothing else happens at an import: `run` starts the rest.
 """
 
 import os
 import platform
+import sys
+
+from wgan.machine.terminal import end_while_importing
 
 # OpenCV refuses larger images: at three bytes a pixel this is 200 MB. Its own messages are held
 # back: the programs say what a user has to know.
@@ -44,3 +48,4 @@ def _choose_the_code_of_mkl():
 
 
 _choose_the_code_of_mkl()
+sys.excepthook = end_while_importing

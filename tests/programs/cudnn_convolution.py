@@ -8,17 +8,17 @@ import ctypes
 import sys
 
 from wgan.machine import cudnn
-from wgan.machine.cntk import C, LIBRARIES
+from wgan.machine.cntk import C, libraries
 from wgan.machine.command_line import run
 
 import numpy as np
 
 
 def main():
-    cudnn.install(LIBRARIES, tf32='--tf32' in sys.argv)
-    libraries, _ = cudnn.KEPT[0]
+    cudnn.install(libraries(), tf32='--tf32' in sys.argv)
+    loaded, _ = cudnn.KEPT[0]
     if '--none' in sys.argv:
-        ctypes.c_int.in_dll(libraries.cudnn, 'stand_in_count').value = 0
+        ctypes.c_int.in_dll(loaded.cudnn, 'stand_in_count').value = 0
     if '--deterministic' in sys.argv:
         C.cntk_py.force_deterministic_algorithms()
     C.device.try_set_default_device(C.device.gpu(0))
@@ -28,7 +28,7 @@ def main():
     for count in (2, 2, 2, 1):
         y.grad({x: np.ones((count, 3, 8, 8), np.float32)}, wrt=[x, kernel])
     C.times(C.parameter((3, 4)), C.parameter((4, 5))).eval()
-    for library in (libraries.cudnn, libraries.cublas):
+    for library in (loaded.cudnn, loaded.cublas):
         library.stand_in_said.restype = ctypes.c_char_p
         print(library.stand_in_said().decode())
 

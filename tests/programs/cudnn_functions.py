@@ -10,7 +10,7 @@ import os
 import sys
 
 from wgan.machine import cudnn, slots
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 
 
 def library_of(address):
@@ -21,8 +21,8 @@ def library_of(address):
                 return os.path.basename(fields[5]) if len(fields) > 5 else 'function'
 
 
-cudnn.install(LIBRARIES)
-path = os.path.join(LIBRARIES, cudnn.MATH)
+cudnn.install(libraries())
+path = os.path.join(libraries(), cudnn.MATH)
 if sys.argv[1] == 'version':
     asked = ctypes.PyDLL(path)['_ZN9Microsoft3MSR4CNTK15GetCUDNNVersionEv']
     asked.restype = ctypes.c_size_t

@@ -1,14 +1,14 @@
 """Have CNTK compute a recurrent network of cuDNN where cuDNN 9 is installed."""
 
 from wgan.machine import cudnn
-from wgan.machine.cntk import C, LIBRARIES
+from wgan.machine.cntk import C, libraries
 from wgan.machine.command_line import run
 
 import numpy as np
 
 
 def main():
-    cudnn.install(LIBRARIES)
+    cudnn.install(libraries())
     C.device.try_set_default_device(C.device.gpu(0))
     x = C.sequence.input_variable(4)
     network = C.optimized_rnnstack(x, C.parameter((C.InferredDimension, 4)), 5, 1)

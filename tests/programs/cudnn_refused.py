@@ -6,10 +6,11 @@ import shutil
 import sys
 
 from wgan.machine import cudnn, slots
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries as cntk_libraries
 
 why, folder = sys.argv[1:]
-path, libraries = os.path.join(LIBRARIES, cudnn.MATH), LIBRARIES
+libraries = cntk_libraries()
+path = os.path.join(libraries, cudnn.MATH)
 
 
 def values():
@@ -36,7 +37,8 @@ elif why == 'used':
 elif why == 'not loaded':
     libraries = os.path.join(folder, 'libs')
     os.mkdir(libraries)
-    os.symlink(os.path.join(LIBRARIES, 'libcudnn.so.7'), os.path.join(libraries, 'libcudnn.so.7'))
+    os.symlink(os.path.join(cntk_libraries(), 'libcudnn.so.7'),
+               os.path.join(libraries, 'libcudnn.so.7'))
     shutil.copy(path, libraries)
 elif why == 'no cuDNN 9':
     os.unlink(copied('libcudnn.so.9'))

@@ -13,6 +13,7 @@ import numpy as np
 
 
 def main():
+    processes.start()
     rng = np.random.RandomState(0)
     z = rng.standard_normal((16, 5)).astype('f')
     x, y = rng.uniform(-1, 1, (2, 16, 3, 32, 32)).astype('f')

@@ -1,6 +1,6 @@
 """Install cuDNN 9: a plugin for pytest, pytest -p programs.install_cudnn."""
 
 from wgan.machine import cudnn
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 
-cudnn.install(LIBRARIES)
+cudnn.install(libraries())

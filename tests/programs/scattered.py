@@ -13,14 +13,15 @@ import os
 import sys
 
 from helpers import call_program
-from wgan.machine.cntk import LIBRARIES
+from wgan.machine.cntk import libraries
 from wgan.training.updates import Updates
 
 import numpy as np
 
 LARGEST_MAPPED = -3                 # mallopt's M_MMAP_THRESHOLD: large blocks from the heap too
 
-ctypes.CDLL(os.path.join(LIBRARIES, 'libiomp5.so')).omp_set_num_threads(int(os.environ['THREADS']))
+OPENMP = ctypes.CDLL(os.path.join(libraries(), 'libiomp5.so'))
+OPENMP.omp_set_num_threads(int(os.environ['THREADS']))
 heap = ctypes.CDLL(None)
 heap.malloc.restype, heap.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 heap.free.argtypes = [ctypes.c_void_p]

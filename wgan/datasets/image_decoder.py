@@ -5,16 +5,14 @@ lies before them, and tells a transparent pixel from the colour that lies under 
 """
 
 import contextlib
-import functools
 import io
 import os
 import re
 import struct
-import sys
-import tempfile
 import warnings
 
 from wgan.machine.command_line import UserError, note, one_line
+from wgan.machine.stderr import held_stderr
 from wgan.datasets.image_files import NOT_READ, kind_of
 
 import cv2
@@ -85,7 +83,7 @@ def decode(data):
         raise UnreadableImage('not an image of a kind that is read here')
     if kind in NOT_READ:
         raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % kind)
-    with _held_stderr() as said, warnings.catch_warnings():
+    with held_stderr() as said, warnings.catch_warnings():
         warnings.simplefilter('ignore')         # Pillow's name no file either
         result = _decode(data, kind)
     if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
@@ -273,33 +271,6 @@ def _is_complete_jpeg(data):
     with contextlib.suppress(*PILLOW_ERRORS):
         JpegImageFile(file)
     return data.find(JPEG_END, file.tell()) >= 0
-
-
-@functools.lru_cache(maxsize=1)
-def _scratch_file(process):
-    """A file for what is held back; forked processes would share that of their parent."""
-    return tempfile.TemporaryFile(buffering=0)
-
-
-@contextlib.contextmanager
-def _held_stderr():
-    """Hold back what the libraries of OpenCV and Pillow write to stderr, without a name of the file
-    that they are reading; yields a list, which has it when the block ends.
-    """
-    file, held = _scratch_file(os.getpid()), []
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield held
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        if file.tell():
-            file.seek(0)
-            held.append(file.read())
-            file.seek(0)
-            file.truncate()
 
 
 class ImageReader:

@@ -1,83 +1,71 @@
-"""Import CNTK without its noise, with the kernels that are wanted. All modules have CNTK from here.
+"""CNTK without its noise, with the kernels that are wanted. All modules have CNTK from here.
 
-CNTK warns at import of Linux distributions and GPU parts, and writes on stderr from C++: notes,
-the chosen device, and a call stack for every exception. What it says is held back, and shown if
-the import (or whatever else stands under `quiet`) fails.
+It is loaded when something of it is first used: the help of a program, an option that is refused
+and a program that computes nothing do without. CNTK warns then of Linux distributions and GPU
+parts, and writes on stderr from C++: notes, the chosen device, and a call stack for every
+exception. `quiet` holds that back.
 """
 
-import contextlib
+import functools
 import os
-import sys
-import tempfile
-import warnings
 
-from wgan.machine import onednn
-from wgan.machine.command_line import UserError, fail
-
-import numpy  # noqa: F401  here, since it sets warning filters that quiet() would undo
+from wgan.machine import onednn, signals
+from wgan.machine.stderr import quiet
+from wgan.machine.terminal import UserError
 
 
-@contextlib.contextmanager
-def quiet():
-    """Hold back what is written to stderr, by C++ too; show it if the block raises.
+class _Cntk:
+    """The module cntk, loaded at the first use of it."""
 
-    A UserError is a sentence that says it all: then it stays hidden.
-    """
-    sys.stderr.flush()
-    with _scratch_file() as held:
-        terminal = os.dup(2)
-        os.dup2(held.fileno(), 2)
+    def __getattr__(self, name):
+        return getattr(_load()[0], name)
+
+
+C = _Cntk()
+
+
+@functools.lru_cache(maxsize=None)
+def _load():
+    """(CNTK, what computes on a CPU)."""
+    with quiet():
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                yield
-        except UserError:
-            raise
-        except Exception:
-            held.seek(0)
-            with contextlib.suppress(OSError):          # nobody reads it
-                os.write(terminal, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            import cntk
+        except ImportError as error:
+            raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
+                            'which it can' % error)
+        kernels = _choose_kernels(cntk)
+    signals.replace_pythons_handler()
+    return cntk, kernels
 
 
-def _scratch_file():
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:                                     # every disk is full
-        return open(os.devnull, 'w+b')
+def libraries():
+    """The folder with CNTK's shared libraries, which are loaded."""
+    return _libraries_of(_load()[0])
 
 
-def _choose_kernels():
-    """Have CNTK compute on a CPU as fast as it can. Returns what with: a line for config.json.
+def cpu_kernels():
+    """What computes convolutions on a CPU: a line for config.json."""
+    return _load()[1]
+
+
+def _libraries_of(cntk):
+    return os.path.join(os.path.dirname(cntk.__file__), 'libs')
+
+
+def _choose_kernels(cntk):
+    """Have CNTK compute on a CPU as fast as it can. Returns what with.
 
     The environment variable WGAN_KERNELS is the switch: onednn (the default, where it can be) or
     mkl, which CNTK has by itself.
     """
     # What CNTK calls its optimisation for inference makes a ReLU ten times as slow.
-    C.cntk_py.disable_cpueval_optimization()
+    cntk.cntk_py.disable_cpueval_optimization()
     wanted = os.environ.get('WGAN_KERNELS', 'onednn')
     if wanted not in ('onednn', 'mkl'):
         raise UserError('WGAN_KERNELS is %r: choose onednn or mkl' % wanted)
     if wanted == 'mkl':
         return 'MKL'
     try:
-        return onednn.install(LIBRARIES)
+        return onednn.install(_libraries_of(cntk))
     except onednn.Unavailable as error:
         return 'MKL, since oneDNN can not be used: %s' % error
-
-
-try:
-    with quiet():
-        try:
-            import cntk as C
-        except ImportError as error:
-            raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
-                            'which it can' % error)
-    LIBRARIES = os.path.join(os.path.dirname(C.__file__), 'libs')
-    CPU_KERNELS = _choose_kernels()
-except UserError as error:
-    fail(str(error))

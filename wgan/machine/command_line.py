@@ -1,33 +1,14 @@
-"""What the scripts share: checked options, a progress line, the packages that they need."""
+"""What the scripts share: checked options, a progress line."""
 
 import argparse
-import importlib.util
 import re
 import sys
 import time
 
 from wgan.machine.terminal import (  # noqa: F401  for the programs
-    COUNT, LAUNCHER, RANK, UserError, check_output_folder, check_outputs, fail, gpu_failure,
-    one_line, report, run)
+    RANK, UserError, check_output_folder, check_outputs, gpu_failure, one_line, report, run)
 
-PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
-            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
-            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
-            'cntk': 'cntk or cntk-gpu'}
-
-
-def require_packages():
-    """End in one sentence if this Python lacks a package: most likely it is the wrong Python."""
-    missing = [package for module, package in PACKAGES.items()
-               if importlib.util.find_spec(module) is None]
-    if missing:
-        fail('this Python (%s, %s) lacks %s; run "make setup" once, then use .venv/bin/python' % (
-            sys.executable, sys.version.split()[0], ', '.join(missing)))
-
-
-require_packages()
-from tqdm import tqdm  # noqa: E402
-from tqdm.utils import disp_trim  # noqa: E402
+from tqdm import tqdm
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,19 +54,19 @@ def number(kind, low, high=None, above=False, below=False):
 
 
 class Progress:
-    """'training 120/1500, 2.1 a second, 11:05 left, C_loss -1.2' on stderr.
+    """tqdm's line on stderr: how many of how many, the time that is left, the state.
 
-    At a terminal one line that is redrawn, no longer than the terminal is wide; else a line every
-    ten seconds. Of several processes the first one speaks.
+    At a terminal it is redrawn, and as long as the terminal is wide; in a file there is a line
+    every ten seconds. Of several processes the first one speaks.
     """
 
     def __init__(self, what, total, done=0):
+        file, pause = (sys.stderr, 0.2) if sys.stderr.isatty() else (_Lines(), 10)
+        tqdm.monitor_interval = 0                       # no thread: some programs fork
+        self.bar = tqdm(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,
+                        file=file, dynamic_ncols=file is sys.stderr, mininterval=pause,
+                        delay=pause, miniters=1, position=0)
         self.start = time.time()
-        terminal = sys.stderr.isatty()
-        pause = 0.2 if terminal else 10
-        self.bar = _Bar(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,
-                        file=sys.stderr if terminal else _Lines(), dynamic_ncols=terminal,
-                        mininterval=pause, delay=pause, miniters=1, position=0)
 
     def show(self, done, text=''):
         """done: how many are. text: what else to say of the state."""
@@ -99,6 +80,17 @@ class Progress:
             report('%s (%s)' % (text, tqdm.format_interval(time.time() - self.start)))
 
 
+class _Lines:
+    """A file for tqdm that writes each drawing of a bar as a line of its own."""
+
+    def write(self, drawing):
+        if drawing.strip():
+            print(drawing.strip(), file=sys.stderr)
+
+    def flush(self):
+        sys.stderr.flush()
+
+
 def note(sentence):
     """Say something on stderr, above the progress line if there is one."""
     tqdm.write(sentence, file=sys.stderr)
@@ -108,31 +100,3 @@ def warn(sentence):
     """Say what a user should know, and nothing has to stop for; once of all processes."""
     if RANK == 0:
         note('warning: ' + sentence)
-
-
-class _Bar(tqdm):
-    """tqdm's line in words. What is cut off where the terminal is narrow stands last."""
-
-    monitor_interval = 0                                # no thread that redraws
-
-    def __str__(self):
-        values = self.format_dict
-        done, seconds = values['n'] - values['initial'], max(values['elapsed'], 1e-9)
-        speed = ('%.1f a second' % (done / seconds) if done >= seconds else
-                 '%.1f s each' % (seconds / max(done, 1e-9)))
-        left = tqdm.format_interval((values['total'] - values['n']) * seconds / max(done, 1e-9))
-        line = ', '.join(part for part in (
-            '%s %d/%d' % (values['prefix'], values['n'], values['total']), speed, left + ' left',
-            values['postfix']) if part)
-        return disp_trim(line, values['ncols']) if values['ncols'] else line
-
-
-class _Lines:
-    """Takes what tqdm draws, and writes each drawing as a line of its own."""
-
-    def write(self, drawing):
-        if drawing.strip():
-            print(drawing.strip(), file=sys.stderr)
-
-    def flush(self):
-        sys.stderr.flush()

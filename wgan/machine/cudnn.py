@@ -17,7 +17,6 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine import signals
 from wgan.machine.slots import Unavailable, called_functions, find_slots
 
 Pointer, Int, Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
@@ -114,7 +113,6 @@ def install(cntk_libraries, tf32=False):
     # When Python ends, nothing of this file can be called any more.
     atexit.register(setattr, slots['cudnnGetErrorString'], 'value',
                     address(libraries.cudnn.cudnnGetErrorString))
-    signals.replace_pythons_handler()
     return versions(libraries) + (', with TF32' if tf32 else ', in full single precision')
 
 

@@ -13,14 +13,14 @@ import sys
 from collections import namedtuple
 
 from wgan.machine import cudnn, processes, signals
-from wgan.machine.cntk import C, CPU_KERNELS, LIBRARIES, quiet
+from wgan.machine.cntk import C, cpu_kernels, libraries, quiet
 from wgan.machine.command_line import UserError, gpu_failure, warn
 from wgan.machine.slots import Unavailable
 
 FIRST, LAST = (3, 0), (7, 5)                    # compute capabilities that there is code for
 FIRST_WITH_TF32 = (8, 0)
 DRIVERS = {12: '525.60.13', 13: '580.65.06'}    # the first for each version of CUDA, on Linux
-KERNELS = {'cpu': CPU_KERNELS, 'gpu': 'cuDNN'}  # what computes convolutions
+KERNELS = {'gpu': 'cuDNN'}                      # what computes convolutions
 
 # name: for people. capability: its compute capability, (major, minor). memory: in MB.
 # device: CNTK's, or None if CNTK does not list it.
@@ -76,8 +76,9 @@ def _select_card(name, memory):
     if not good:
         warn(doubt(listed[0], memory) + '. If it fails, use --device cpu, or an older card')
     usable = good or listed
-    _note_slow_sums(usable)
-    return usable[processes.LOCAL_RANK % len(usable)]
+    rank, count = processes.local_place()
+    _note_slow_sums(usable, count)
+    return usable[rank % len(usable)]
 
 
 def wants_cudnn_9(card):
@@ -125,7 +126,7 @@ def _use_cudnn_9(card, tf32):
     if tf32 and not has_tf32:
         warn(NO_TF32 % card.name)
     try:
-        KERNELS['gpu'] = cudnn.install(LIBRARIES, tf32 and has_tf32)
+        KERNELS['gpu'] = cudnn.install(libraries(), tf32 and has_tf32)
     except Unavailable as error:
         raise UserError('cuDNN 9 can not compute on the %s: %s; --device cpu computes without it'
                         % (card.name, error))
@@ -133,7 +134,7 @@ def _use_cudnn_9(card, tf32):
 
 def kernels(device):
     """What computes the convolutions on a device, 'cpu' or 'gpu'."""
-    return KERNELS[device]
+    return cpu_kernels() if device == 'cpu' else KERNELS[device]
 
 
 def doubt(card, memory=0):
@@ -207,16 +208,19 @@ def _driver():
 
 def has_gpu_part():
     """Whether CNTK is the package cntk-gpu."""
-    return any('cudart' in name for name in os.listdir(LIBRARIES))
+    return any('cudart' in name for name in os.listdir(libraries()))
 
 
-def _note_slow_sums(cards):
-    """Say so if CNTK will not use NCCL, which sums gradients from card to card."""
-    if processes.LOCAL_COUNT > len(cards):
+def _note_slow_sums(cards, count):
+    """Say so if CNTK will not use NCCL, which sums gradients from card to card.
+
+    count: how many processes this machine has.
+    """
+    if count > len(cards):
         warn('%d processes of this machine see %d GPU%s: CNTK then adds gradients up on the host, '
              'not with NCCL, which is slower. Start a process for each card, and let each see all '
              'cards (CUDA_VISIBLE_DEVICES the same for all)' % (
-                 processes.LOCAL_COUNT, len(cards), 's' * (len(cards) > 1)))
+                 count, len(cards), 's' * (len(cards) > 1)))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine import signals
 from wgan.machine.slots import Unavailable, find_slots
 
 import numpy as np
@@ -85,7 +84,6 @@ def install(cntk_libraries):
         slot.value = ctypes.cast(function, Pointer).value
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
     atexit.register(_delete_no_more, slots[MATH]['dnnDelete_F32'])
-    signals.replace_pythons_handler()
     return convolutions.library.version()
 
 

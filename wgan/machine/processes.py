@@ -2,31 +2,42 @@
 
 CNTK's data-parallel learners add up the gradients of all processes over MPI and make the same
 update in each. A process without mpiexec is the first of one, and never touches MPI.
+What says 'all must call it' returns when all have.
 """
 
+import functools
 import hashlib
 import os
 import platform
 
 # Which of the processes this is, from 0, and how many there are.
-from wgan.machine.command_line import COUNT, LAUNCHER, RANK, UserError
+from wgan.machine.terminal import COUNT, LAUNCHER, RANK, UserError
 from wgan.machine.cntk import C, quiet
 
 import numpy as np
 
-if COUNT > 1:
+
+@functools.lru_cache(maxsize=None)
+def _communicator():
     with quiet():
-        _communicator = C.train.distributed.mpi_communicator()
+        return C.train.distributed.mpi_communicator()
 
 
-def check():
-    """Raise UserError if the processes were started by something that MPI does not know of."""
-    found = len(_communicator.workers()) if COUNT > 1 else 1
+def start():
+    """Connect the processes, before they compute. All must call it.
+
+    Raises UserError if they were started by something that MPI does not know of.
+    """
+    if COUNT == 1:
+        return
+    found = len(_communicator().workers())
     if found != COUNT:
         raise UserError(
             '%s says that this is one of %d processes, but MPI sees %d: start them with "mpiexec" '
             'of OpenMPI, the MPI that CNTK is built on, or with "srun --mpi=pmix"' % (
                 LAUNCHER, COUNT, found))
+    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
+    C.cntk_py.set_max_num_cputhreads(max(1, os.cpu_count() // local_place()[1]))
 
 
 def shared(learner):
@@ -34,13 +45,23 @@ def shared(learner):
     return C.data_parallel_distributed_learner(learner) if COUNT > 1 else learner
 
 
-def mean(values):
-    """The mean of each number over all processes, which all must call it."""
+def total(values):
+    """The sum of each number over all processes, exact for whole numbers. All must call it."""
     if COUNT == 1:
         return list(values)
-    total = C.NDArrayView.from_dense(np.float32(values), device=C.cpu())
-    _communicator.aggregate_in_place([total], _communicator.workers())
-    return [float(v) / COUNT for v in total.asarray()]
+    sums = C.NDArrayView.from_dense(np.float64(values), device=C.cpu())
+    _communicator().aggregate_in_place([sums], _communicator().workers())
+    return sums.asarray().tolist()
+
+
+def mean(values):
+    """The mean of each number over all processes. All must call it."""
+    return [value / COUNT for value in total(values)]
+
+
+def any_of(condition):
+    """Whether the condition holds in one of the processes or more. All must call it."""
+    return total([float(bool(condition))])[0] > 0
 
 
 def digests_of_all(digest):
@@ -48,10 +69,10 @@ def digests_of_all(digest):
 
     All must call it.
     """
-    mine = np.zeros((COUNT, 32))
-    mine[RANK] = list(bytes.fromhex(digest))
-    every = np.rint(np.float64(mean(mine.ravel())) * COUNT).astype(np.uint8)
-    return [row.tobytes().hex() for row in every.reshape(COUNT, 32)]
+    table = np.zeros((COUNT, 32))
+    table[RANK] = list(bytes.fromhex(digest))
+    table = np.uint8(total(table.ravel())).reshape(COUNT, 32)
+    return [row.tobytes().hex() for row in table]
 
 
 def digest_of_all(digest):
@@ -64,23 +85,23 @@ def digest_of_all(digest):
     return hashlib.sha256(bytes.fromhex(''.join(digests_of_all(digest)))).hexdigest()
 
 
+@functools.lru_cache(maxsize=None)
+def local_place():
+    """(which of the processes of this machine this is, how many it has). `start` has asked before.
+
+    OpenMPI's mpiexec would say, others in other ways, or not at all.
+    """
+    machines = digests_of_all(hashlib.sha256(platform.node().encode()).hexdigest())
+    return machines[:RANK].count(machines[RANK]), machines.count(machines[RANK])
+
+
 def wait_for_all():
     """Return when all processes have come here."""
     if COUNT > 1:
-        _communicator.barrier()
+        _communicator().barrier()
 
 
 def end():
     """Say to MPI that this process is done. Without it, an exit ends all other processes."""
     if COUNT > 1:
         C.Communicator.finalize()
-
-
-# Which of the processes of this machine this is, and how many it has. OpenMPI's mpiexec would say,
-# others in other ways, or not at all.
-_hosts = digests_of_all(hashlib.sha256(platform.node().encode()).hexdigest())
-LOCAL_RANK, LOCAL_COUNT = _hosts[:RANK].count(_hosts[RANK]), _hosts.count(_hosts[RANK])
-
-if COUNT > 1:
-    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
-    C.cntk_py.set_max_num_cputhreads(max(1, os.cpu_count() // LOCAL_COUNT))

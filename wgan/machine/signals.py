@@ -7,7 +7,6 @@ import _thread
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -139,10 +138,3 @@ def deadly():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def end_quietly_on_ctrl_c(kind, error, trace):
-    """sys.excepthook for Ctrl-C while a program still imports."""
-    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
-        os._exit(exit_code(error))
-    sys.__excepthook__(kind, error, trace)

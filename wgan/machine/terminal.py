@@ -4,6 +4,7 @@ Needs no other package: data/convert_inception.py uses it in another Python.
 """
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -23,6 +24,13 @@ LAUNCHER, RANK, COUNT = next(
      if all(os.environ.get(name, '').isdigit() for name in (rank, count))), (None, 0, 1))
 
 
+# Modules, and the packages that have them.
+PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
+            'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
+            'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
+            'cntk': 'cntk or cntk-gpu'}
+
+
 class UserError(Exception):
     """Something that the user can put right; the text says what and how."""
 
@@ -39,7 +47,7 @@ def run(main):
     128 + their number, and a reader of stdout that has gone away in 141, all quietly and as shells
     have it.
     """
-    _replace_streams()
+    start()
     stop = signals.Stop(at_once=True)
     try:
         with stop:
@@ -59,24 +67,37 @@ def run(main):
     sys.exit(code)
 
 
-def fail(sentence):
-    """End the process in a sentence where it can't even begin."""
-    _replace_streams()
-    _say(sentence)
-    sys.exit(2)
-
-
-def _replace_streams():
+def start():
+    """Have all three streams open, and those for writing take whatever is written to them."""
+    _open_closed_streams()
     if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
         sys.stdout = _Stdout(sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _Stderr(sys.stderr)
 
 
+def end_while_importing(kind, error, trace):
+    """sys.excepthook for a program that still imports, and has not come to `run`.
+
+    Ctrl-C ends it without a word, what a user can put right (a missing package) in one sentence.
+    """
+    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
+        os._exit(signals.exit_code(error))
+    sentence = _sentence_on(error) if isinstance(error, (ImportError, UserError)) else None
+    if sentence is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    start()
+    _say(sentence)
+    sys.exit(2)
+
+
 def _sentence_on(error):
     """What to tell the user of an error; None if it is a fault of this project."""
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, ImportError):
+        return _missing_packages(error)
     if isinstance(error, MemoryError):
         return 'there is not enough memory for this (%s)' % (error or 'out of memory')
     if isinstance(error, RuntimeError):
@@ -85,6 +106,16 @@ def _sentence_on(error):
         return ('%s: %s' % (error.filename, error.strerror) if error.filename is not None
                 else str(error))
     return None
+
+
+def _missing_packages(error):
+    """A sentence on a package that could not be imported; None if it is none of PACKAGES."""
+    if (error.name or '').split('.')[0] not in PACKAGES:
+        return None
+    missing = [package for module, package in PACKAGES.items()
+               if importlib.util.find_spec(module) is None]
+    return 'this Python (%s, %s) lacks %s; run "make setup" once, then use .venv/bin/python' % (
+        sys.executable, sys.version.split()[0], ', '.join(missing))
 
 
 def gpu_failure(error):
@@ -261,7 +292,3 @@ def _ask(fact, consequence, question, force):
         answer = ''
     if answer not in ('y', 'yes'):
         raise UserError('%s; nothing was written' % fact)
-
-
-_open_closed_streams()
-sys.excepthook = signals.end_quietly_on_ctrl_c

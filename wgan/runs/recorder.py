@@ -61,14 +61,14 @@ class Recorder(contextlib.ExitStack):
         Raises UserError if a number is NaN or infinite.
         """
         # Each process has its own numbers; and all stop if one is to.
-        stop_requested, *row = processes.mean([float(self.stop.requested)] + row)
+        stop_requested, row = processes.any_of(self.stop.requested), processes.mean(row)
         status = ' '.join('%s %.4g' % pair for pair in zip(self.updates.columns, row))
         self._check(step, row, 'a loss is NaN or infinite (%s)' % status)
         self._log(step, row)
         self.progress.show(step, status)
 
         done = step == self.iterations
-        if stop_requested > 0 and not done:
+        if stop_requested and not done:
             self.stopped = self.stop.requested or signal.SIGTERM
         due = {what: every and (step % every == 0 or done or (self.stopped and what != 'score'))
                for what, every in self.every.items()}
@@ -105,10 +105,9 @@ class Recorder(contextlib.ExitStack):
             self.out.claim('scores.csv')
             self.scores.append(row)
             plot_table(self.out, 'scores')
-        better, interrupted = processes.mean([float(better), float(self.is_main and row is None)])
-        if interrupted > 0:
+        if processes.any_of(self.is_main and row is None):
             self.stopped = self.stop.requested or signal.SIGTERM
-        return better > 0
+        return processes.any_of(better)
 
     def _measure(self, step):
         """The scores of the generator, or None if a signal came before they were measured."""

@@ -15,9 +15,6 @@ from wgan.training.options import (
 import cv2
 import numpy as np
 
-VERSIONS = {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
-            'opencv': cv2.__version__}
-
 
 def settings_of(options):
     """The settings that config.json keeps, and how many processes there are."""
@@ -151,11 +148,16 @@ def about_run(options, device, data, held_out, config=None, changes=(), step=0, 
     kind = data.kind
     return dict(
         facts, settings=settings_of(options), device=device, kernels=kernels(device),
-        versions=VERSIONS, changes=past_changes(config) + [dict(c, step=step) for c in changes],
+        versions=_versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
         paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
                if getattr(options, name)},
         **{kind: len(data), 'held_out_' + kind: len(held_out),
            'unreadable_' + kind: len(data.unreadable)})
+
+
+def _versions():
+    return {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
+            'opencv': cv2.__version__}
 
 
 def note_other_kernels(config, device):

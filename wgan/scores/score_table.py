@@ -8,6 +8,7 @@ import pandas as pd
 HELD_OUT = '_held_out'
 # The iteration after which the data are those that a row was measured against.
 DATA_SINCE = 'data_since'
+HELD_OUT = '_held_out'       # ends the name of a column that has the same of what is held out
 
 
 class ScoreTable:

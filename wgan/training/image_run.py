@@ -57,8 +57,7 @@ class ImageRun:
         training = self._share(images, parts[0], 'images to train on' if options.hold_out
                                else 'images')
         if options.channels is None:                # config.json will have what the images decide
-            grey = processes.mean([float(training.is_grey())])[0] == 1
-            options.channels = 1 if grey else 3
+            options.channels = 3 if processes.any_of(not training.is_grey()) else 1
         found, held_out = self._batches(training, share, rng), None
         if options.hold_out:
             others = self._share(images, parts[1], 'images to hold out')
@@ -160,8 +159,7 @@ def count_labels(images, config):
             note('the labels of %s are not used; --labels map trains with them'
                  % one_line(images.source))
         return Labels([], [])
-    counts = processes.mean([float(count) for count in images.label_counts()])
-    counts = [int(round(count * processes.COUNT)) for count in counts]
+    counts = [int(count) for count in processes.total(images.label_counts())]
     for name, count in zip(names, counts):
         if not count:
             raise UserError('of the label %s there is no image to train on: all are unreadable, or '

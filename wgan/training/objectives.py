@@ -16,8 +16,6 @@ from wgan.training.optimizers import Adam, RmsProp
 
 import numpy as np
 
-from symbolic_gradient import gradient
-
 # critic_loss, generator_loss: what the two trainers minimise.
 # logged: what is worth knowing of a critic update, by name.
 # draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
@@ -113,6 +111,7 @@ def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
 
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
+    from symbolic_gradient import gradient              # here, since it loads CNTK
     grad = gradient(critic(image), image)
     squares = C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.

@@ -10,7 +10,6 @@ from wgan.generators.evaluation import label_input
 from wgan.generators.files import config_of
 from wgan.datasets.labels import labels_of
 
-from cntk.logging.graph import depth_first_search
 import numpy as np
 
 # What is taken where a file is not there.
@@ -66,7 +65,7 @@ def _label_weights(network):
     label = label_input(network)
     if label is None:
         return None
-    functions = depth_first_search(network, lambda x: isinstance(x, C.Function))
+    functions = C.logging.graph.depth_first_search(network, lambda x: isinstance(x, C.Function))
     joined = next(f for f in functions if not f.is_composite and label in f.inputs).output
     user = next(f for f in functions if not f.is_composite and joined in f.inputs)
     return next(x for x in user.inputs if x.is_parameter)
