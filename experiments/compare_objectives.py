@@ -64,7 +64,7 @@ def check_run(folder, arguments, digest):
         other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
     if config.get('data_sha256') != digest:
         other.append('its images are not those of --data' if 'data_sha256' in config else
-                     'which images it had is not known, since an earlier version trained it')
+                     'which images it had is not known')
     if config.get('changes'):
         other.append('its settings were changed on the way')
     if other:

@@ -161,6 +161,6 @@ def test_no_whole_checkpoint(script, half):
 def test_manifest_tells_what_the_run_was_made_with(half):
     manifest = json.loads((half / 'checkpoints' / 'step_00000004' / 'manifest.json').read_text())
     assert manifest['step'] == 4 and manifest['settings']['image_size'] == 32
-    assert set(manifest['versions']) == {'python', 'cntk', 'numpy', 'opencv'}
+    assert set(manifest['versions']) == {'wgan', 'python', 'cntk', 'numpy', 'opencv'}
     assert sorted(manifest['sha256']) == ['critic', 'critic.ckp', 'generator', 'generator.ckp',
                                           'state_0.npz']

@@ -44,7 +44,7 @@ def test_what_a_run_writes(command, images, tmp_path):
     config = json.loads((run / 'config.json').read_text())
     assert config['settings']['beta2'] == pytest.approx((0.999 ** (1 / 720)) ** 4, rel=1e-12)
     assert config['settings']['learning_rate'] == 1e-4 and config['images'] == 10
-    assert set(config['versions']) == {'python', 'cntk', 'numpy', 'opencv'}
+    assert set(config['versions']) == {'wgan', 'python', 'cntk', 'numpy', 'opencv'}
 
 
 def test_defaults_are_the_articles(script):

@@ -11,6 +11,8 @@ import sys
 
 from wgan.machine.terminal import end_while_importing
 
+__version__ = '1.0.0'                   # CITATION.cff and CHANGELOG.md have it too
+
 # OpenCV refuses larger images: at three bytes a pixel this is 200 MB. Its own messages are held
 # back: the programs say what a user has to know.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(1 << 26))

@@ -3,6 +3,7 @@
 import os
 import platform
 
+import wgan
 from wgan.machine import processes
 from wgan.machine.cntk import C
 from wgan.machine.command_line import UserError, one_line, warn
@@ -156,8 +157,8 @@ def about_run(options, device, data, held_out, config=None, changes=(), step=0, 
 
 
 def _versions():
-    return {'python': platform.python_version(), 'cntk': C.__version__, 'numpy': np.__version__,
-            'opencv': cv2.__version__}
+    return {'wgan': wgan.__version__, 'python': platform.python_version(), 'cntk': C.__version__,
+            'numpy': np.__version__, 'opencv': cv2.__version__}
 
 
 def note_other_kernels(config, device):

@@ -2,7 +2,7 @@
 
 Zhao et al. 2020, 'Differentiable Augmentation for Data-Efficient GAN Training',
 https://arxiv.org/abs/2006.10738: the critic judges T(x) and T(G(z)) (equations 4 to 6), so it can't
-learn a few images by heart, and the generator is trained through T, so it does not learn T. The
+memorise a few images, and the generator is trained through T, so it does not learn T. The
 policy is that paper's for few images: colour, translation, cutout, with the ranges of its code.
 """
 
