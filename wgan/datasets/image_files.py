@@ -186,14 +186,6 @@ def _is_image(path):
     return kind is not None and kind not in NOT_READ and not raw
 
 
-def is_image_or_text(path):
-    """Whether a file begins as an image that is known here does, or as a text."""
-    with open(path, 'rb') as file:
-        beginning = file.read(1 << 16)
-    return (kind_of(beginning) is not None or b'\0' not in beginning
-            or beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))
-
-
 # A line of a map file. number: counted from 1. label: '' if there is none.
 MapLine = collections.namedtuple('MapLine', 'number path label')
 
