@@ -12,7 +12,7 @@ from wgan.generators.evaluation import generated, latent_input
 from wgan.generators.files import GENERATORS, Generator
 from wgan.generators.latents import draw_latents
 from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode_image
-from wgan.datasets.image_files import find_images, is_run, kind_of
+from wgan.datasets.image_files import find_images, is_run, format_of
 from wgan.datasets.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores.distances import (
     KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
@@ -244,7 +244,7 @@ def content_of(path):
     if beginning.startswith(b'PK\3\4') or path.lower().endswith(('.npz', '.npy')):
         return 'statistics'
     is_text = b'\0' not in beginning or beginning.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-    return 'images' if is_text or kind_of(beginning) else 'generator'
+    return 'images' if is_text or format_of(beginning) else 'generator'
 
 
 def labels_beside(path):
