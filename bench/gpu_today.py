@@ -76,7 +76,7 @@ def steps(options):
 
     def check(*sizes):
         return program('bench/gpu_check.py', '--devices', device, 'cpu', '--width', width,
-                       '--sizes', *sizes)
+                       '--sizes', *sizes, *(['--parts', 'single_operations'] if small else []))
 
     def speed(*more):
         return program('bench/speed.py', '--device', device, '--data', data, '--sizes', *sizes,

@@ -31,7 +31,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from wgan.datasets.image_decoder import UnreadableImage, decode
-from wgan.datasets.image_files import kind_of
+from wgan.datasets.image_files import format_of
 
 # Of one address; 429, 500, 502, 503 and 504 are answers that another try may better.
 TRIES = Retry(3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
@@ -97,9 +97,9 @@ class Downloader:
         deadline, tries = time.monotonic() + self.seconds, TRIES
         while True:
             try:
-                data, kind = self._fetch(address, deadline)
+                data, content_type = self._fetch(address, deadline)
                 with self.decoding:
-                    suffix = suffix_of(data, kind)
+                    suffix = suffix_of(data, content_type)
                 return self._keep(data, suffix)
             except Failed as failed:
                 if not failed.again or not tries.total:
@@ -181,18 +181,18 @@ def _connection(error):
     return 'connection: %s' % (' '.join(str(reason).split()) or type(error).__name__)
 
 
-def suffix_of(data, kind=''):
+def suffix_of(data, content_type=''):
     """The suffix for an image. Raises Failed if training does not read these bytes.
 
-    kind: of the content, as the server calls it.
+    content_type: what the server calls it.
     """
-    if PAGE.match(data) or kind == 'text/html' and kind_of(data) is None:
+    if PAGE.match(data) or content_type == 'text/html' and format_of(data) is None:
         raise Failed('a page came in the place of an image')
     try:
         decode(data)
     except UnreadableImage as error:
         raise Failed('no whole image of a kind that training reads (%s)' % error)
-    return SUFFIXES[kind_of(data)]
+    return SUFFIXES[format_of(data)]
 
 
 class Log:

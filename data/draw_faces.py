@@ -262,9 +262,9 @@ def draw_all(options):
                                 '--force overwrites it' % paths[i])
             write_image(paths[i], face)
         progress.show(done)
-    for kind in LABELS:
-        write_labels(os.path.join(options.out, kind + '.txt'), ''.join(
-            '%s\t%s\n' % (os.path.basename(path), labels[i][kind])
+    for attribute in LABELS:
+        write_labels(os.path.join(options.out, attribute + '.txt'), ''.join(
+            '%s\t%s\n' % (os.path.basename(path), labels[i][attribute])
             for i, path in enumerate(paths)), options.force)
     progress.end('%d faces in %s' % (options.count, options.out))
 

@@ -23,7 +23,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 try:
     import fcntl
-except ImportError:                         # Windows
+except ImportError:         # Windows: it stays, since CNTK has packages for it; it was not tried
     fcntl = None
 
 import _root  # noqa: F401

@@ -1,8 +1,8 @@
-"""Does the moving average of the generator's weights help? The FID of both, at three points.
+"""Does the moving average of the generator's weights help? The FID of both, as it trains.
 
     .venv/bin/python experiments/averaging.py --data photographs --inception inception.onnx
 
-Trains a run and stops at three points; at each, images from the raw and from the averaged
+Trains a run and stops at several points; at each, images from the raw and from the averaged
 generator are scored against the training images, as the critic sees them: cut and shrunk.
 """
 
@@ -26,7 +26,7 @@ def call(script, *arguments):
 
 
 def measure(options, scratch):
-    """Yields (step, FID raw, averaged, Inception Score raw, averaged) at the three points.
+    """Yields (step, FID raw, averaged, Inception Score raw, averaged) at each point.
 
     scratch: a folder for what is in between.
     """
@@ -38,7 +38,7 @@ def measure(options, scratch):
     for i, image in enumerate(ImageSet(options.data, options.image_size).images):
         write_image(os.path.join(cut, '%06d.png' % i), image)
     call('inception_score.py', cut, '--save-statistics', real, *network)
-    for step in (options.every, 2 * options.every, 3 * options.every):
+    for step in range(options.every, options.points * options.every + 1, options.every):
         call('wgan_training.py', '--out', options.run, '--iterations', step, *start)
         start, scores = ['--resume'], []
         for name in GENERATORS:
@@ -51,13 +51,14 @@ def measure(options, scratch):
 
 
 def main():
-    parser = Parser(description='Score the raw and the averaged generator, at three points.')
+    parser = Parser(description='Score the raw and the averaged generator, as it trains.')
     parser.add_argument('--data', required=True, help='images to train on and compare with')
     parser.add_argument('--inception', required=True, help='ONNX file of an image network')
     parser.add_argument('--scale', choices=SCALES, default='inception', help='what it takes')
     parser.add_argument('--run', default='runs/averaging', help='run folder to make')
     parser.add_argument('--image-size', type=int, default=32, help='width and height')
     parser.add_argument('--every', type=number(int, 1), default=300, help='iterations to a point')
+    parser.add_argument('--points', type=number(int, 1), default=3, help='how many')
     parser.add_argument('--count', type=number(int, 2), default=2000, help='images of each')
     parser.add_argument('--force', action='store_true', help='train again if --run is there')
     options = parser.parse_args()

@@ -21,7 +21,7 @@ from wgan.machine.cntk import C
 
 import numpy as np
 
-ITERATIONS, EVERY = 40, 5
+ITERATIONS, EVERY = 20, 4
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
 

@@ -106,6 +106,25 @@ def test_progress_in_a_file(capsys, clock):
         assert '<%s' % left in line and 'grad_norm 1.04' in line
 
 
+@pytest.mark.parametrize('outputs', ['| true', '2>/dev/full >/dev/full', '2>&- >&-'])
+def test_progress_that_nobody_reads(outputs):
+    """It only reports: the work goes on, for longer than the progress line waits."""
+    program = ('import time; clock = [1e9]; time.time = lambda: clock[0]\n'
+               'from wgan.machine.command_line import Progress, note, run\n'
+               'def main():\n'
+               '    progress = Progress("training", 1000)\n'
+               '    for i in range(1000):\n'
+               '        clock[0] += 1\n'
+               '        progress.show(i + 1, "x" * 999)\n'
+               '        note("y")\n'
+               '    progress.end("done")\n'
+               '    return 7\n'
+               'run(main)')
+    assert subprocess.call(['bash', '-c', "set -o pipefail; '%s' -c '%s' 2>&1 %s" % (
+        sys.executable, program, outputs)], env=dict(os.environ, PYTHONPATH=ROOT),
+        stdout=subprocess.DEVNULL) == 7
+
+
 def run_main(monkeypatch, main):
     """The exit code of a script whose main does this."""
     with pytest.raises(SystemExit) as end:

@@ -57,8 +57,8 @@ SMALLEST = {
     'data/draw_faces.py': (['--out', 'x', '--count', 2], '2 faces'),
     'data/make_names.py': (['--out', 'x.txt', '--count', 20], '20 names'),
     'data/prepare_faces.py': (['photos', '--out', 'x', '--size', 32], 'faces'),
-    'experiments/averaging.py': (['--data', 'pics', '--every', 1, '--run', 'x'] + SCORED,
-                                 'FID: raw'),
+    'experiments/averaging.py': (['--data', 'pics', '--every', 1, '--points', 1, '--run', 'x']
+                                 + SCORED, 'FID: raw'),
     'experiments/compare_objectives.py': (
         ['--data', 'pics', '--out', 'x', '--width', 2, '--iterations', 1], 'comparison.png'),
     'experiments/critic_slopes.py': (FIGURE, 'x.png'),

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # Networks of full width: small ones were equal by luck.
-SMALL = ['--image-size', 32, '--n-critic', 2, '--iterations', 3]
+SMALL = ['--image-size', 32, '--n-critic', 2, '--iterations', 2]
 IMAGES = ['--data', 'images'] + SMALL
 LARGER = ['--data', 'images', '--image-size', 64, '--iterations', 2]
 RUNS = {
@@ -18,7 +18,7 @@ RUNS = {
     'ls-gan': ['--objective', 'ls-gan'] + IMAGES, 'augment': ['--augment'] + IMAGES,
     'labels': ['--data', 'map.txt', '--labels', 'map'] + SMALL,
     'text': ['--data', 'lines.txt', '--text', '--width', 64, '--batch-size', 16,
-             '--iterations', 3]}
+             '--iterations', 2]}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def trained(data, options, seed, padding=0, threads=2):
     return folder
 
 
-@pytest.mark.parametrize('kind', RUNS)
+@pytest.mark.parametrize('kind', sorted(set(RUNS) - {'wgan-gp'}))     # that is the last test
 def test_addresses_decide_nothing(data, kind):
     """Not even with a checkpoint between."""
     folder = trained(data, RUNS[kind], seed=1)

@@ -15,7 +15,7 @@ from wgan.machine.command_line import UserError
 from wgan.machine.cntk import C
 from wgan.datasets.image_decoder import decode_image
 import inception_score
-from wgan.scores import scoring
+from wgan.scores import image_network, scoring
 from wgan.scores.image_network import ImageNetwork, resize_image, scale_images
 import models
 from wgan.scores.distances import (
@@ -438,7 +438,7 @@ def odd_network(path, kind):
     ('four', 'takes 4 images at a time'), ('bytes', r'takes tensor\(uint8\)'),
     ('two', 'has 2 inputs'), ('labels', 'logits .* is one number an image'),
     ('fails', 'can not be computed'), ('no batch', 'does not have a row of numbers for each|'
-                                                   'has no output pool'),
+                                                   'CNTK gives other values than ONNX'),
 ])
 @pytest.mark.parametrize('engine', ['onnxruntime', 'cntk'])
 def test_networks_that_score_nothing(tmp_path, capfd, kind, said, engine):
@@ -559,6 +559,23 @@ def test_equal_sets_are_at_distance_0(score):
             ['0.0000']]
     tiny = {'kid_mean': -1e-9, 'kid_std': 1e-9}
     assert inception_score.plus_minus('%.6f', tiny, 'kid') == '0.000000 ± 0.000000'
+
+
+def test_engines_that_disagree(script, colours, monkeypatch):
+    """An output that CNTK computes otherwise is named as such, not as missing."""
+    compute = image_network._OnnxRuntime.__call__
+    for shifted, said in ((0, 'output pool'), (1, 'output logits')):
+        def other(self, x, names):
+            values = compute(self, x, names)
+            values[names.index(['pool', 'logits'][shifted])] += 1
+            return values
+
+        with monkeypatch.context() as patch:
+            patch.setattr(image_network._OnnxRuntime, '__call__', other)
+            sentence = script('inception_score.py', 'three', '--inception', 'n.onnx', '--scale',
+                              'raw', '--engine', 'cntk').sentence
+        assert ('CNTK gives other values than ONNX Runtime for the %s of the network ' % said
+                in sentence and sentence.endswith('choose --engine onnxruntime'))
 
 
 def test_one_image(score, tmp_path):

@@ -66,11 +66,11 @@ def test_nohup(images, tmp_path):
 def test_training_goes_on_if_nobody_reads(images, tmp_path, outputs):
     """The progress of training is no result: nothing is lost without it."""
     call = ' '.join(map(str, [sys.executable, TRAINING, '--data', images, '--out', 'run',
-                              '--iterations', 200, '--checkpoint-every', 100, *SMALL]))
+                              '--iterations', 20, '--checkpoint-every', 10, *SMALL]))
     code = subprocess.call(['bash', '-c', 'set -o pipefail; %s %s' % (call, outputs)],
                            cwd=str(tmp_path), stdout=subprocess.DEVNULL)
-    assert code == 0 and rows(tmp_path / 'run') == 200
-    assert (tmp_path / 'run' / 'checkpoints' / 'step_00000200').exists()
+    assert code == 0 and rows(tmp_path / 'run') == 20
+    assert (tmp_path / 'run' / 'checkpoints' / 'step_00000020').exists()
     assert (tmp_path / 'run' / 'losses.png').exists()
 
 

@@ -27,7 +27,7 @@ def processor():
     try:
         with open('/proc/cpuinfo') as file:
             return file.read().split('\n\n')[0]
-    except OSError:                                     # Windows
+    except OSError:         # Windows: it stays, since CNTK has packages for it; it was not tried
         import ctypes
         has_avx2 = ctypes.windll.kernel32.IsProcessorFeaturePresent(40)
         return platform.processor() + (' avx2 ' if has_avx2 else '')

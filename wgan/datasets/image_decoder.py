@@ -13,7 +13,7 @@ import warnings
 
 from wgan.machine.command_line import UserError, note, one_line
 from wgan.machine.stderr import held_stderr
-from wgan.datasets.image_files import NOT_READ, kind_of
+from wgan.datasets.image_files import NOT_READ, format_of
 
 import cv2
 import numpy as np
@@ -78,33 +78,33 @@ def decode(data):
     Raises UnreadableImage for all that can't be read in full: other formats, files that are
     damaged or cut off, more than MAX_PIXELS, pixels whose range is not known.
     """
-    kind = kind_of(data)
-    if kind is None:
+    file_format = format_of(data)
+    if file_format is None:
         raise UnreadableImage('not an image of a kind that is read here')
-    if kind in NOT_READ:
-        raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % kind)
+    if file_format in NOT_READ:
+        raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % file_format)
     with held_stderr() as said, warnings.catch_warnings():
         warnings.simplefilter('ignore')         # Pillow's name no file either
-        result = _decode(data, kind)
+        result = _decode(data, file_format)
     if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
-        raise UnreadableImage('a %s that is cut off' % kind)
+        raise UnreadableImage('a %s that is cut off' % file_format)
     return result
 
 
-def _decode(data, kind):
-    if kind == 'JPEG' and not _is_complete_jpeg(data):
+def _decode(data, file_format):
+    if file_format == 'JPEG' and not _is_complete_jpeg(data):
         raise UnreadableImage('a JPEG that is cut off')
-    tags = _read_tags(data) if kind == 'TIFF' else {}
+    tags = _read_tags(data) if file_format == 'TIFF' else {}
     _check_tiff(tags)
-    header = None if kind == 'PNG' and _is_plain_png(data) else _open(data, kind)
-    if header and _needs_pillow(header, kind, tags):
-        image, remarks = _with_pillow(header, kind), {}
+    header = None if file_format == 'PNG' and _is_plain_png(data) else _open(data, file_format)
+    if header and _needs_pillow(header, file_format, tags):
+        image, remarks = _with_pillow(header, file_format), {}
     else:
-        image, remarks = _with_opencv(data, kind, tags, header)
+        image, remarks = _with_opencv(data, file_format, tags, header)
     if tags.get(NEXT_PAGE) or _is_animated(header):
         remarks['several'] = ('it has several %s, and the first is taken'
-                              % {'TIFF': 'pages', 'JPEG': 'images'}.get(kind, 'frames'))
-    turn = TURNS.get(_orientation(header, kind))
+                              % {'TIFF': 'pages', 'JPEG': 'images'}.get(file_format, 'frames'))
+    turn = TURNS.get(_orientation(header, file_format))
     return image if turn is None else np.array(Image.fromarray(image).transpose(turn)), remarks
 
 
@@ -127,14 +127,14 @@ def _is_plain_png(data):
     return data[25:26] in b'\0\2\3' and not any(name in data for name in PNG_EXTRAS)
 
 
-def _open(data, kind):
+def _open(data, file_format):
     """The image as Pillow opens it, of which it has read the header only; None if it can't.
 
     It does not know all forms of TIFF, Netpbm and Sun raster, nor a JPEG with an odd segment.
     Raises UnreadableImage for one that is too large.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[kind]])
+        image = Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[file_format]])
     except PILLOW_ERRORS:
         return None
     if image.size[0] * image.size[1] > MAX_PIXELS or max(image.size) > MAX_SIDE:
@@ -143,12 +143,12 @@ def _open(data, kind):
     return image
 
 
-def _orientation(header, kind):
+def _orientation(header, file_format):
     """The orientation in the EXIF data, 1 … 8; None if there is none, or it can't be read.
 
     Both libraries apply that of a TIFF themselves.
     """
-    if header is None or kind == 'TIFF':
+    if header is None or file_format == 'TIFF':
         return None
     with contextlib.suppress(*PILLOW_ERRORS):
         return header.getexif().get(EXIF_ORIENTATION)
@@ -162,16 +162,16 @@ def _is_animated(header):
         return True
 
 
-def _needs_pillow(header, kind, tags):
+def _needs_pillow(header, file_format, tags):
     """Whether OpenCV would not read it rightly: transparency, kinds and depths that it lacks."""
-    if kind in ('GIF', 'WebP') or header.mode in WITH_ALPHA:
+    if file_format in ('GIF', 'WebP') or header.mode in WITH_ALPHA:
         return True
-    if kind == 'TIFF':
+    if file_format == 'TIFF':
         return max(tags.get(BITS, (1,))) in (2, 4)
     return header.mode == 'P' and 'transparency' in header.info
 
 
-def _with_pillow(image, kind):
+def _with_pillow(image, file_format):
     """The pixels, RGB. Raises UnreadableImage."""
     try:
         image.load()
@@ -182,7 +182,7 @@ def _with_pillow(image, kind):
             image = white
         return np.array(image.convert('RGB'))
     except PILLOW_ERRORS:
-        raise _damaged(kind)
+        raise _damaged(file_format)
 
 
 def _check_tiff(tags):
@@ -199,12 +199,12 @@ def _check_tiff(tags):
                               'as PNG' % (' of 16 bits' if deep else ' that is multiplied in'))
 
 
-def _damaged(kind):
+def _damaged(file_format):
     return UnreadableImage('a %s file that is damaged or cut off, or of a form that is not read'
-                           % kind)
+                           % file_format)
 
 
-def _with_opencv(data, kind, tags, header=None):
+def _with_opencv(data, file_format, tags, header=None):
     """(RGB, remarks), as `decode`, but not turned if there is a header, Pillow's, to tell how."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     if header:
@@ -214,12 +214,12 @@ def _with_opencv(data, kind, tags, header=None):
     except cv2.error:                           # a header that asks for too much, or for nonsense
         bgr = None
     if bgr is None:
-        _open(data, kind)                       # is it too large?
-        raise _damaged(kind)
+        _open(data, file_format)                # is it too large?
+        raise _damaged(file_format)
     if bgr.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage('its pixels are %s numbers, of a range that is not known; save it '
                               'with 8 or 16 bits' % bgr.dtype)
-    if kind == 'Netpbm':
+    if file_format == 'Netpbm':
         bgr = _scale_netpbm(bgr, data)
     remarks = {}
     if bgr.dtype == np.uint16:
@@ -228,7 +228,7 @@ def _with_opencv(data, kind, tags, header=None):
         if 0 < bgr.max() < 1 << 14:
             remarks['dark'] = ('its 16 bits hold values up to %d only, and it becomes dark; if it '
                                'has fewer bits, scale it to 16' % bgr.max())
-    if kind == 'PNG' and header and 'transparency' in header.info:
+    if file_format == 'PNG' and header and 'transparency' in header.info:
         bgr[_transparent(bgr, data, header.info['transparency'])] = np.iinfo(bgr.dtype).max
     if bgr.dtype == np.uint16:
         bgr = (bgr >> 8).astype(np.uint8)

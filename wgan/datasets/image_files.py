@@ -20,9 +20,9 @@ SYSTEM_FOLDERS = frozenset((
     'network trash folder', 'temporary items', 'lost+found', 'lost.dir', '@eadir', '#recycle',
     '#snapshot', '@recycle', '@recently-snapshot', '@sharebin', '@tmp'))
 
-# How the content of each kind begins. What a text could begin with too is checked further on.
+# How the content of each format begins. What a text could begin with too is checked further on.
 HEAD = 32
-KINDS = collections.OrderedDict((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in (
+FORMATS = collections.OrderedDict((name, re.compile(pattern, re.DOTALL)) for name, pattern in (
     ('JPEG', b'\xff\xd8\xff'),
     ('PNG', b'\x89PNG\r\n\x1a\n'),
     ('WebP', b'RIFF....WEBP'),
@@ -41,10 +41,10 @@ KINDS = collections.OrderedDict((kind, re.compile(pattern, re.DOTALL)) for kind,
 NOT_READ = ('AVIF', 'HEIC', 'OpenEXR', 'Radiance HDR')
 
 
-def kind_of(data):
-    """The kind of image, a name in KINDS, that a file with this content is; None for no image."""
+def format_of(data):
+    """The kind of image, a name in FORMATS, that a file with this content is; None for no image."""
     head = bytes(data[:HEAD])
-    return next((kind for kind, pattern in KINDS.items() if pattern.match(head)), None)
+    return next((name for name, pattern in FORMATS.items() if pattern.match(head)), None)
 
 
 def find_images(source, option='--data', report=True):
@@ -181,17 +181,9 @@ def _is_image(path):
     A raw file of a camera begins as a TIFF does, and what is easily read of it is its thumbnail.
     """
     with open(path, 'rb', buffering=0) as file:
-        kind = kind_of(file.read(HEAD))
-    raw = kind == 'TIFF' and os.path.splitext(path)[1]
-    return kind is not None and kind not in NOT_READ and not raw
-
-
-def is_image_or_text(path):
-    """Whether a file begins as an image that is known here does, or as a text."""
-    with open(path, 'rb') as file:
-        beginning = file.read(1 << 16)
-    return (kind_of(beginning) is not None or b'\0' not in beginning
-            or beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))
+        file_format = format_of(file.read(HEAD))
+    raw = file_format == 'TIFF' and os.path.splitext(path)[1]
+    return file_format is not None and file_format not in NOT_READ and not raw
 
 
 # A line of a map file. number: counted from 1. label: '' if there is none.

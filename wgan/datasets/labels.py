@@ -47,20 +47,20 @@ def find_labels(source, where, paths, report=True):
                             'its folders with --labels folders' % one_line(source))
         lines = read_map_file(source)
         spellings = [as_text(line.label) for line in lines]
-        kind, missing = 'lines', 'lists the image %s without a label'
+        noun, missing = 'lines', 'lists the image %s without a label'
     else:
         if not os.path.isdir(source):
             raise UserError('--labels folders: %s is a map file; take the labels from it with '
                             '--labels map' % one_line(source))
         inner = [os.path.relpath(path, source).split(os.sep) for path in paths]
         lines, spellings = [], [as_text(parts[0]) if len(parts) > 1 else '' for parts in inner]
-        kind, missing = 'images', 'has the image %s in no folder that would be its label'
+        noun, missing = 'images', 'has the image %s in no folder that would be its label'
     labels = [label_name(text) for text in spellings]
     without = [path for path, label in zip(paths, labels) if not label]
     if without:
         raise UserError('--labels %s: %s %s (%d of %d %s)' % (
             where, one_line(source), missing % one_line(without[0]), len(without), len(paths),
-            kind))
+            noun))
     names, counts = np.unique(labels, return_counts=True)
     if counts.min() == 1:
         once = names[counts.argmin()]

@@ -10,7 +10,7 @@ import numpy as np
 
 try:
     import resource
-except ImportError:                                     # Windows
+except ImportError:         # Windows: it stays, since CNTK has packages for it; it was not tried
     resource = None
 
 

@@ -203,6 +203,7 @@ def driver_cards():
 
 
 def _driver():
+    # The name on Windows was not tried; it stays, since CNTK has packages for it.
     return ctypes.CDLL('nvcuda.dll' if sys.platform == 'win32' else 'libcuda.so.1')
 
 

@@ -1,6 +1,6 @@
 """Files that have to be complete: written beside and renamed, room for them, sync, checksums, JSON.
 
-Needs no other package.
+Needs no other package. What is for Windows stays, since CNTK has packages for it; it was not tried.
 """
 
 import contextlib

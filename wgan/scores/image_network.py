@@ -16,10 +16,10 @@ import onnxruntime
 
 # What a file can make the two engines raise, when they read it or compute it. Those of ONNX
 # Runtime have no common base.
-ONNX_RUNTIME_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in (
+ENGINE_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in (
     'EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NoSuchFile',
-    'NotImplemented', 'RuntimeException')) + (RuntimeError, ValueError)
-CNTK_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+    'NotImplemented', 'RuntimeException')) + (
+        RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 
 SCALES = ('inception', 'torchvision', 'raw')
 RESIZES = ('tensorflow1', 'opencv')
@@ -89,7 +89,7 @@ class ImageNetwork:
         x = scale_images(np.stack([resize_image(p, self.size, self.resize) for p in images]),
                          self.scale)
         step, names = self.runner.at_once, (self.features, self.classes)
-        results = [self.runner(x[i:i + step], names) for i in range(0, len(x), step)]
+        results = [_compute(self.runner, x[i:i + step], names) for i in range(0, len(x), step)]
         features, classes = (self._rows(name, values, x)
                              for name, values in zip(names, zip(*results)))
         if not (np.isfinite(features).all() and np.isfinite(classes).all()):
@@ -126,46 +126,55 @@ class ImageNetwork:
         if not candidates or candidates[0] not in names:
             raise UserError('the network %s has no output %s; it has %s: choose with %s'
                             % (self.path, name or ' or '.join(known), ', '.join(names), option))
+        if candidates[0] in self.runner.unlike:
+            raise UserError('CNTK gives other values than ONNX Runtime for the output %s of the '
+                            'network %s: choose --engine onnxruntime' % (candidates[0], self.path))
         return candidates[0]
 
 
 # What computes a network. Called with images (N, 3, S, S) and names of outputs, it returns those.
-# names: of all outputs. size: of an image. at_once: how many to give it in one call.
+# names: of all outputs. unlike: those that the other engine computes otherwise. size: of an image.
+# at_once: how many to give it in one call.
 
 def _first_line(error):
     return str(error).split('\n')[0]
 
 
-def _not_computable(path, error):
-    return UserError('the network %s can not be computed (%s)' % (path, _first_line(error)))
+def _compute(runner, x, names):
+    with quiet():
+        try:
+            return runner(x, names)
+        except ENGINE_ERRORS as error:
+            raise UserError('the network %s can not be computed (%s)'
+                            % (runner.path, _first_line(error)))
 
 
-def _only_input(path, inputs):
-    if len(inputs) != 1:
+def _image_size(path, shapes):
+    """The S of a network whose inputs have these shapes. Raises UserError for other inputs."""
+    if len(shapes) != 1:
         raise UserError('the network %s has %d inputs; expected one, for images'
-                        % (path, len(inputs)))
-    return inputs[0]
-
-
-def _image_size(path, shape):
-    if not (len(shape) == 3 and shape[0] == 3 and isinstance(shape[1], int)
-            and shape[1] == shape[2] and shape[1] > 0):
+                        % (path, len(shapes)))
+    colours, *sides = shapes[0] if len(shapes[0]) == 3 else (0, 0)
+    if colours != 3 or not isinstance(sides[0], int) or not 0 < sides[0] == sides[1]:
         raise UserError('the network %s takes %s; expected images (3, S, S)'
-                        % (path, tuple(shape)))
-    return shape[1]
+                        % (path, tuple(shapes[0])))
+    return sides[0]
 
 
 class _OnnxRuntime:
+    unlike = ()
+
     def __init__(self, path):
         self.path, options = path, onnxruntime.SessionOptions()
         options.log_severity_level = 4                  # what goes wrong is raised as well
         try:
             self.session = onnxruntime.InferenceSession(path, options)
-        except ONNX_RUNTIME_ERRORS as error:
+        except ENGINE_ERRORS as error:
             raise UserError('%s is no ONNX file that ONNX Runtime can read (%s)'
                             % (path, _first_line(error)))
-        argument = _only_input(path, self.session.get_inputs())
-        self.argument, self.size = argument.name, _image_size(path, argument.shape[1:])
+        inputs = self.session.get_inputs()
+        self.size, argument = _image_size(path, [x.shape[1:] for x in inputs]), inputs[0]
+        self.argument = argument.name
         if argument.type != 'tensor(float)':
             raise UserError('the network %s takes %s; expected images of 32-bit floating-point '
                             'numbers, tensor(float)' % (path, argument.type))
@@ -177,35 +186,27 @@ class _OnnxRuntime:
         self.metadata = self.session.get_modelmeta().custom_metadata_map
 
     def __call__(self, x, names):
-        try:
-            return self.session.run(list(names), {self.argument: x})
-        except ONNX_RUNTIME_ERRORS as error:
-            raise _not_computable(self.path, error)
+        return self.session.run(list(names), {self.argument: x})
 
 
 class _Cntk:
-    metadata = {}
-    at_once = 16
+    metadata, unlike, at_once = {}, (), 16
 
     def __init__(self, path):
         self.path = path
         with quiet():
             try:
                 self.model = load_model(path)
-            except CNTK_ERRORS as error:
+            except ENGINE_ERRORS as error:
                 raise UserError('CNTK can not read the network %s (%s)'
                                 % (path, _first_line(error)))
         self.outputs = {o.name or o.owner.name: o for o in self.model.outputs}
-        argument = _only_input(path, self.model.arguments)
-        self.names, self.size = list(self.outputs), _image_size(path, argument.shape)
+        self.names = list(self.outputs)
+        self.size = _image_size(path, [x.shape for x in self.model.arguments])
 
     def __call__(self, x, names):
         wanted = [self.outputs[name] for name in names]
-        with quiet():
-            try:
-                _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
-            except CNTK_ERRORS as error:
-                raise _not_computable(self.path, error)
+        _, values = self.model.forward({self.model.arguments[0]: x}, wanted)
         return [np.asarray(values[o]) for o in wanted]
 
 
@@ -223,13 +224,13 @@ class _CntkFromOnnx(_Cntk):
         probe = np.random.RandomState(0).uniform(-1, 1, (2, 3, self.size, self.size))
         probe = probe.astype(np.float32)
         expected = [np.concatenate(r) for r in zip(*(
-            peer(probe[i:i + 1], peer.names) for i in range(2)))]
+            _compute(peer, probe[i:i + 1], peer.names) for i in range(2)))]
         # On a CPU, four are as fast as more, and each of Inception-v3 takes 0.3 GB.
         for self.at_once in (4 if device == 'cpu' else 16, 1):
             with quiet():
                 try:
                     self.model = _load_onnx(path, free_batch=self.at_once > 1)
-                except CNTK_ERRORS as error:
+                except ENGINE_ERRORS as error:
                     raise UserError(
                         'CNTK can not read the network %s (%s); it reads ONNX up to opset 9, this '
                         'file is of opset %d: --engine onnxruntime reads it'
@@ -237,7 +238,7 @@ class _CntkFromOnnx(_Cntk):
                 self.outputs = self._match(probe[:self.at_once], peer.names, expected)
             if self.outputs:
                 break
-        self.names = list(self.outputs)
+        self.names, self.unlike = peer.names, set(peer.names) - set(self.outputs)
 
     def _match(self, probe, names, expected):
         try:

@@ -1,5 +1,6 @@
 """Scoring a folder of images or a generator with an image network."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 import collections
 import hashlib
 import os
@@ -9,8 +10,9 @@ import zlib
 from wgan.machine.command_line import Progress, UserError, one_line, report
 from wgan.generators.evaluation import generated, latent_input
 from wgan.generators.files import GENERATORS, Generator
+from wgan.generators.latents import draw_latents
 from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode_image
-from wgan.datasets.image_files import find_images, is_image_or_text, is_run
+from wgan.datasets.image_files import find_images, is_run, format_of
 from wgan.datasets.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores.distances import (
     KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
@@ -135,27 +137,19 @@ class Generated:
     measured = measure
 
     def __init__(self, name, generator, count, seed, labels):
-        self.name, self.generator, self.count, self.seed = name, generator, count, seed
+        self.name, self.generator, self.count = name, generator, count
+        self.latents = draw_latents(count, latent_input(generator).shape[0], seed)
         self.labels = draw_labels(np.random.RandomState([seed, 1]), count, labels.counts)
         self.label_names = ([labels.names[number] for number in self.labels.argmax(axis=1)]
                             if labels.names else [None] * count)
 
     def batches(self, size):
-        for i, latents in enumerate(self._latents(size)):
-            yield from generated(self.generator, latents, size, self.name,
-                                 self.labels[i * size:(i + 1) * size])
+        return generated(self.generator, self.latents, size, self.name, self.labels)
 
     def take(self, numbers):
         """The images of these numbers, counted from 0."""
-        latents = np.concatenate(list(self._latents(self.count)))[numbers]
-        return [image for batch in generated(self.generator, latents, 16, self.name,
-                                             self.labels[numbers])
-                for image in batch]
-
-    def _latents(self, size):
-        rng, width = np.random.RandomState(self.seed), latent_input(self.generator).shape[0]
-        for i in range(0, self.count, size):
-            yield rng.standard_normal((min(size, self.count - i), width)).astype(np.float32)
+        return np.concatenate(list(generated(
+            self.generator, self.latents[numbers], 16, self.name, self.labels[numbers])))
 
 
 class Saved:
@@ -221,24 +215,36 @@ def source(path, option, options, network=None):
                         'folder or a generator file%s' % (
                             one_line(path), option, '' if network is None
                             else ', or what --save-statistics wrote'))
-    is_folder = os.path.isdir(path)
-    if not is_folder and _holds_statistics(path):
-        if network is None:
-            raise UserError('%s holds statistics: it can be a --reference, but not %s'
-                            % (one_line(path), option))
+    content = content_of(path)
+    if content == 'statistics' and network is None:
+        raise UserError('%s holds statistics: it can be a --reference, but not %s'
+                        % (one_line(path), option))
+    if content == 'statistics':
         return Saved(path, network)
-    if is_folder and not any(os.path.exists(os.path.join(path, name)) for name in GENERATORS):
-        if is_run(path):
-            raise UserError('%s is a run folder without a generator (%s), and its grids and plots '
-                            'are no images to score' % (one_line(path), GENERATORS[-1]))
-    elif is_folder or not is_image_or_text(path):
+    if content == 'generator':
         generator = Generator(path, of_text=False)
         return Generated(generator.path, generator.network, options.count, options.seed,
                          generator.labels)
+    if is_run(path):
+        raise UserError('%s is a run folder without a generator (%s), and its grids and plots are '
+                        'no images to score' % (one_line(path), GENERATORS[-1]))
     labels = options.labels
     if network is None and labels:              # in WHAT they stand elsewhere than in --reference
         path, labels = labels_beside(path)
     return Folder(path, options.skip_unreadable, option, labels)
+
+
+def content_of(path):
+    """'statistics', 'generator' or 'images' (a folder or map file), by how it begins and its name.
+    """
+    if os.path.isdir(path):
+        return 'generator' if set(GENERATORS).intersection(os.listdir(path)) else 'images'
+    with open(path, 'rb') as file:
+        beginning = file.read(1 << 16)
+    if beginning.startswith(b'PK\3\4') or path.lower().endswith(('.npz', '.npy')):
+        return 'statistics'
+    is_text = b'\0' not in beginning or beginning.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    return 'images' if is_text or format_of(beginning) else 'generator'
 
 
 def labels_beside(path):
@@ -251,12 +257,6 @@ def labels_beside(path):
     if os.path.isfile(listed) and os.path.isfile(os.path.join(path, FIRST_IMAGE)):
         return listed, 'map'
     return path, 'folders' if os.path.isdir(path) else 'map'
-
-
-def _holds_statistics(path):
-    """Whether a file is what --save-statistics writes, going by its beginning or its name."""
-    with open(path, 'rb') as file:
-        return file.read(4) == b'PK\3\4' or path.lower().endswith(('.npz', '.npy'))
 
 
 def distances(found, reference, seed):
