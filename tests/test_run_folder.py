@@ -128,7 +128,7 @@ def place(tmp_path, arrangement):
     ('data in out, dot', 'pics'), ('data in out, dots', 'pics'), ('out is data', '0.png'),
     ('foreign files', 'thesis.tex'), ('foreign config.json', 'config.json'),
     ('images of a map', '0.png'),
-    ('a file', 'is a file'), ('below a file', 'no folder'), ('a dangling link', 'leads nowhere'),
+    ('a file', 'is no folder'), ('below a file', 'no folder'), ('a dangling link', 'leads nowhere'),
     ('a link to itself', 'leads nowhere'), ('root', '--out /'), ('home', '--out'),
     ('nothing', 'names no folder'), ('proc', '/proc'), ('long name', 'too long'),
     ('long path', 'too long')])

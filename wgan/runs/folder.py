@@ -42,9 +42,10 @@ class RunFolder:
             raise UserError("--out '' names no folder")
         if os.path.islink(self.folder) and not os.path.exists(self.folder):
             raise UserError('--out %s is a link that leads nowhere' % self.shown)
-        if len(os.fsencode(place)) > 3000:          # of 4,096, with what a run has in it
+        # A path may have 4,096 bytes, with what a run has in it, and a name 255.
+        if len(os.fsencode(place)) > 3000 or max(map(len, os.fsencode(place).split(b'/'))) > 255:
             raise UserError('--out %s: that name is too long' % self.shown)
-        while not _exists(place, self.shown):
+        while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
             raise UserError('--out %s: %s is no folder' % (self.shown, one_line(place)))
@@ -200,13 +201,3 @@ def is_config(config):
 
 def _is_plain_file(path):
     return os.path.isfile(path) and not os.path.islink(path)
-
-
-def _exists(path, shown):
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise UserError('--out %s: %s' % (shown, error.strerror))
-    return True
