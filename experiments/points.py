@@ -51,7 +51,7 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
     return int(found.sum()), on_mode.mean(axis=0).sum()
 
 
-def network(name, given, result, seed, hidden=(64, 64, 64), activation='relu'):
+def network(name, given, result, seed, hidden=(64, 64, 64), activation=None):
     """A fully connected network from the input `name` of shape `given` to the shape `result`."""
     x, rng = C.input_variable(given, name=name), np.random.RandomState(seed)
     one = C.reconcile_dynamic_axes(C.constant(1, 1), x)
@@ -64,7 +64,7 @@ def network(name, given, result, seed, hidden=(64, 64, 64), activation='relu'):
 
     h = C.reshape(x, (int(np.prod(given)),))
     for size in hidden:
-        h = getattr(C, activation)(dense(h, size))
+        h = (activation or C.relu)(dense(h, size))
     return C.reshape(dense(h, int(np.prod(result))), result)
 
 

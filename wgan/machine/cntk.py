@@ -26,33 +26,30 @@ C = _Cntk()
 
 @functools.lru_cache(maxsize=None)
 def _load():
-    """(CNTK, what computes on a CPU)."""
+    """(CNTK, the folder with its shared libraries, what computes convolutions on a CPU)."""
     with quiet():
         try:
             import cntk
         except ImportError as error:
             raise UserError('CNTK can not be imported: %s; "make setup" builds an environment in '
                             'which it can' % error)
-        kernels = _choose_kernels(cntk)
+        folder = os.path.join(os.path.dirname(cntk.__file__), 'libs')
+        kernels = _choose_kernels(cntk, folder)
     signals.replace_pythons_handler()
-    return cntk, kernels
+    return cntk, folder, kernels
 
 
 def libraries():
     """The folder with CNTK's shared libraries, which are loaded."""
-    return _libraries_of(_load()[0])
+    return _load()[1]
 
 
 def cpu_kernels():
     """What computes convolutions on a CPU: a line for config.json."""
-    return _load()[1]
+    return _load()[2]
 
 
-def _libraries_of(cntk):
-    return os.path.join(os.path.dirname(cntk.__file__), 'libs')
-
-
-def _choose_kernels(cntk):
+def _choose_kernels(cntk, folder):
     """Have CNTK compute on a CPU as fast as it can. Returns what with.
 
     The environment variable WGAN_KERNELS is the switch: onednn (the default, where it can be) or
@@ -66,6 +63,6 @@ def _choose_kernels(cntk):
     if wanted == 'mkl':
         return 'MKL'
     try:
-        return onednn.install(_libraries_of(cntk))
+        return onednn.install(folder)
     except onednn.Unavailable as error:
         return 'MKL, since oneDNN can not be used: %s' % error

@@ -65,8 +65,9 @@ class Stop:
             self.at_once = before
 
     def _receive(self, number, frame):
-        if os.getpid() != self.process:
-            _receive_in_child(number)
+        if os.getpid() != self.process:     # one to a group of processes reaches forked ones too,
+            if number == signal.SIGTERM:    # but their parent ends them
+                os._exit(128 + number)
         elif self.requested:
             if number == signal.SIGINT and time.monotonic() > self.since + SECOND:
                 raise_stopped(number, frame)
@@ -85,18 +86,11 @@ def _not_ignored():
             if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
 
 
-def _receive_in_child(number):
-    """A signal to a group of processes reaches forked ones too, but their parent ends them."""
-    if number == signal.SIGTERM:
-        os._exit(128 + number)
-
-
 def raise_stopped(number, frame):
     """Handle a signal by raising Stopped, where that reaches the program; else a moment later."""
-    if not _can_raise(frame):
-        _send_again(number)
-        return
-    raise Stopped(number)
+    if _can_raise(frame):
+        raise Stopped(number)
+    _send_again(number)
 
 
 def _can_raise(frame):
