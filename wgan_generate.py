@@ -12,7 +12,7 @@ import os
 from wgan.machine.command_line import (
     Parser, Progress, UserError, check_output_folder, check_outputs, number, one_line, report, run,
     warn)
-from wgan.machine.device import add_device_option, select_device
+from wgan.machine.device import select_device
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from wgan.datasets.labels import FIRST_IMAGE, IMAGE_FILE, LABELS_FILE, choose, d
 from wgan.datasets.text import decode, write_lines
 from wgan.generators.evaluation import generated, generated_codes
 from wgan.generators.files import Generator
-from wgan.generators.latents import add_latent_options, find_latents
+from wgan.generators.latents import add_options, find_latents
 from wgan.machine.disk import remove_left_behind, replacing
 from wgan.pictures.label_grid import label_grid, readable
 
@@ -51,9 +51,7 @@ def parse():
                    '(default: 1)')
     p.add_argument('--unique', action='store_true', default=None, help='of lines: no two that are '
                    'the same')
-    p.add_argument('--force', action='store_true', help='overwrite without asking')
-    add_latent_options(p)
-    add_device_option(p)
+    add_options(p)
     options = p.parse_args()
     options.of_text = options.out.lower().endswith('.txt')
     for without_effect, names, why in (

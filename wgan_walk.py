@@ -6,7 +6,7 @@
 """
 
 from wgan.machine.command_line import Parser, UserError, check_outputs, number, report, run
-from wgan.machine.device import add_device_option, select_device
+from wgan.machine.device import select_device
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from wgan.datasets.labels import choose, one_hot
 from wgan.datasets.text import decode, write_lines
 from wgan.generators.evaluation import generated, generated_codes
 from wgan.generators.files import Generator
-from wgan.generators.latents import add_latent_options, find_latents, walk
+from wgan.generators.latents import add_options, find_latents, walk
 from wgan.pictures.animation import check_animation, write_animation
 
 SECONDS = 1 / 15                # that a frame is shown
@@ -36,9 +36,7 @@ def parse():
                    'the generator was trained with labels (default: all)')
     p.add_argument('--scale', type=number(int, 1), help='enlarge each pixel to a square of this '
                    'width (default: 1)')
-    p.add_argument('--force', action='store_true', help='overwrite without asking')
-    add_latent_options(p)
-    add_device_option(p)
+    add_options(p)
     options = p.parse_args()
     options.of_text = options.out.lower().endswith('.txt')
     options.closed = options.out.lower().endswith(('.gif', '.mp4'))

@@ -174,6 +174,13 @@ def test_batch_larger_than_the_data(images):
         batches(images, batch_size=11)
 
 
+def test_batch_larger_than_the_share_of_a_process(images, monkeypatch):
+    monkeypatch.setattr('wgan.datasets.batches.COUNT', 2)
+    with pytest.raises(UserError, match='--batch-size is 22, 11 for each of 2 processes, but .* '
+                                        'has only 10 readable images for one of them'):
+        batches(images, batch_size=11)
+
+
 def test_to_network_and_back():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     network = module.to_network(levels)

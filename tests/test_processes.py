@@ -219,7 +219,8 @@ def test_a_batch_job_is_no_launcher(command, images):
 @pytest.mark.parametrize('arguments, said', [
     (['--batch-size', 5], ['--batch-size 5', '2 processes']),
     (['--data', 'nowhere'], ['nowhere does not exist']),
-    (['--data', 'seven', '--batch-size', 8], ['--batch-size 8', '7 readable', '2 processes']),
+    (['--data', 'seven', '--batch-size', 8],
+     ['--batch-size is 8', 'only 3 readable', '2 processes']),
 ])
 def test_bad_input(images, tmp_path, arguments, said):
     (tmp_path / 'seven').mkdir()

@@ -280,7 +280,7 @@ class ImageReader:
     """
 
     def __init__(self, word='skipped'):
-        self.word, self.unreadable, self.remarks, self.warned = word, set(), {}, False
+        self.word, self.unreadable, self.remarks = word, set(), {}
 
     def read(self, path, digest=None):
         """The image as `decode` gives it, or None; a hash object is told of what was read."""
@@ -304,10 +304,9 @@ class ImageReader:
 
     def warn(self):
         """Say what is to be known of the images that were read: one line a subject, once."""
-        if self.remarks and not self.warned:
-            self.warned = True
-            for _, sentences in sorted(self.remarks.items()):
-                path = min(sentences)
-                note('warning: %s: %s%s' % (
-                    one_line(path), sentences[path], '' if len(sentences) == 1 else
-                    '; %d images are like this' % len(sentences)))
+        for _, sentences in sorted(self.remarks.items()):
+            path = min(sentences)
+            note('warning: %s: %s%s' % (
+                one_line(path), sentences[path], '' if len(sentences) == 1 else
+                '; %d images are like this' % len(sentences)))
+        self.remarks = {}

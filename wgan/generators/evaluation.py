@@ -33,13 +33,16 @@ def generate(generator, latents, batch_size, labels=None):
     labels: (N, K), for a generator that takes some. batch_size: how many are computed at once.
     Batch normalisation uses its running statistics, so an image depends on its own latent alone.
     """
+    return np.concatenate(list(_batches(generator, latents, batch_size, labels)))
+
+
+def _batches(generator, latents, batch_size, labels):
     inputs = {latent_input(generator): latents}
     if label_input(generator) is not None:
         inputs[label_input(generator)] = labels
-    return np.concatenate([
-        generator.eval({variable: values[i:i + batch_size]
-                        for variable, values in inputs.items()})
-        for i in range(0, len(latents), batch_size)])
+    for i in range(0, len(latents), batch_size):
+        yield generator.eval({variable: values[i:i + batch_size]
+                              for variable, values in inputs.items()})
 
 
 def generated(generator, latents, batch_size, name, labels=None):
@@ -65,9 +68,7 @@ def generate_batches(generator, latents, batch_size, name, labels=None):
 
     Raises UserError, with the name of the generator, if it makes NaN or infinite values.
     """
-    for first in range(0, len(latents), batch_size):
-        made = generate(generator, latents[first:first + batch_size], batch_size,
-                        None if labels is None else labels[first:first + batch_size])
+    for made in _batches(generator, latents, batch_size, labels):
         if not np.isfinite(made).all():
             raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
                             'or the latents, are not usable' % one_line(name))

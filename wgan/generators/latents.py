@@ -4,6 +4,7 @@ import os
 import tokenize
 
 from wgan.machine.command_line import UserError, number, report
+from wgan.machine.device import add_device_option
 from wgan.machine.disk import replacing
 
 import numpy as np
@@ -13,8 +14,10 @@ DAMAGED = (ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryEr
            tokenize.TokenError)
 
 
-def add_latent_options(parser):
-    """The options of a command line that say which latents, for `find_latents`."""
+def add_options(parser):
+    """The options that all programs have that make something of latents: those that say which, for
+    `find_latents`, --force and --device.
+    """
     g = parser.add_argument_group('from which latents')
     g.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0,
                    help='another seed, other images')
@@ -26,6 +29,8 @@ def add_latent_options(parser):
                    'the .npy format')
     g.add_argument('--batch-size', type=number(int, 1), default=64, help='images computed at once; '
                    'they are the same for any')
+    parser.add_argument('--force', action='store_true', help='overwrite without asking')
+    add_device_option(parser)
 
 
 def find_latents(options, size, default, check):

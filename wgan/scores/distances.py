@@ -27,7 +27,7 @@ class Statistics:
     def __init__(self, splits):
         self.splits, self.seen = splits, 0
         self.keys, self.probabilities, self.p_log_p = [], [], []
-        self._kept, self._limit = [], float('inf')
+        self._kept = []
 
     def add(self, features, probabilities, keys):
         """features: (N, F). probabilities: p(y|x), (N, K), each row summing to 1. keys: N numbers,
@@ -39,7 +39,7 @@ class Statistics:
             self.sum, self.products = np.zeros(f), np.zeros((f, f))
             self.origin = features[0].copy()    # sums are taken from here: no cancellation
         self._kept += [(key, self.seen + i, features[i].astype(np.float32))
-                       for i, key in enumerate(keys) if key < self._limit]
+                       for i, key in enumerate(keys)]
         if len(self._kept) > 2 * KEPT:
             self._keep_lowest()
         centred = features - self.origin
@@ -73,8 +73,6 @@ class Statistics:
 
     def _keep_lowest(self):
         self._kept = sorted(self._kept, key=lambda kept: kept[0])[:KEPT]
-        if len(self._kept) == KEPT:
-            self._limit = self._kept[-1][0]
 
     def inception_score(self):
         """exp(E[KL(p(y|x) ‖ p(y))]): mean and standard deviation over the splits.
