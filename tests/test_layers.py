@@ -6,6 +6,8 @@ import pytest
 from wgan.machine.cntk import C
 from wgan.training import layers
 
+from symbolic_gradient import gradient
+
 
 @pytest.mark.parametrize('has_bias', [False, True])
 def test_layer_normalization_is_per_sample_with_gain_and_bias_per_map(has_bias):
@@ -31,3 +33,52 @@ def test_leaky_relu_is_cntks():
         ours, theirs = layers.leaky_relu(x), C.leaky_relu(x, 0.2)
     np.testing.assert_allclose(ours.eval({x: data}), theirs.eval({x: data}), rtol=1e-15)
     np.testing.assert_allclose(ours.grad({x: data}), theirs.grad({x: data}), rtol=1e-15)
+
+
+@pytest.mark.parametrize('normalize', [
+    layers.layer_normalization, lambda x: layers.layer_normalization(x, bias='b')])
+def test_a_gradient_that_only_the_signs_of_the_activation_enter(normalize):
+    """The last activation of a penalty: its value enters no loss, only whether it is positive."""
+    rng = np.random.RandomState(0)
+    data = rng.randn(4, 3, 5, 6)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable((3, 5, 6))
+        weights = C.parameter((3, 1, 1), init=rng.randn(3, 1, 1))
+        last = layers.leaky_relu(normalize(x * weights))
+        scores = C.times(last, C.constant(rng.randn(3, 5, 6, 1)))
+        penalty = C.reduce_sum(C.square(gradient(scores, x)))
+    for p in penalty.parameters:
+        p.value = rng.randn(*p.shape)
+    found = penalty.grad({x: data}, wrt=list(penalty.parameters))
+    for p in penalty.parameters:
+        for at in np.ndindex(p.shape):
+            values = []
+            for step in (1e-5, -1e-5):
+                before = p.value
+                moved = before.copy()
+                moved[at] += step
+                p.value = moved
+                values.append(penalty.eval({x: data}).sum())
+                p.value = before
+            np.testing.assert_allclose(found[p][at], (values[0] - values[1]) / 2e-5,
+                                       rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('build', [
+    lambda x: layers.layer_normalization(x), lambda x: layers.layer_normalization(x, bias='b'),
+    lambda x: layers.add_bias(x, 'b'), lambda x: layers.leaky_relu(layers.add_bias(x, 'b'))])
+def test_gradients_are_those_of_finite_differences(build):
+    """Of an input with a gradient, of a parameter, and for another number of samples."""
+    rng = np.random.RandomState(1)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable((3, 4, 5), needs_gradient=True)
+        weights = C.constant(rng.randn(3, 4, 5, 1))
+        loss = C.square(C.times(C.tanh(build(x)), weights))
+    for p in loss.parameters:
+        p.value = rng.randn(*p.shape)
+    for count in (3, 1):
+        data, direction = rng.randn(count, 3, 4, 5), rng.randn(count, 3, 4, 5)
+        found = loss.grad({x: data}, wrt=[x])
+        values = [loss.eval({x: data + step * direction}).sum() for step in (1e-6, -1e-6)]
+        np.testing.assert_allclose(np.sum(found * direction), (values[0] - values[1]) / 2e-6,
+                                   rtol=1e-6)

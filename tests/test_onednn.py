@@ -74,6 +74,20 @@ def test_values_and_gradients_are_those_of_double_precision(seed):
         np.testing.assert_allclose(single / scale, double / scale, atol=2e-5)
 
 
+@pytest.mark.parametrize('size', [1, 3, 4, 7, 1001])
+def test_tanh(size):
+    """Within 3 units of the last digit, also far out and next to nothing, whatever lies beside."""
+    special = [0, -0.0, 1e-45, -1e-38, 1e-4, 0.5, -9, 88, -1e10, np.inf, -np.inf, np.nan]
+    data = (3 * np.random.RandomState(size).standard_normal((40, size))).astype(np.float32)
+    data.ravel()[:len(special)] = special
+    x = C.input_variable(size)
+    found = C.tanh(x).eval({x: data})
+    exact = np.tanh(data.astype(np.float64))
+    np.testing.assert_array_max_ulp(found, exact.astype(np.float32), 3)
+    for i, row in enumerate(data):
+        np.testing.assert_array_equal(C.tanh(x).eval({x: row[None]})[0], found[i])
+
+
 @needs_onednn
 def test_it_is_oneDNN_that_computes():
     case = (16, 8, 8), (16, 16, 3, 3), dict(strides=2, auto_padding=PAD), 2

@@ -27,7 +27,7 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
     `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
     number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
     """
-    gain = _for_each_channel(x, 1, 'gain')
+    gain, shift = _for_each_channel(x, 1, 'gain'), _for_each_channel(x, 0, 'bias')
     average = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
     mean = C.times(x, average)
     if bias is None:
@@ -37,20 +37,22 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
     variance = C.times(C.square(centred), average)
     scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)), _pixels_of(gain, x.shape),
                     output_rank=3)
-    return add_bias(centred * scale, 'bias')
+    # Subtracted, since a sum may only be used for the sign that leaky_relu takes: CNTK ends in an
+    # error ('Cannot find input') at a Plus that no gradient reaches.
+    return centred * scale - C.times(_for_each_sample(x, -1), _pixels_of(shift, x.shape),
+                                     output_rank=3)
 
 
 def _bias_less_mean(bias, mean, x):
     """What centres x + bias, for each sample: bias − mean of bias − mean, as (channels, h, w).
 
-    bias: (channels, 1, 1). mean: of x, (1,). It is one product: of (1, −means) with two planes,
-    the bias and 1.
+    bias: (channels, 1, 1). mean: of x, (1,). It is one product: of (1, −mean) with two planes, the
+    centred bias and 1.
     """
-    channels, number = x.shape[0], functools.partial(C.constant, dtype=x.dtype)
-    means = mean + C.times(C.reshape(bias, (channels,)), number(1 / channels, (channels, 1)))
-    factors = (C.times(_one_for_each(x), number(np.array([[1, 0]])))
-               - C.times(means, number(np.array([[0, 1]]))))
-    planes = C.splice(_pixels_of(bias, x.shape), number(1, (1,) + x.shape), axis=0)
+    number = functools.partial(C.constant, dtype=x.dtype)
+    centred = bias - C.reduce_mean(bias, axis=(0, 1, 2))
+    factors = number(np.array([1, 0])) - C.times(mean, number(np.array([[0, 1]])))
+    planes = C.splice(_pixels_of(centred, x.shape), number(1, (1,) + x.shape), axis=0)
     return C.times(factors, planes, output_rank=3)
 
 
@@ -66,17 +68,18 @@ def batch_normalization(x):
 def leaky_relu(x):
     """x where it is positive, x / 5 elsewhere: `C.leaky_relu(x, 0.2)`, five times as fast.
 
-    Backpropagation reuses the slope (1 or 0.2), which is not differentiated.
+    Backpropagation reuses the slope (1 or 0.2), which is not differentiated. The gradient is
+    stopped before the comparison: CNTK would compute zeros for it.
     """
     zero, low, more = (C.constant(value, x.shape, x.dtype) for value in (0, 0.2, 0.8))
-    return x * (low + more * C.stop_gradient(C.greater(x, zero)))
+    return x * (low + more * C.greater(C.stop_gradient(x), zero))
 
 
 def add_bias(x, name):
     """x (channels, height, width) plus a learned number for each channel."""
     bias = _for_each_channel(x, 0, name)
     # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
-    return x + C.times(_one_for_each(x), _pixels_of(bias, x.shape), output_rank=3)
+    return x + C.times(_for_each_sample(x, 1), _pixels_of(bias, x.shape), output_rank=3)
 
 
 def _for_each_channel(x, value, name):
@@ -84,15 +87,19 @@ def _for_each_channel(x, value, name):
     return C.parameter((x.shape[0], 1, 1), init=value, dtype=x.dtype, name=name)
 
 
-def _one_for_each(x):
-    """(1,): 1 for each sample of x."""
-    return C.reconcile_dynamic_axes(C.constant(1, 1, x.dtype), x)
+def _for_each_sample(x, value):
+    """(1,): the value for each sample of x, a constant.
+
+    The samples are those of an input of the graph: for x itself CNTK would compute gradients of 0.
+    """
+    samples = next(v for v in C.combine([x]).arguments if v.dynamic_axes == x.dynamic_axes)
+    return C.stop_gradient(C.reconcile_dynamic_axes(C.constant(value, 1, x.dtype), samples))
 
 
 def _pixels_of(p, shape):
     """p (channels, 1, 1), repeated for the pixels: (1, channels, height, width)."""
     plane = C.constant(1, (1,) + shape[1:], p.dtype)
-    return C.reshape(C.times(C.reshape(p, (shape[0], 1)), plane, output_rank=2), (1,) + shape)
+    return C.times(C.reshape(p, (1, shape[0], 1)), plane, output_rank=2)
 
 
 def convolution(kernel, x):
