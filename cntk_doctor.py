@@ -23,10 +23,14 @@ import runpy
 import shutil
 import sys
 import tempfile
+import warnings
 from collections import OrderedDict, namedtuple
 
-import cntk as C
 import numpy as np
+
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')             # of a distribution and of GPU parts
+    import cntk as C
 
 # check: the name of the fault, as in CHECKS. where: the name and shape of the node and its layer.
 # why: 'wrong result', 'crash' or 'slow'. sure: 'sure', 'likely' or 'may be'. instead: the remedy.
@@ -94,19 +98,34 @@ def evidence(function, copy, data=None, count=4):
     """For some parameters: (name, derivative in function, in the copy, by central differences).
 
     The derivatives are those of a weighted sum of all outputs along a random direction. Parameters
-    whose differences have not converged (a kink, too few digits) are left out.
+    whose differences have not converged (a kink, too few digits) are left out. What is behind a
+    stop_gradient does not move in a difference.
     """
     rows = []
     with _undisturbed(Network(function)):
-        before, after = _Measured(function, data), _Measured(copy, data)
-        wrong, right = before.gradients(), after.gradients()
-        for p in sorted(right, key=lambda p: -np.abs(wrong.get(p, 0) - right[p]).sum())[:count]:
+        wrong, right = (_Measured(f, data).gradients() for f in (function, copy))
+        after = _Measured(*_with_stopped_as_inputs(copy, data))
+        changed = [p for p in right if p.is_parameter]
+        for p in sorted(changed, key=lambda p: -np.abs(wrong.get(p, 0) - right[p]).sum())[:count]:
             direction = np.random.RandomState(0).uniform(0.5, 1, p.shape) * np.sign(right[p])
             slope = after.difference(p, direction)
             if slope is not None:
                 rows.append((_name(p), float((wrong.get(p, np.nan) * direction).sum()),
                              float((right[p] * direction).sum()), slope))
     return rows
+
+
+def _with_stopped_as_inputs(function, data):
+    """The function with inputs in the place of what StopGradient gives, and data for all inputs."""
+    network, feed = Network(function), _feed(function, data)
+    stand_ins = {node.output.uid: C.input_variable(
+        node.output.shape, node.output.dtype, dynamic_axes=node.output.dynamic_axes)
+        for node in network.of('StopGradient')}
+    for uid, stand_in in stand_ins.items():
+        value = network.copy({}, [network.nodes[uid].output])
+        feed[stand_in] = value.eval({x: feed[x] for x in value.arguments})
+    return network.copy({uid: lambda *_, stand_in=stand_in: C.alias(stand_in)
+                         for uid, stand_in in stand_ins.items()}), feed
 
 
 class Network:
@@ -127,9 +146,11 @@ class Network:
                 self.users.setdefault(x.uid, []).append((node, i))
         self.parameters = list(self.function.parameters)
         self.values = {v.uid: v for v in self.parameters + list(self.function.constants)}
-        learnable = [p.uid for p in self.parameters] + [
-            x.uid for x in self.function.arguments if x.needs_gradient]
-        self.learned = self.after(learnable)            # what depends on a parameter
+        # What depends on a parameter that is trained; or on any, if no learners are given.
+        self.trainable = self.after([p.uid for p in self.parameters
+                                     if not self.learners or p.uid in self.trained])
+        self.learned = self.trainable | self.after([
+            x.uid for x in self.function.arguments if x.needs_gradient])
         self.reached = self._reached()                  # what gradients of the outputs go to
 
     def _walk(self, output):
@@ -198,6 +219,11 @@ class Network:
         return text + (' in the layer ' + _name(named[-1].outputs[0], named[-1].op_name)
                        if named else '')
 
+    def gradients(self, changes=None):
+        """Of the trained parameters, as CNTK computes them; of a copy, if there are changes."""
+        return _Measured(self.copy(changes) if changes else self.function, self.data,
+                         self.trained).gradients()
+
     def copy(self, changes, ends=None):
         """A copy of primitive operations that shares all parameters, constants and inputs.
 
@@ -258,11 +284,14 @@ def _size(shape):
 class _Measured:
     """A weighted sum of all outputs of a Function, at data.
 
-    loss is None if it can't be computed, or is not the same number twice (dropout).
+    trained: uids of parameters; empty for all. loss is None if it can't be computed, or is not the
+    same number twice (dropout).
     """
 
-    def __init__(self, function, data=None):
-        self.loss = None
+    def __init__(self, function, data=None, trained=()):
+        self.loss, self.trained = None, trained
+        if _without_batch(Network(function)):           # CNTK would crash
+            return
         try:
             terms = [C.reduce_sum(v * C.constant(np.random.RandomState(0).uniform(0.5, 1, v.shape),
                                                  v.shape, v.dtype), axis=C.Axis.all_axes())
@@ -278,14 +307,16 @@ class _Measured:
         return float(np.sum(self.loss.eval(self.feed)))
 
     def gradients(self):
-        """By parameter; {} if CNTK can't compute them."""
-        if self.loss is None or not self.loss.parameters:
-            return {}
+        """By parameter, or input that asks for one; {} if CNTK can't compute them."""
+        wrt = [] if self.loss is None else [
+            p for p in self.loss.parameters if not self.trained or p.uid in self.trained] + [
+            x for x, value in self.feed.items() if x.needs_gradient
+            and isinstance(value, np.ndarray)]
         try:
-            found = self.loss.grad(self.feed, wrt=list(self.loss.parameters))
+            found = self.loss.grad(self.feed, wrt=wrt) if wrt else {}
         except COMPUTING:
             return {}
-        return found if isinstance(found, dict) else {self.loss.parameters[0]: found}
+        return found if isinstance(found, dict) else {wrt[0]: found}
 
     def difference(self, p, direction):
         """The central difference along a direction; None if two steps do not agree."""
@@ -395,10 +426,10 @@ def _deviation(network, changes):
     """How wrong the gradients of parameters are, relative to those of a copy with the changes.
     None if they can't be computed.
     """
-    wrong = _Measured(network.function, network.data).gradients()
-    right = _Measured(network.copy(changes), network.data).gradients()
-    found = [np.abs(wrong[p] - g).max() / np.abs(g).max() for p, g in right.items()
-             if p in wrong and np.abs(g).max() > 0]
+    wrong, right = network.gradients(), network.gradients(changes)
+    largest = max([np.abs(g).max() for g in right.values()] or [0])
+    found = [np.abs(wrong[p] - g).max() / max(np.abs(g).max(), 1e-5 * largest)
+             for p, g in right.items() if p in wrong and largest > 0]
     return max(found) if found else None
 
 
@@ -411,9 +442,8 @@ def fed_penalty(network):
     """An input that is added to what depends on parameters: no parameter's gradient has it."""
     for x in network.function.arguments:
         after = network.after([x.uid])
-        joined = [n for n in network.nodes.values() if n.output.uid in after
-                  and n.output.uid in network.learned and x.uid not in network.learned]
-        ends = [v for v in network.outputs if v.uid in after and v.uid in network.learned
+        joined = [n for n in network.nodes.values() if n.output.uid in after & network.trainable]
+        ends = [v for v in network.outputs if v.uid in after & network.trainable
                 and _size(v.shape) == 1]
         if ends and all(_adds(network, node, after) for node in joined):
             yield Fault('the input ' + _name(x), 'it is added to %s, but no gradient of a '
@@ -423,13 +453,10 @@ def fed_penalty(network):
 
 def _adds(network, node, after):
     """Whether the node only adds what depends on the input, or scales such a sum."""
-    name, inputs = node.op.op_name, [x.uid for x in node.inputs]
-    if name in ('Plus', 'Minus'):
-        return True
+    name = node.op.op_name
     if name in ('ElementTimes', 'Times'):
-        factors = [uid for uid in inputs if uid not in network.learned and uid not in after]
-        return len(factors) == 1
-    return name in ('Negate', 'Reshape', 'NoOp', 'Slice', 'TransposeAxes') or (
+        return any(x.uid not in network.trainable | after for x in node.inputs)
+    return name in ('Plus', 'Minus', 'Negate', 'Reshape', 'NoOp', 'Slice', 'TransposeAxes') or (
         name == 'ReduceElements' and _is_linear(node))
 
 
@@ -460,17 +487,14 @@ def _kind_of_reduction(node):
 
 
 def sum_behind_stop(network):
-    """A sum that nothing but StopGradient uses: backpropagation ends in 'Cannot find input'."""
+    """A sum of what depends on parameters, that nothing but StopGradient uses."""
     for node in _stopped_sums(network):
-        changes = {node.output.uid: _with_operand_alone}
-        if not _Measured(network.function, network.data).gradients() and _Measured(
-                network.copy(changes), network.data).gradients():
-            yield Fault(network.where(node), "backpropagation ends in 'Cannot find input', since "
-                        'only stop_gradient uses the sum ' + _name(node.inputs[0]), 'sure')
+        yield Fault(network.where(node), "backpropagation ends in 'Cannot find input', since only "
+                    'stop_gradient uses the sum ' + _name(node.inputs[0]), 'sure')
 
 
 def _stopped_sums(network):
-    sums = {n.output.uid for n in network.of('Plus') if n.output.uid in network.learned
+    sums = {n.output.uid for n in network.of('Plus') if n.output.uid in network.trainable
             and {user.op.op_name for user, _ in network.users.get(n.output.uid, [])}
             == {'StopGradient'}}
     return [n for n in network.of('StopGradient') if n.inputs[0].uid in sums]
@@ -588,11 +612,13 @@ def samples_mixed(network):
     uses = [n.output.uid for n in network.nodes.values()
             if weights & {x.uid for x in n.inputs} and n.op.op_name != 'BatchNormalization']
     between = network.after(uses) & network.before(uses)
+    said = set()                                        # a network may occur several times
     for node in network.of('BatchNormalization', 'ReduceElements'):
-        over_batch = (node.op.op_name == 'BatchNormalization'
-                      or len(node.output.dynamic_axes) < len(node.inputs[0].dynamic_axes) == 1)
-        if over_batch and node.output.uid in between and node.output.dynamic_axes == (
-                node.inputs[0].dynamic_axes if node.op.op_name == 'BatchNormalization' else ()):
+        normal = node.op.op_name == 'BatchNormalization'
+        over_batch = normal or len(node.output.dynamic_axes) < len(node.inputs[0].dynamic_axes) == 1
+        which = node.inputs[1].uid if normal else node.output.uid
+        if over_batch and node.output.uid in between and which not in said:
+            said.add(which)
             yield Fault(network.where(node), 'it mixes the samples of a minibatch in a network '
                         'whose gradient for each sample is penalised',
                         'likely' if certain else 'may be')
@@ -606,12 +632,21 @@ def _differentiated(network):
             ways.setdefault(x.uid, set()).add(turned)
     both = {uid for uid, way in ways.items() if len(way) == 2}
     for node in network.of('Minus'):
-        squared = any(u.op.op_name in ('Abs', 'Pow') or (
-            u.op.op_name == 'ElementTimes' and u.inputs[0].uid == u.inputs[1].uid)
-            for u, _ in network.users.get(node.output.uid, []))
-        if squared and node.output.uid in network.learned:
+        if node.output.uid in network.trainable and _is_squared(network, node.output):
             both |= _perturbed(network, *(network.before([x.uid]) for x in node.inputs))
     return both
+
+
+def _is_squared(network, x):
+    """Whether x, scaled and shifted by what no parameter has a part in, is squared."""
+    for user, i in network.users.get(x.uid, []):
+        name, others = user.op.op_name, [y for j, y in enumerate(user.inputs) if j != i]
+        if name in ('Abs', 'Pow') or (name == 'ElementTimes' and others[0].uid == x.uid):
+            return True
+        if name in LINEAR and not any(y.uid in network.trainable for y in others) and _is_squared(
+                network, user.output):
+            return True
+    return False
 
 
 def _weights(network, node):
@@ -848,10 +883,13 @@ def _optimised_for_inference():
 def rate_for_one_sample(network):
     for learner, probe in _probes(network):
         one, many = probe.step(1, 1), probe.step(1, probe.count)
-        if probe.count > 1 and probe.adapts(1) and many < 1.5 * one / probe.count:
-            yield Fault(_learner(learner), 'the step is divided by the minibatch size: %.3g for '
-                        '%d samples, %.3g for one, with the same mean gradient' % (
-                            many, probe.count, one), 'sure')
+        rate, tuned = learner.learning_rate(), probe.tuned_for
+        divided = many < 1.5 * one / probe.count or (
+            tuned > 1 and abs(many * tuned / rate - 1) < 0.1)
+        if probe.count > 1 and probe.adapts(1) and divided:
+            yield Fault(_learner(learner), 'the step is divided by the minibatch size: with a rate '
+                        'of %.3g, it is %.3g for a minibatch of %d' % (rate, many, probe.count),
+                        'sure')
 
 
 def large_epsilon(network):
@@ -865,8 +903,8 @@ def decay_for_one_sample(network):
     for learner, probe in _probes(network):
         one, many = probe.forgotten(1), probe.forgotten(probe.count)
         if probe.adapts(1) and many > 1.5 * one and many < 1e-3:
-            yield Fault(_learner(learner), 'beta2 is %.7f for one sample, %.5f for a minibatch of %d: '
-                        'squared gradients are averaged over %d minibatches' % (
+            yield Fault(_learner(learner), 'beta2 is %.7f for one sample, %.5f for a minibatch of '
+                        '%d: squared gradients are averaged over %d minibatches' % (
                             1 - one, 1 - many, probe.count, 1 / many), 'sure')
 
 
@@ -890,7 +928,7 @@ def _count_samples(network):
     """How many samples the data have."""
     for x, value in _by_input(network.function, network.data).items():
         if x.dynamic_axes:
-            return len(value) if isinstance(value, (list, np.ndarray)) else value.shape().dimensions()[-1]
+            return len(value) if isinstance(value, (list, np.ndarray)) else value.shape[0]
     return SAMPLES
 
 
@@ -898,12 +936,14 @@ class _Probe:
     """What a learner does with gradients of half 1 and half 0.1, from its initial state.
 
     count: samples in a minibatch. blocks: how many numbers it keeps for one of a parameter.
+    tuned_for: the minibatch size that its settings are said to be for; 0 if it is not said.
     """
 
     def __init__(self, learner, state, count):
         self.learner, self.count = learner, count
         self.largest = max(learner.parameters, key=lambda p: _size(p.shape))
         self.place = [p.uid for p in learner.parameters].index(self.largest.uid)
+        self.tuned_for = state['learnig_rate_schedule']['ref_mb_size']      # CNTK's spelling
         self.blocks = np.size(state['smoothed_gradients'][self.place]) / _size(self.largest.shape)
 
     def update(self, scale, count):
@@ -1038,7 +1078,7 @@ def main(arguments=None):
             write_mended(options.files[0], options.write)
         return int(any(found))
     except UserError as error:
-        say('cntk_doctor.py: %s' % error, sys.stderr)
+        say('error: %s' % error, sys.stderr)
         return 2
 
 
