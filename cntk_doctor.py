@@ -406,8 +406,8 @@ def transposed_convolution(network):
         yield Fault(network.where(node), 'something else uses the operand %s of a transposed '
                     'convolution, and its gradient is overwritten%s' % (
                         _name(node.inputs[1]), '' if deviation is None else '; gradients of '
-                        'parameters are wrong by up to %.0f %%' % (100 * deviation)),
-                    'likely' if deviation is None else 'sure')
+                        'parameters are wrong by up to %.2g %%' % (100 * deviation)),
+                    'may be' if deviation is None else 'sure')
 
 
 def _overwritten(network):
@@ -424,7 +424,7 @@ def _is_transposed(node):
 
 def _deviation(network, changes):
     """How wrong the gradients of parameters are, relative to those of a copy with the changes.
-    None if they can't be computed.
+    None if they can't be computed, or are all 0.
     """
     wrong, right = network.gradients(), network.gradients(changes)
     largest = max([np.abs(g).max() for g in right.values()] or [0])
@@ -778,7 +778,7 @@ def equal_maxima(network):
         if deviation is not None and deviation > 1e-3:
             yield Fault(network.where(node), 'several numbers are the largest or smallest, and '
                         'each gets the whole gradient: gradients of parameters are wrong by up to '
-                        '%.0f %%' % (100 * deviation),
+                        '%.2g %%' % (100 * deviation),
                         'likely' if network.data is None else 'sure')
 
 

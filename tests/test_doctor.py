@@ -115,11 +115,14 @@ def check_random(seeds):
         if made is None:
             continue
         network, data, operations = made
-        names = checks(diagnose(network, data=data))
+        findings = diagnose(network, data=data)
+        names = checks(findings)
         graphs, found = graphs + 1, found + bool(names)
         really_wrong = wrong_gradients(network, data)
         wrong += really_wrong
-        assert really_wrong == bool(names & {'transposed convolution', 'equal maxima'}), seed
+        # 'may be': all gradients are 0, so that none is wrong, but others could be
+        assert really_wrong == any(f.sure != 'may be' and f.check in (
+            'transposed convolution', 'equal maxima') for f in findings), seed
         drawn = {'softmax': 'softmax over all numbers',
                  'LayerNormalization': 'layer normalisation by column'}
         assert names - {'transposed convolution'} <= {
@@ -263,7 +266,8 @@ def test_names_decide_nothing():
     named = C.layers.BlockFunction('ConvolutionTranspose', 'LayerNormalization')(
         lambda h: C.alias(h * gain, name='fed_penalty'))
     assert diagnose(named(features())) == []
-    block = C.layers.BlockFunction('Sound', 'sound')(L.LayerNormalization())
+    layer = L.LayerNormalization()
+    block = C.layers.BlockFunction('Sound', 'sound')(lambda h: layer(h))
     assert checks(diagnose(block(features()))) == {'layer normalisation by column'}
 
 
