@@ -146,6 +146,8 @@ class Network:
                 self.users.setdefault(x.uid, []).append((node, i))
         self.parameters = list(self.function.parameters)
         self.values = {v.uid: v for v in self.parameters + list(self.function.constants)}
+        # Of the gradients of two copies that should be the same.
+        self.tolerance = 1e-6 if self.outputs[0].dtype == np.float64 else 1e-3
         # What depends on a parameter that is trained; or on any, if no learners are given.
         self.trainable = self.after([p.uid for p in self.parameters
                                      if not self.learners or p.uid in self.trained])
@@ -204,6 +206,11 @@ class Network:
         """The Nodes of some operations."""
         return [node for node in self.nodes.values() if node.op.op_name in names]
 
+    def computed(self, x, *names):
+        """The Node of x in a list, if x is the result of one of these operations."""
+        node = self.nodes.get(x.uid)
+        return [node] if node and node.op.op_name in names else []
+
     def after(self, uids):
         """The uids of all that depends on some variables, themselves included."""
         return _closure(uids, lambda uid: [n.output.uid for n, _ in self.users.get(uid, [])])
@@ -219,10 +226,18 @@ class Network:
         return text + (' in the layer ' + _name(named[-1].outputs[0], named[-1].op_name)
                        if named else '')
 
-    def gradients(self, changes=None):
-        """Of the trained parameters, as CNTK computes them; of a copy, if there are changes."""
-        return _Measured(self.copy(changes) if changes else self.function, self.data,
-                         self.trained).gradients()
+    def gradients(self, changes=()):
+        """Of the trained parameters, as CNTK computes them, in a copy with the changes. What is
+        random is made constant, so that two copies can be compared.
+        """
+        calm = {node.output.uid: _constant for node in self.of('Dropout', 'RandomDistribution')}
+        calm.update((node.output.uid, _with_operand_alone) for node in _stopped_sums(self))
+        calm.update(changes)
+        try:
+            return _Measured(self.copy(calm) if calm else self.function, self.data,
+                             self.trained).gradients()
+        except COMPUTING:                               # an operation that can't be copied
+            return {}
 
     def copy(self, changes, ends=None):
         """A copy of primitive operations that shares all parameters, constants and inputs.
@@ -254,6 +269,14 @@ def _again(node, inputs):
     return C.as_composite(node.op).clone(C.CloneMethod.share, dict(zip(node.op.inputs, inputs)))
 
 
+def _constant(node, inputs):
+    """Instead of dropout: all; instead of random numbers: 0.5."""
+    if node.op.op_name == 'Dropout':
+        return C.alias(inputs[0])
+    half = C.constant(0.5, node.output.shape, node.output.dtype)
+    return C.alias(C.reconcile_dynamic_axes(half, inputs[0]) if inputs else half)
+
+
 def _passes(node, i):
     return i not in NO_GRADIENT.get(node.op.op_name, ())
 
@@ -270,7 +293,11 @@ def _closure(uids, neighbours):
 def _name(variable, operation=''):
     """'Times output (3 × 4)': the operation, the name or uid, the shape."""
     name = ' '.join(part for part in (operation, variable.name or variable.uid) if part)
-    return '%s (%s)' % (name, ' x '.join(str(n) if n >= 0 else '?' for n in variable.shape))
+    return '%s (%s)' % (name, _shape(variable))
+
+
+def _shape(variable):
+    return ' x '.join(str(n) if n >= 0 else '?' for n in variable.shape)
 
 
 def _size(shape):
@@ -400,7 +427,7 @@ def transposed_convolution(network):
     if not suspects:
         return
     deviation = _deviation(network, {n.output.uid: _with_operand_alone for n in suspects})
-    if deviation is not None and deviation < 1e-3:      # right, by the order of the operations
+    if deviation is not None and deviation < network.tolerance:     # right, as it happens
         return
     for node in suspects:
         yield Fault(network.where(node), 'something else uses the operand %s of a transposed '
@@ -462,28 +489,30 @@ def _adds(network, node, after):
 
 def _is_linear(node):
     """Whether a reduction is a sum or a mean."""
-    return _kind_of_reduction(node) in ('Sum', 'Mean')
+    return _kind_of_reduction(node) in (np.sum, np.mean)
 
 
 def _kind_of_reduction(node):
-    """CNTK aborts if asked for the attributes of a reduction over all axes, or over the batch."""
-    x, y = node.inputs[0], node.output
-    if y.shape != () and len(x.dynamic_axes) == len(y.dynamic_axes):
-        return node.op.attributes['reductionOpName']
-    sample = np.random.RandomState(0).uniform(
-        0.5, 1.5, (2,) * min(1, len(x.dynamic_axes)) + x.shape).astype(x.dtype)
-    stand_in = C.input_variable(x.shape, x.dtype, dynamic_axes=x.dynamic_axes[:1])
-    if len(x.dynamic_axes) > 1 or not all(n >= 0 for n in x.shape):
-        return 'unknown'
-    found = np.ravel(_again(node, [stand_in]).eval({stand_in: sample}))
-    axes = tuple(range(sample.ndim - len(x.shape), sample.ndim))
-    over_batch = len(y.dynamic_axes) < len(x.dynamic_axes)
-    for name, f in (('Sum', np.sum), ('Mean', np.mean), ('Max', np.max), ('Min', np.min)):
-        for over in ((0,), tuple(range(sample.ndim))) if over_batch else (axes,):
-            expected = np.ravel(f(sample, axis=over))
-            if expected.shape == found.shape and np.allclose(found, expected, rtol=1e-4):
-                return name
-    return 'unknown'
+    """np.sum, mean, max or min; None for another. CNTK aborts if asked for the attributes of some,
+    but what the reduction makes of a few numbers tells: its result, relative to their sum.
+    """
+    x = node.inputs[0]
+    if len(x.dynamic_axes) > 1 or _size(x.shape) == 0:
+        return None
+    shape = (2,) * len(x.dynamic_axes) + x.shape
+    numbers = np.random.RandomState(0).uniform(0.5, 1.5, shape).astype(x.dtype)
+    stand_in = C.input_variable(x.shape, x.dtype, dynamic_axes=x.dynamic_axes)
+    found = np.ravel(_again(node, [stand_in]).eval({stand_in: numbers}))
+    for function in (np.sum, np.mean, np.max, np.min):
+        for axes in _subsets(numbers.ndim):
+            expected = np.ravel(function(numbers, axis=axes))
+            if expected.shape == found.shape and np.allclose(expected, found, rtol=1e-4):
+                return function
+
+
+def _subsets(count):
+    """Of the first whole numbers, all but the empty one."""
+    return [tuple(i for i in range(count) if bits >> i & 1) for bits in range(1, 2 ** count)]
 
 
 def sum_behind_stop(network):
@@ -502,20 +531,19 @@ def _stopped_sums(network):
 
 def gain_for_columns(network):
     """The gain of a layer normalisation lies along the last axis of a map."""
+    said = set()                                        # a network may occur several times
     for node in network.of('ElementTimes'):
         for gain, x in (node.inputs, node.inputs[::-1]):
-            if (gain.is_parameter or gain.is_constant) and _is_along_last(gain.shape, x.shape) and (
-                    len(x.shape) > 2 or _is_map(network, x)) and _is_normalized(network, x):
-                late = ', and epsilon is added to the deviation, not to the variance' if (
-                    _has_late_epsilon(network, x)) else ''
+            along_last = (gain.is_parameter or gain.is_constant) and gain.uid not in said and (
+                1 < _size(gain.shape) == gain.shape[-1] < _size(x.shape)
+                and gain.shape[-1] == x.shape[-1])
+            epsilon = _epsilon_of_normalization(network, x) if along_last and (
+                len(x.shape) > 2 or _is_map(network, x)) else None
+            if epsilon:
+                said.add(gain.uid)
                 yield Fault(network.where(node), 'a layer normalisation learns a gain for each of '
-                            'the %d columns of a map %s%s' % (
-                                x.shape[-1], ' x '.join(map(str, x.shape)), late), 'sure')
-
-
-def _is_along_last(small, large):
-    return (len(large) > 1 and len(small) > 0 and small[-1] == large[-1] > 1
-            and _size(small) == small[-1] < _size(large))
+                            'the %d columns of a map %s, and adds epsilon to the %s' % (
+                                x.shape[-1], _shape(x), epsilon), 'sure')
 
 
 def _is_map(network, x):
@@ -524,42 +552,26 @@ def _is_map(network, x):
         node = network.nodes[x.uid]
         if node.op.op_name in ('Convolution', 'Pooling'):
             return True
-        same = [y for y in node.inputs if y.shape == x.shape and y.is_output]
-        if not same:
+        x = ([y for y in node.inputs if y.shape == x.shape and y.is_output] or node.inputs[:1])[0]
+        if x.shape != node.output.shape:
             return False
-        x = same[0]
     return False
 
 
-def _divisor(network, x):
-    """The Node that computes what x was divided by, and what was divided."""
-    node = network.nodes.get(x.uid)
-    if node is None or node.op.op_name != 'ElementTimes':
-        return None, None
-    for one, other in (node.inputs, node.inputs[::-1]):
-        inverse = network.nodes.get(one.uid)
-        if inverse and inverse.op.op_name == 'Reciprocal':
-            return network.nodes.get(inverse.inputs[0].uid), other
-    return None, None
+def _epsilon_of_normalization(network, x):
+    """What epsilon is added to, if x is (y - mean) / root, with one root for each sample."""
+    for inverse, centred in _operands(network, x, 'ElementTimes'):
+        for divisor in network.computed(inverse, 'Reciprocal'):
+            sums = network.computed(divisor.inputs[0], 'Plus')
+            roots = [v for n in sums for v in n.inputs] or [divisor.inputs[0]]
+            if (_size(inverse.shape) == 1 and network.computed(centred, 'Minus')
+                    and any(network.computed(v, 'Sqrt') for v in roots)):
+                return 'deviation, not to the variance' if sums else 'variance'
 
 
-def _is_normalized(network, x):
-    """Whether x is centred, and divided by a root of a mean over all of its axes."""
-    divisor, centred = _divisor(network, x)
-    minus = network.nodes.get(centred.uid) if divisor else None
-    return bool(minus and minus.op.op_name == 'Minus' and _size(divisor.output.shape) == 1 and any(
-        network.nodes[uid].op.op_name == 'Sqrt' for uid in _near(network, divisor)))
-
-
-def _near(network, node):
-    """The uids of the node and of the operands of a sum that it is."""
-    return [v.uid for v in [node.output] + (node.inputs if node.op.op_name == 'Plus' else [])
-            if v.uid in network.nodes]
-
-
-def _has_late_epsilon(network, x):
-    divisor, _ = _divisor(network, x)
-    return divisor.op.op_name == 'Plus' and any(v.is_constant for v in divisor.inputs)
+def _operands(network, x, operation):
+    """Both orders of the operands of the operation that x is the result of, if it is."""
+    return [pair for n in network.computed(x, operation) for pair in (n.inputs, n.inputs[::-1])]
 
 
 def softmax_over_all(network):
@@ -568,7 +580,7 @@ def softmax_over_all(network):
         if x.dynamic_axes and sum(n != 1 for n in x.shape) > 1:
             yield Fault(network.where(node), '%s without an axis is over all %s numbers of a '
                         'sample, not along the last axis' % (
-                            node.op.op_name.lower(), ' x '.join(map(str, x.shape))), 'likely')
+                            node.op.op_name.lower(), _shape(x)), 'likely')
 
 
 def product_over_batch(network):
@@ -665,36 +677,25 @@ def _weights(network, node):
     return found
 
 
-def _perturbed(network, first, second):
+def _perturbed(network, one, other):
     """Parameters that two branches share, if they begin with x and with x + something."""
-    def uses(branch):
-        found = OrderedDict()
-        for uid, node in network.nodes.items():
-            if uid in branch:
-                for x in node.inputs:
-                    if x.is_parameter:
-                        found.setdefault(x.uid, (node, [y for y in node.inputs if y.is_output
-                                                        or y.is_input]))
-        return found
-
-    one, other = uses(first - second), uses(second - first)
-    shared = [uid for uid in one if uid in other]
-    if not shared:
-        return set()
-    starts = [[y for y in side[shared[0]][1]] for side in (one, other)]
-    if not all(starts):
-        return set()
-    a, b = (_summands(network, side[0]) for side in starts)
-    return set(shared) if a & b else set()
+    starts = []
+    for branch in (one - other, other - one):
+        starts.append(OrderedDict())
+        for node in network.nodes.values():
+            for p in node.inputs if node.output.uid in branch else ():
+                if p.is_parameter:
+                    starts[-1].setdefault(p.uid, _summands(network, node))
+    shared = [uid for uid in starts[0] if uid in starts[1]]
+    return set(shared) if shared and starts[0][shared[0]] & starts[1][shared[0]] else set()
 
 
-def _summands(network, x):
-    """The uids of x and of the operands of the sum that it is."""
-    found = {x.uid}
-    node = network.nodes.get(x.uid)
-    if node and node.op.op_name in ('Plus', 'Minus'):
-        found |= {y.uid for y in node.inputs if y.dynamic_axes}
-    return found
+def _summands(network, node):
+    """The uids of the data that a node uses, and of the operands of the sums that they are."""
+    data = [x for x in node.inputs if x.dynamic_axes]
+    return {x.uid for x in data} | {
+        y.uid for x in data for n in network.computed(x, 'Plus', 'Minus')
+        for y in n.inputs if y.dynamic_axes}
 
 
 def no_statistics(network, evaluated=False):
@@ -772,10 +773,10 @@ def equal_maxima(network):
     suspects = [n for n in network.of('ReduceElements') if n.output.uid in network.reached
                 and n.inputs[0].uid in network.learned
                 and n.output.dynamic_axes == n.inputs[0].dynamic_axes
-                and _kind_of_reduction(n) in ('Max', 'Min')]
+                and _kind_of_reduction(n) in (np.max, np.min)]
     for node in suspects:
         deviation = _deviation(network, {node.output.uid: _with_shares})
-        if deviation is not None and deviation > 1e-3:
+        if deviation is not None and deviation > network.tolerance:
             yield Fault(network.where(node), 'several numbers are the largest or smallest, and '
                         'each gets the whole gradient: gradients of parameters are wrong by up to '
                         '%.2g %%' % (100 * deviation),
@@ -798,20 +799,23 @@ def _with_shares(node, inputs):
 
 
 def same_numbers(network):
-    """Two parameters that begin with the same random numbers, up to a factor."""
-    starts = []
+    """Parameters that begin with the same random numbers, up to a factor."""
+    groups = []
     for p in network.parameters:
         numbers = np.ravel(p.value)[:64].astype(float) if _size(p.shape) >= 8 else np.zeros(1)
-        if len(np.unique(numbers)) > len(numbers) / 2 and len(numbers) >= 8:
-            starts.append((p, numbers))
-    for i, (p, a) in enumerate(starts):
-        for q, b in starts[:i]:
-            n = min(len(a), len(b))
-            if abs(np.corrcoef(a[:n], b[:n])[0, 1]) > 1 - 1e-6:
-                yield Fault('the parameters %s and %s' % (_name(q), _name(p)), 'they have the same '
-                            'numbers%s' % ('' if np.allclose(a[:n], b[:n]) else ', up to a factor'),
-                            'sure')
+        if len(np.unique(numbers)) <= max(len(numbers) / 2, 4):         # not random
+            continue
+        for members, start in groups:
+            n = min(len(start), len(numbers))
+            if abs(np.corrcoef(start[:n], numbers[:n])[0, 1]) > 1 - 1e-6:
+                members.append(p)
                 break
+        else:
+            groups.append(([p], numbers))
+    for members, _ in groups:
+        if len(members) > 1:
+            yield Fault('the parameters ' + ', '.join(map(_name, members)), 'all begin with the '
+                        'same numbers, up to a factor', 'sure')
 
 
 def not_finite(network):
@@ -1090,12 +1094,14 @@ def examine(path):
 
 
 def report(title, findings):
+    """Print the findings, those of one kind together."""
     lines = ['%s: %s' % (title, '%d finding%s' % (len(findings), 's' * (len(findings) != 1))
                          if findings else 'nothing found')]
-    for f in findings:
-        lines.append('  %s (%s, %s)' % (f.check, f.why, f.sure))
-        lines += ['    %-8s %s' % pair for pair in (
-            ('where:', f.where), ('what:', f.what), ('instead:', f.instead))]
+    for check in OrderedDict.fromkeys(f.check for f in findings):
+        alike = [f for f in findings if f.check == check]
+        lines.append('  %s (%s, %s)' % (check, alike[0].why, alike[0].sure))
+        lines += ['    %s: %s' % (f.where, f.what) for f in alike]
+        lines.append('    instead: ' + alike[0].instead)
     say('\n'.join(lines))
 
 
@@ -1129,10 +1135,13 @@ def write_mended(path, target):
     if os.path.exists(target):
         raise UserError('%s exists already: choose another name, or remove it' % target)
     network = load(path)
-    mended = mend(network)
+    try:
+        mended = mend(network)
+    except COMPUTING as error:
+        raise UserError('%s can not be mended (%s)' % (path, _first_line(error)))
     if mended is network:
-        say('%s: nothing that can be mended without a change of its results; %s is not written'
-              % (path, target))
+        say('%s: nothing that can be mended without a change of its results; %s is not written' % (
+            path, target))
         return
     with _quiet():
         rows = evidence(network, mended)
@@ -1237,10 +1246,10 @@ class Watch:
             'save_checkpoint', _unwritable(path)))
         self._wrap(C.Function, 'save', before=lambda _, path, *__: self.say(
             'save', _unwritable(path)))
-        self._wrap(C.Function, 'eval', before=self.call(
-            'eval', 'no running statistics', evaluated=True))
-        self._wrap(C.Function, 'grad', before=self.call(
-            'grad', 'mode of training', differentiated=True))
+        self._wrap(C.Function, 'eval', before=self.call('eval', {
+            'no running statistics': {'evaluated': True}, 'one random number for a batch': {}}))
+        self._wrap(C.Function, 'grad', before=self.call('grad', {
+            'mode of training': {'differentiated': True}}))
         return self
 
     def __exit__(self, *_):
@@ -1285,13 +1294,15 @@ class Watch:
             1 + [id(t) for t in self.trainers].index(id(trainer)), len(self.trainers),
             _name(loss.outputs[0])), diagnose(loss, trainer.parameter_learners, arguments))
 
-    def call(self, name, check, **how):
+    def call(self, name, checks):
         """What is called before Function.eval or grad; each function is examined once."""
         def look(function, *_):
             if (name, function.uid) not in self.said:
                 self.said.add((name, function.uid))
-                self.say('Function.%s of %s' % (name, _name(function.outputs[0])),
-                         _findings(check, Network(function), **how))
+                network = Network(function)
+                self.say('Function.%s of %s' % (name, _name(function.outputs[0])), [
+                    finding for check, how in checks.items()
+                    for finding in _findings(check, network, **how)])
         return look
 
     def finish(self):
