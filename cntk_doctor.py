@@ -325,7 +325,8 @@ class _Measured:
                      for v in function.outputs if v.dtype in (np.float32, np.float64)]
             self.loss = C.combine([sum(terms[1:], terms[0])])
             self.feed = _feed(self.loss, data)
-            if not np.isfinite(self.value()) or self.value() != self.value():
+            one, other = self.value(), self.value()     # the same but for how they are rounded
+            if not np.isfinite(one) or abs(one - other) > 1e-5 * abs(one) + 1e-12:
                 self.loss = None
         except COMPUTING:
             self.loss = None

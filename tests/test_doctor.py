@@ -9,8 +9,9 @@ from helpers import ROOT, TESTS, make_updates
 
 import cntk_doctor
 from cntk_doctor import CHECKS, Network, diagnose, mend
-from doctor_cases import L, PLANTED, SOUND, adam, features, image, skip, trained_by, upsample
-from random_graphs import RandomGraph, deviation, difference, total
+from doctor_cases import (
+    L, PLANTED, SOUND, adam, duplicated, features, image, skip, trained_by, upsample)
+from random_graphs import F64, RandomGraph, deviation, difference, total
 from wgan.training.objectives import OBJECTIVES
 
 import cntk as C
@@ -88,7 +89,8 @@ def wrong_gradients(network, data):
         expected = difference(along)
         if v.is_parameter:
             v.value = start
-        if expected is not None and deviation(float(np.sum(gradient * direction)), expected) > 1e-5:
+        found = float(np.sum(gradient * direction))
+        if expected is not None and deviation(found, expected) > 1e-5:
             return True
     return False
 
@@ -130,11 +132,74 @@ def check_random(seeds):
     return graphs, wrong, found
 
 
+def test_the_page_lists_all_checks():
+    with open(os.path.join(ROOT, 'docs', 'doctor.md'), encoding='utf-8') as page:
+        text = page.read()
+    for check in CHECKS:
+        assert '| %s |' % check in text
+
+
 @pytest.mark.slow
 def test_random_graphs_have_neither_misses_nor_false_alarms():
     graphs, wrong, found = check_random(range(400))
     assert graphs > 300 and 0 < wrong <= found
     print('%d graphs, gradients wrong in %d, findings in %d' % (graphs, wrong, found))
+
+
+def planted_into(v, rng, kind):
+    """By fault: a function that computes something with it from a value v of a random graph."""
+    def parameter():
+        return C.parameter(v.shape, init=rng.uniform(-1, 1, v.shape), dtype=v.dtype)
+
+    h, size = C.tanh(v * parameter()), int(np.prod(v.shape))
+    flat, found = C.reshape(h, (size,)), {}
+    found['sum behind stop_gradient'] = lambda: h * C.stop_gradient(v * parameter() + parameter())
+    if kind != 'no batch axis':
+        found['one random number for a batch'] = lambda: h * C.random.uniform((1,), dtype=v.dtype)
+        if sum(n > 1 for n in v.shape) > 1:
+            found['softmax over all numbers'] = lambda: C.softmax(h) * parameter()
+        if len(v.shape) == 3:
+            found['transposed convolution'] = lambda: h + upsample(v.shape[0])(h)
+        if len(v.shape) == 3 and size > v.shape[-1] > 1:
+            found['layer normalisation by column'] = lambda: L.LayerNormalization()(h)
+    if kind == 'batch':
+        found['equal maxima'] = lambda: C.reduce_max(duplicated(flat))
+        if size > 1:
+            found['product summed over the batch'] = lambda: C.times(
+                flat, C.reshape(flat, (size, 1)))
+    return found
+
+
+def check_planted(seeds):
+    """(planted, found); fails if a fault is missed that is there, or another is found."""
+    planted = found = 0
+    for graph in (RandomGraph(seed) for seed in seeds if random_network(seed)):
+        data = graph.samples()
+        sound = checks(diagnose(C.combine([graph.output]), data={graph.x: data}))
+        v = graph.values[graph.rng.randint(len(graph.values))]
+        with C.default_options(dtype=F64):
+            makes = planted_into(getattr(v, 'output', v), graph.rng, graph.kind)
+            for check, make in makes.items():
+                try:
+                    loss = C.reduce_sum(make()) + C.tanh(C.reduce_sum(graph.output))
+                except (ValueError, RuntimeError):          # a kernel larger than the value
+                    continue
+                feed = {x: data for x in loss.arguments}
+                names = checks(diagnose(loss, data=feed))
+                planted, found = planted + 1, found + (check in names)
+                harmless = check in ('transposed convolution', 'equal maxima') and (
+                    not wrong_gradients(loss, feed))
+                assert check in names or harmless, (check, graph.operations)
+                assert names <= sound | {check} or 'transposed convolution' in sound
+    return planted, found
+
+
+@pytest.mark.slow
+def test_faults_planted_into_random_graphs_are_found():
+    planted, found = check_planted(range(5000, 5060))
+    assert planted > 100 and found > 0.95 * planted
+    print('%d faults planted into random graphs, %d found; the others have no effect there' % (
+        planted, found))
 
 
 # Each fault is there in CNTK.
