@@ -501,12 +501,14 @@ def script(name):
                     'parameter without a learner', 'slow ReLU'}),
     ('unet', {'transposed convolution', 'softmax over all numbers', 'RMSProp epsilon',
               'mode of training'}),
+    ('attention', {'kernel smaller than stride', 'equal maxima', 'product summed over the batch',
+                   'learner without effect', 'step divided by the batch'}),
     ('sound', set())])
 def test_programs(name, found, tmp_path):
     code, out, _ = program('--run', script(name), folder=tmp_path)
     assert code == bool(found)
     assert {check for check in CHECKS if '\n  %s (' % check in out} == found
-    assert name in ('classifier', 'unet') or out.endswith('the program ends\n')
+    assert name in ('classifier', 'unet', 'attention') or out.endswith('the program ends\n')
 
 
 @pytest.mark.slow
