@@ -1067,18 +1067,25 @@ class UserError(Exception):
     """A sentence that says what is wrong, and what to do."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Its errors are one sentence."""
+
+    def error(self, message):
+        raise UserError(message + ' (--help lists all options)')
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description='Find what CNTK 2.7 computes wrongly or slowly.')
+    parser = Parser(description='Find what CNTK 2.7 computes wrongly or slowly.')
     parser.add_argument('files', nargs='*', metavar='FILE', help='CNTK models, or *.onnx')
     parser.add_argument('--write', metavar='FIXED.model', help='write a mended copy of FILE')
     parser.add_argument('--end', action='store_true', help='with --run: end the program when '
                         'each of its Trainers has been examined')
-    parser.add_argument('--run', nargs=argparse.REMAINDER, metavar='SCRIPT.py [ARGUMENT …]',
+    parser.add_argument('--run', nargs=argparse.REMAINDER, metavar='SCRIPT.py [ARGUMENT ...]',
                         help='run a program, and examine its Trainers at their first minibatch')
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         if bool(options.files) == bool(options.run) or (options.write and len(options.files) != 1):
-            raise UserError('give FILE.model …, or --write FIXED.model FILE.model, or --run '
+            raise UserError('give FILE.model ..., or --write FIXED.model FILE.model, or --run '
                             'SCRIPT.py (--help says more)')
         if options.run:
             return run(options.run[0], options.run, options.end)
@@ -1089,6 +1096,9 @@ def main(arguments=None):
     except UserError as error:
         say('error: %s' % error, sys.stderr)
         return 2
+    except BrokenPipeError:                             # nobody reads what it prints
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
 
 
 def examine(path):
@@ -1223,6 +1233,10 @@ def run(script, arguments, end=False):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        raise
     except Exception as error:
         failure = '%s: %s' % (type(error).__name__, _first_line(error))
         raise UserError('the program %s fails (%s); %d findings until then' % (

@@ -463,6 +463,8 @@ def test_nothing_to_mend(doctor, tmp_path):
     (['--run', 'none.py'], 'error: there is no program none.py\n'),
     ([], 'error: give '),
     (['--write', 'x.model'], 'error: give '),
+    (['--wrong'], 'error: unrecognized arguments: --wrong (--help lists all options)\n'),
+    (['--write'], 'error: argument --write: expected one argument'),
     (['--write', 'x.model', 'wrong.model', 'wrong.model'], 'error: give '),
     (['--write', 'none/x.model', 'wrong.model'],
      'error: none/x.model can not be written: No such file or directory\n'),
