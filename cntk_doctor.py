@@ -1259,12 +1259,12 @@ class Watch:
         self.trainers, self.examined, self.said, self.originals = [], set(), set(), []
 
     def __enter__(self):
-        self._wrap(C.Trainer, '__init__', after=lambda trainer, *_: self.trainers.append(trainer))
+        self._wrap(C.Trainer, '__init__',
+                   after=lambda trainer, *_, **__: self.trainers.append(trainer))
         self._wrap(C.Trainer, 'train_minibatch', before=self.minibatch)
-        self._wrap(C.Trainer, 'save_checkpoint', before=lambda _, path, *__: self.say(
-            'save_checkpoint', _unwritable(path)))
-        self._wrap(C.Function, 'save', before=lambda _, path, *__: self.say(
-            'save', _unwritable(path)))
+        for owner, name in ((C.Trainer, 'save_checkpoint'), (C.Function, 'save')):
+            self._wrap(owner, name, before=lambda _, filename, *__, **___: self.say(
+                'what is saved', _unwritable(filename)))
         self._wrap(C.Function, 'eval', before=self.call('eval', {
             'no running statistics': {'evaluated': True}, 'one random number for a batch': {}}))
         self._wrap(C.Function, 'grad', before=self.call('grad', {
@@ -1286,7 +1286,7 @@ class Watch:
                 if look and not self.busy:
                     self.busy = True
                     try:
-                        look(*args)
+                        look(*args, **kwargs)
                     finally:
                         self.busy = False
             return result
@@ -1299,7 +1299,7 @@ class Watch:
         if new:
             report(title, new)
 
-    def minibatch(self, trainer, arguments=None, *_):
+    def minibatch(self, trainer, arguments=None, *_, **__):
         if id(trainer) in self.examined:
             if self.end and len(self.examined) == len(self.trainers):
                 raise SystemExit(0)
@@ -1315,7 +1315,7 @@ class Watch:
 
     def call(self, name, checks):
         """What is called before Function.eval or grad; each function is examined once."""
-        def look(function, *_):
+        def look(function, *_, **__):
             if (name, function.uid) not in self.said:
                 self.said.add((name, function.uid))
                 network = Network(function)

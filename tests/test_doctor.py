@@ -521,8 +521,8 @@ def test_a_program_ends_early_by_choice(tmp_path):
 
 @pytest.mark.slow
 def test_how_a_program_ends(tmp_path):
-    assert program('--run', script('sound'), 'exit')[0] == 5
-    code, out, err = program('--run', script('sound'), 'fail')
+    assert program('--run', script('sound'), 'exit', folder=tmp_path)[0] == 5
+    code, out, err = program('--run', script('sound'), 'fail', folder=tmp_path)
     assert code == 2 and 'the program ends' in out
     assert err.splitlines()[-1].startswith('error: the program ')
     assert '(ValueError: it is to fail)' in err and 'Traceback' not in err
