@@ -1,8 +1,8 @@
-"""Finds what CNTK 2.7 computes wrongly, or slowly, without a word.
+"""Find what CNTK 2.7 computes wrongly, or slowly, without a word.
 
-    python cntk_doctor.py FILE.model …                  examine networks
+    python cntk_doctor.py FILE.model …                      examine networks
     python cntk_doctor.py --write FIXED.model FILE.model    and write a mended copy
-    python cntk_doctor.py --run SCRIPT.py [ARGUMENTS]   examine what a program trains
+    python cntk_doctor.py --run SCRIPT.py [ARGUMENTS]       examine what a program trains
 
 From Python: `diagnose(function, learners, data)` returns a list of Findings, and `mend(function)` a
 copy without those faults that can be mended without a change of what the network computes. The file
@@ -270,7 +270,12 @@ def _again(node, inputs):
     replaced the constants since, by those of another precision.
     """
     return C.as_composite(node.op).clone(C.CloneMethod.share, {
-        x: new for x, new in zip(node.op.inputs, inputs) if not (x.is_constant or x.is_parameter)})
+        x: new for x, new in zip(node.op.inputs, inputs)
+        if not (_is_fixed(x) and _is_fixed(new))})
+
+
+def _is_fixed(x):
+    return x.is_constant or x.is_parameter
 
 
 def _constant(node, inputs):
@@ -539,7 +544,7 @@ def gain_for_columns(network):
     said = set()                                        # a network may occur several times
     for node in network.of('ElementTimes'):
         for gain, x in (node.inputs, node.inputs[::-1]):
-            along_last = (gain.is_parameter or gain.is_constant) and gain.uid not in said and (
+            along_last = _is_fixed(gain) and gain.uid not in said and (
                 1 < _size(gain.shape) == gain.shape[-1] < _size(x.shape)
                 and gain.shape[-1] == x.shape[-1])
             epsilon = _epsilon_of_normalization(network, x) if along_last and (

@@ -384,6 +384,15 @@ def test_a_convolution_without_a_batch_axis_is_mended():
                                rtol=1e-5)
 
 
+def test_a_transposed_convolution_of_a_parameter_is_mended():
+    start = C.parameter((2, 4, 4), init=0.1)
+    network = C.reduce_sum(upsample(2)(start)) + C.reduce_sum(L.Dense(1)(image()))
+    copy = mend(network)
+    assert diagnose(copy) == []
+    found = copy.eval({x: np.ones((3, 2, 8, 8), 'f') for x in copy.arguments})
+    assert found.shape == (3,) and np.isfinite(found).all()
+
+
 def test_a_loop_is_copied_with_what_is_mended():
     x = C.sequence.input_variable((2, 6, 6))
     h = C.tanh(x * C.parameter((2, 1, 1), init=0.5))
