@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 
 from models import IMAGE_SIZES
-from wgan.runs.folder import versions
+from wgan.runs.resuming import versions
 from bench.turns import IMAGES, Program, in_turn
 
 OURS = 'here'

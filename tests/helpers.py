@@ -112,8 +112,9 @@ def run_test_program(name, *arguments, without=(), **variables):
     without: environment variables that it does not get. variables: some that it does.
     """
     environment = {k: v for k, v in os.environ.items() if k not in without}
-    environment.update(variables, PYTHONPATH=os.pathsep.join(filter(None, [
-        variables.get('PYTHONPATH'), ROOT, TESTS, os.path.join(ROOT, 'bench')])))
+    environment.update(variables)
+    environment.update(PYTHONPATH=os.pathsep.join(filter(None, [
+        environment.get('PYTHONPATH'), ROOT, TESTS, os.path.join(ROOT, 'bench')])))
     return finished(subprocess.run(
         [sys.executable, os.path.join(TESTS, 'programs', name)] + [str(a) for a in arguments],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -38,7 +38,7 @@ def compared(a_run, train, tmp_path):
 
 @pytest.mark.parametrize('name, value, said', [
     ('width', 4, '--width is 2, not 4'), ('image_size', 64, '--image-size is 32, not 64'),
-    ('data', 'other', 'images are not those'), (None, None, 'earlier version'),
+    ('data', 'other', 'images are not those'), (None, None, 'is not known'),
     ('settings', None, 'learning-rate is 0.5'), ('changes', None, 'changed on the way')])
 def test_other_runs_are_not_taken_for_those_to_compare(compared, tmp_path, name, value, said):
     folder, options = compared

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wgan.machine.cntk import C
-from wgan.training.optimizers import adam
+from wgan.training.optimizers import Adam
 from wgan.training.objectives import wgan_gp
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def estimate(draw_real, draw_fake, seed=0):
     objective = wgan_gp(lambda z: z, critic, point, real, fake, WEIGHT)
     logged = [objective.logged['wasserstein'], objective.logged['grad_norm']]
     trainer = C.Trainer(objective.critic_loss, (objective.critic_loss, None), [
-        adam(critic.parameters, 4e-3, 0.0, 0.99)])
+        Adam(critic.parameters, 4e-3, 0.0, 0.99).learner])
     (epsilon, draw_epsilon), = objective.draws.items()
     found = []
     for step in range(STEPS):

@@ -149,14 +149,15 @@ def about_run(options, device, data, held_out, config=None, changes=(), step=0, 
     kind = data.kind
     return dict(
         facts, settings=settings_of(options), device=device, kernels=kernels(device),
-        versions=_versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
+        versions=versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
         paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
                if getattr(options, name)},
         **{kind: len(data), 'held_out_' + kind: len(held_out),
            'unreadable_' + kind: len(data.unreadable)})
 
 
-def _versions():
+def versions():
+    """Of this project, and of what computes a run."""
     return {'wgan': wgan.__version__, 'python': platform.python_version(), 'cntk': C.__version__,
             'numpy': np.__version__, 'opencv': cv2.__version__}
 
