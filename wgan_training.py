@@ -71,7 +71,7 @@ def start(options, domain, device, out):
         options, device, batches.items, held_out.items if held_out else (),
         data_sha256=processes.digest_of_all(batches.items.digest),
         started_from=(begin_with(options.start_from, updates, domain.label_names)
-                      if options.start_from else None),
+                      if options.start_from is not None else None),
         scores=scores.described() if scores else None, **domain.facts())
     if IS_MAIN:
         out.create(about, ['step', *updates.columns, 'seconds'], options.overwrite)

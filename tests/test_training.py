@@ -27,7 +27,7 @@ def test_what_a_run_writes(command, images, tmp_path):
     assert result.code == 0, result.err
     assert 'Selected CPU' not in result.err and 'not covered' not in result.err
     assert sorted(os.listdir(str(run))) == [
-        '.files', '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif',
+        '.lock', 'checkpoints', 'config.json', 'losses.png', 'samples', 'training.gif',
         'wgan.csv',
         'wgan_critic.model', 'wgan_generator.model', 'wgan_generator_average.model']
     assert sorted(os.listdir(str(run / 'samples'))) == [
@@ -158,7 +158,8 @@ def test_overwrite_only_when_told(script, images, tmp_path):
     assert (run / 'wgan.csv').read_bytes() == before
     assert script('wgan_training.py', '--overwrite', '--seed', 1, *arguments).code == 0
     assert (run / 'wgan.csv').read_bytes() != before
-    assert (run / 'notes.txt').read_text() == 'mine'
+    assert (tmp_path / 'run.1' / 'wgan.csv').read_bytes() == before
+    assert (tmp_path / 'run.1' / 'notes.txt').read_text() == 'mine'
 
 
 @pytest.mark.slow
