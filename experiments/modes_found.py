@@ -20,7 +20,7 @@ import pandas as pd
 SETS = {'8 Gaussians': points.EIGHT, '25 Gaussians': points.TWENTY_FIVE}
 BATCH, SAMPLES, SEEDS, N_CRITIC = 128, 2500, 3, 2
 STEPS = {Adam: dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0,
-                    margin_weight=1.0),
+                    margin_weight=1.0, gamma=0.1),
          RmsProp: dict(learning_rate=5e-4, clip=0.1)}
 
 

@@ -20,7 +20,8 @@ import pandas as pd
 BATCH, START = 128, 1.0
 DISTANCES = (0, 0.5, 1, 1.5, 2)
 ESTIMATED = {'gan': 'JS', 'wgan-gp': 'W', 'wgan': 'W'}
-STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1, margin_weight=1.0)
+STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1, margin_weight=1.0,
+             gamma=0.1)
 
 
 def closed_forms(theta):

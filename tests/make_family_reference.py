@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-IMAGE, WIDTH, LATENT, BATCH, LABELS = 32, 2, 5, 4, 2
+IMAGE, WIDTH, LATENT, BATCH, LABELS, GAMMA = 32, 2, 5, 4, 2, 0.5
 rng = np.random.RandomState(20140610)
 results = {
     'real': rng.uniform(-1, 1, (BATCH, 3, IMAGE, IMAGE)),
@@ -135,6 +135,13 @@ def penalty(critic, x, labels):
     return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
+def squared_norm(critic, x, labels):
+    """The mean of ‖∇C(x)‖²."""
+    x = x.detach().requires_grad_()
+    slope, = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
 def cross_entropy(scores, label):
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, label))
 
@@ -154,9 +161,10 @@ def rmsprop(weights, gradients):
 
 CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 'batch'),
          ('dragan', 'layer'), ('augmented', 'layer'))
-# ls-gan comes last: what was drawn for the others stays the same.
+# New ones come last: what was drawn for the others stays the same.
+LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'))
 for case, normalization in CASES + tuple(
-        ('labelled ' + name, how) for name, how in CASES[:5]) + (('ls-gan', 'batch'),):
+        ('labelled ' + name, how) for name, how in CASES[:5]) + LATER:
     labelled, objective = case.startswith('labelled'), case.split()[-1]
     kind = 'labelled ' if labelled else ''
     if case == 'augmented':
@@ -167,7 +175,7 @@ for case, normalization in CASES + tuple(
     labels = torch.tensor(results['labels']) if labelled else (None, None)
     generator = Generator(kind + 'generator')
     critic = Critic('%scritic %s' % (kind, normalization), normalization)
-    is_gan = objective in ('gan', 'minimax', 'dragan')
+    is_gan = objective in ('gan', 'minimax', 'dragan', 'gan-r1')
 
     def generate(i):
         z = latents[i]
@@ -189,6 +197,8 @@ for case, normalization in CASES + tuple(
     if objective == 'dragan':
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
+    if objective == 'gan-r1':
+        loss = loss + GAMMA / 2 * squared_norm(critic, real, labels[0])
 
     def update(network, loss):
         weights = list(network.weights.values())
@@ -196,6 +206,8 @@ for case, normalization in CASES + tuple(
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients)]
         if objective == 'wgan':
             rmsprop(weights, gradients)
+        elif objective == 'gan-r1':
+            adam(weights, gradients, 2e-4, 0.0, 0.99)
         elif is_gan:
             adam(weights, gradients, 2e-4, 0.5, 0.999)
         elif objective == 'ls-gan':

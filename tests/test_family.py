@@ -20,6 +20,7 @@ COLUMNS = {
     'wgan': ['wasserstein'],
     'gan': ['D_real', 'D_fake'],
     'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
+    'gan-r1': ['D_real', 'D_fake', 'R1'],
     'ls-gan': ['score_difference', 'margin'],
 }
 
@@ -28,9 +29,9 @@ def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan']
+OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1']
 ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
-             'minimax': ['--minimax'],
+             'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'],
              'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
 CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
     'labelled ' + objective for objective in OBJECTIVE_CASES]
@@ -105,6 +106,15 @@ def test_dragan_draws_half_a_deviation():
     assert drawn['delta'].dtype == drawn['epsilon'].dtype == np.float32
 
 
+@pytest.mark.parametrize('size, batch, gamma', [(32, 16, 0.0128), (64, 16, 0.0512),
+                                                (64, 32, 0.0256), (256, 16, 0.8192)])
+def test_gamma_follows_from_the_images_size(size, batch, gamma):
+    """0.0002 · pixels² / batch, as in StyleGAN2-ADA's train.py; what is set wins."""
+    start = ['--objective', 'gan-r1', '--image-size', str(size), '--batch-size', str(batch)]
+    assert parse(start).gamma == pytest.approx(gamma)
+    assert parse(start + ['--gamma', '0']).gamma == 0
+
+
 def test_the_margin_is_kept_by_some_pairs_only():
     """Of the pairs that `ls-gan` is compared with, so that both sides of the hinge are."""
     hinge = family()['ls-gan hinge']
@@ -133,7 +143,7 @@ def test_run_and_resume(script, images, tmp_path, objective):
     settings = json.loads((whole / 'config.json').read_text())['settings']
     assert settings['objective'] == objective
     for name, value in OBJECTIVES[objective].settings.items():
-        assert settings[name] == value or name == 'beta2'
+        assert settings[name] == value or value is None
     if objective == 'wgan':
         critic = C.Function.load(str(whole / 'wgan_critic.model'))
         assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
@@ -162,6 +172,10 @@ def test_what_is_set_wins(script, images, tmp_path):
     (['--preset', 'wgan-paper', '--beta1', 0.5], ['--beta1', 'wgan']),
     (['--objective', 'wgan', '--penalty-weight', 10], ['--penalty-weight', 'wgan', '--clip']),
     (['--objective', 'wgan', '--beta1', 0.5], ['--beta1', 'wgan']),
+    (['--objective', 'gan-r1', '--penalty-weight', 10], ['--penalty-weight', 'gan-r1', '--gamma']),
+    (['--objective', 'gan-r1', '--gamma', -1], ['--gamma', 'at least 0']),
+    (['--gamma', 1], ['--gamma', 'wgan-gp', '--penalty-weight']),
+    (['--objective', 'gan-r1', '--text'], ['--objective gan-r1 with --text needs --gamma']),
     (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),
     (['--objective', 'wgan', '--clip', -0.01], ['--clip', 'above 0']),
     (['--clip', 0.01], ['--clip', 'wgan-gp', '--penalty-weight']),

@@ -92,6 +92,23 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
                   {epsilon: _even, delta: _half_a_deviation})
 
 
+def gan_r1(generator, critic, latent, real, fake, gamma):
+    """The original GAN with the penalty R1: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406
+
+    critic loss      that of `gan` + γ/2 E[‖∇C(x)‖₂²]           (section 4.1, eq. 9)
+    generator loss  −E[log D(G(z))]
+
+    Only the real images are penalised, and the gradient is to be 0 there: near the data's
+    distribution the critic then stops pushing the generator to and fro. gamma: γ.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    r1 = squared_gradient_norm(real_score, real)
+    return Losses(
+        C.softplus(-real_score) + C.softplus(fake_score) + gamma / 2 * r1,
+        C.softplus(-critic(generator(latent))),
+        {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score), 'R1': r1}, {})
+
+
 def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
     """Loss-sensitive GAN: Qi 2017, https://arxiv.org/abs/1701.06264
 
@@ -111,11 +128,15 @@ def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
 
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
-    from symbolic_gradient import gradient              # here, since it loads CNTK
-    grad = gradient(critic(image), image)
-    squares = C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
-    return C.sqrt(squares + 1e-12)
+    return C.sqrt(squared_gradient_norm(critic(image), image) + 1e-12)
+
+
+def squared_gradient_norm(score, image):
+    """‖∂score/∂image‖₂² of each sample, (1,), as a graph that can be trained through."""
+    from symbolic_gradient import gradient              # here, since it loads CNTK
+    grad = gradient(score, image)
+    return C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
 
 
 def _even(rng, real):
@@ -129,9 +150,11 @@ def _half_a_deviation(rng, real):
 # losses: one of the functions above. normalization: of the critic, as the articles have it, but by
 # sample where its gradient is penalised. optimizer: of both networks. settings: what can be set of
 # it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
-# tutorial 206 C for the last, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
-# Those that are parameters of `losses` or `optimizer` are given to it; the others are of the
-# training loop. β2 None stands for CNTK's own.
+# tutorial 206 C for `ls-gan`, StyleGAN2's β1 and β2 where the gradient is to be 0
+# (https://arxiv.org/abs/1912.04958, appendix B), DCGAN's for the others
+# (https://arxiv.org/abs/1511.06434, section 4). Those that are parameters of `losses` or
+# `optimizer` are given to it; the others are of the training loop. None stands for a default that
+# follows from other options: options.py.
 class Objective(namedtuple('Objective', 'losses normalization optimizer settings')):
 
     def build_losses(self, generator, critic, latent, real, fake, settings):
@@ -159,6 +182,8 @@ OBJECTIVES = {
     'dragan': Objective(dragan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
         minimax=False)),
+    'gan-r1': Objective(gan_r1, 'layer', Adam, dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
     'ls-gan': Objective(ls_gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
         weight_decay=5e-5)),
