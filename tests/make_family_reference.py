@@ -162,7 +162,8 @@ def rmsprop(weights, gradients):
 CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 'batch'),
          ('dragan', 'layer'), ('augmented', 'layer'))
 # New ones come last: what was drawn for the others stays the same.
-LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'))
+LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'),
+         ('r3gan', 'layer'), ('labelled r3gan', 'layer'))
 for case, normalization in CASES + tuple(
         ('labelled ' + name, how) for name, how in CASES[:5]) + LATER:
     labelled, objective = case.startswith('labelled'), case.split()[-1]
@@ -197,6 +198,9 @@ for case, normalization in CASES + tuple(
     if objective == 'dragan':
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
+    if objective == 'r3gan':
+        loss = F.softplus(of_fake - of_real).mean() + GAMMA / 2 * (
+            squared_norm(critic, real, labels[0]) + squared_norm(critic, fake, labels[0]))
     if objective == 'gan-r1':
         loss = loss + GAMMA / 2 * squared_norm(critic, real, labels[0])
 
@@ -206,7 +210,7 @@ for case, normalization in CASES + tuple(
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients)]
         if objective == 'wgan':
             rmsprop(weights, gradients)
-        elif objective == 'gan-r1':
+        elif objective in ('gan-r1', 'r3gan'):
             adam(weights, gradients, 2e-4, 0.0, 0.99)
         elif is_gan:
             adam(weights, gradients, 2e-4, 0.5, 0.999)
@@ -222,11 +226,15 @@ for case, normalization in CASES + tuple(
             w.data.clamp_(-0.01, 0.01)
     results[case + ' critic_loss'] = loss.detach().numpy()
 
+    if objective == 'r3gan':        # compared with the same real images, whose labels it has
+        labels = (labels[0], labels[0])
     generated = generate(1)
     scores = critic(changed(generated, 'change of generated') if objective == 'augmented'
                     else generated, labels[1])
     loss = (-scores.mean() if not is_gan else -cross_entropy(scores, 0.)
             if objective == 'minimax' else cross_entropy(scores, 1.))
+    if objective == 'r3gan':
+        loss = F.softplus(critic(real, labels[0]) - scores).mean()
     update(generator, loss)
     results[case + ' generator_loss'] = loss.detach().numpy()
     for network in (critic, generator):

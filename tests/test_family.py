@@ -21,6 +21,7 @@ COLUMNS = {
     'gan': ['D_real', 'D_fake'],
     'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
     'gan-r1': ['D_real', 'D_fake', 'R1'],
+    'r3gan': ['score_difference', 'R1', 'R2'],
     'ls-gan': ['score_difference', 'margin'],
 }
 
@@ -29,9 +30,9 @@ def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1']
+OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1', 'r3gan']
 ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
-             'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'],
+             'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'], 'r3gan': ['--gamma', '0.5'],
              'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
 CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
     'labelled ' + objective for objective in OBJECTIVE_CASES]
@@ -82,6 +83,9 @@ def test_one_update_of_each_network_equals_pytorch(case):
     feed = {latent: r['latents'][1]}
     feed.update(augmentation_feed(of_fake, r, 'change of generated'))
     feed.update({label: r['labels'][1]} if kind else {})
+    if real in made.generator_loss.arguments:       # those of the critic's update, and their labels
+        feed[real] = r['real']
+        feed.update({label: r['labels'][0]} if kind else {})
     trainers['generator'].train_minibatch(feed)
 
     for which, network in networks.items():

@@ -75,6 +75,19 @@ def test_what_is_logged_of_the_critic_is_the_mean_of_its_updates(updates, monkey
         assert row['C_loss'] == pytest.approx(10 * row['GP'] - row['wasserstein'], rel=1e-4)
 
 
+def test_the_generator_is_compared_with_the_critics_last_images(monkeypatch):
+    updates = make_updates('r3gan')
+    fed, train = [], updates.trainers['generator'].train_minibatch
+    monkeypatch.setattr(updates.trainers['generator'], 'train_minibatch', lambda feed: (
+        fed.append(feed[updates.real]), train(feed))[1])
+    for value in (0, 0.5):
+        updates.update_critic(np.full((4, 3, 32, 32), value, np.float32))
+    before = weights(updates.critic)
+    updates.update_generator(1)
+    assert (fed[0] == 0.5).all()
+    assert not any(changed(before, weights(updates.critic)))
+
+
 def operations(graph):
     """All operations of a graph, also inside of blocks."""
     return [f for f in C.logging.graph.depth_first_search(

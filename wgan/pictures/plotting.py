@@ -19,6 +19,7 @@ PANELS = [                                              # column, label, target 
     ('grad_norm', 'gradient norm ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
     ('R1', 'squared gradient norm\nat real images', None),
+    ('R2', 'squared gradient norm\nat generated images', None),
     ('score_difference', 'score difference\nC(x) − C(G(z))', None),
     ('margin', 'margin', None),
     ('D_real', 'probability of being real\nD(x)', 0.5),

@@ -16,9 +16,9 @@ from wgan.training.optimizers import Adam, RmsProp
 
 import numpy as np
 
-# critic_loss, generator_loss: what the two trainers minimise.
+# critic_loss, generator_loss: what the two trainers minimise. The second may depend on x too.
 # logged: what is worth knowing of a critic update, by name.
-# draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
+# draws: further inputs of the losses, and the functions that draw them, from a RandomState and
 #     the real images of the minibatch, (N, 3, S, S).
 Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
 
@@ -109,6 +109,24 @@ def gan_r1(generator, critic, latent, real, fake, gamma):
         {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score), 'R1': r1}, {})
 
 
+def r3gan(generator, critic, latent, real, fake, gamma):
+    """R3GAN, a relativistic GAN with two penalties: Huang et al. 2024,
+    https://arxiv.org/abs/2501.05441
+
+    critic loss      E[log(1 + exp(C(x̃) − C(x)))] + γ/2 E[‖∇C(x)‖₂² + ‖∇C(x̃)‖₂²]
+    generator loss   E[log(1 + exp(C(x) − C(G(z))))]               (section 2: RpGAN + R1 + R2)
+
+    Each generated image is compared with a real one, in both losses. gamma: γ.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    difference = real_score - fake_score
+    r1, r2 = squared_gradient_norm(real_score, real), squared_gradient_norm(fake_score, fake)
+    # stop_gradient avoids a backward pass for the real image's score.
+    lead = critic(generator(latent)) - C.stop_gradient(critic(real))
+    return Losses(C.softplus(-difference) + gamma / 2 * (r1 + r2), C.softplus(-lead),
+                  {'score_difference': difference, 'R1': r1, 'R2': r2}, {})
+
+
 def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
     """Loss-sensitive GAN: Qi 2017, https://arxiv.org/abs/1701.06264
 
@@ -183,6 +201,8 @@ OBJECTIVES = {
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
         minimax=False)),
     'gan-r1': Objective(gan_r1, 'layer', Adam, dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
+    'r3gan': Objective(r3gan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
     'ls-gan': Objective(ls_gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,

@@ -62,7 +62,11 @@ class Updates:
         self._critic_draws = dict(self.losses.draws)
         self._critic_draws.update(of_real.draws)
         self._critic_draws.update(of_fake.draws)
-        self._generator_draws = of_fake.draws
+        needed = self.losses.generator_loss.arguments
+        self._generator_draws = {variable: draw for variable, draw in self._critic_draws.items()
+                                 if variable in needed}
+        self._generator_sees_reals = self.real in needed
+        self._reals = ()                    # those of the last critic update, and their labels
         self.logged = list(self.losses.logged.values())
         self._critic_rows = []              # what is logged of the iteration's critic updates
         self._iteration_ended = False
@@ -89,6 +93,7 @@ class Updates:
         """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
+        self._reals = reals, labels
         feed = self._feed(self._critic_draws, reals, labels)
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
@@ -112,8 +117,11 @@ class Updates:
         self._held_out_row = [float(np.mean(values))]
 
     def update_generator(self, step):
-        """step: which update this is, counted from 1."""
-        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws))
+        """step: which update this is, counted from 1. Where the generator's loss compares with real
+        images, those are of the last critic update.
+        """
+        reals = self._reals if self._generator_sees_reals else ()
+        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws, *reals))
         self._iteration_ended = True
         if self.average:
             self.average.update(step)
