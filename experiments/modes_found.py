@@ -29,7 +29,8 @@ def train(objective, centres, seed, iterations, progress, done):
     rng, draw = np.random.RandomState(seed), points.gaussians(centres)
     settings = points.settings_of(objective, **STEPS[OBJECTIVES[objective].optimizer])
     generator = points.network('latent', 2, (2, 1, 1), 2 * seed, (128, 128))
-    critic = points.network('image', (2, 1, 1), 1, 2 * seed + 1, (128, 128))
+    critic = points.network('image', (2, 1, 1), 1, 2 * seed + 1, (128, 128),
+                            objective=objective)
     updates = Updates(generator, critic, OBJECTIVES[objective], BATCH, rng, **settings)
     for step in range(1, iterations + 1):
         for _ in range(min(N_CRITIC, settings['n_critic'])):

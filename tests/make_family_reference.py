@@ -68,7 +68,29 @@ class Generator(Network):
 class Critic(Network):
     def __init__(self, name, normalization):
         super().__init__(name)
-        self.normalization = normalization
+        self.normalization, self.layers, self.iterated = normalization, {}, set()
+
+    def weight(self, name, shape, mean=0.0):
+        """Spectrally normalised by PyTorch's own function, if so; one power iteration an update."""
+        w = super().weight(name, shape, mean)
+        if self.normalization != 'spectral' or name != 'W':
+            return w
+        key = '%s u %s' % (self.name, 'x'.join(map(str, shape)))
+        rows = 1 if shape[-1] == 1 else shape[0]
+        if key not in results:
+            results[key] = rng.normal(size=rows)
+        if key not in self.layers:
+            layer = torch.nn.Linear(w.numel() // rows, rows, bias=False, dtype=w.dtype)
+            layer = torch.nn.utils.spectral_norm(layer)
+            layer.weight_u.copy_(torch.tensor(results[key]))
+            del layer._parameters['weight_orig']
+            self.layers[key] = layer
+        layer = self.layers[key]
+        layer.weight_orig = w.reshape(rows, -1)
+        norm, = layer._forward_pre_hooks.values()
+        weight = norm.compute_weight(layer, do_power_iteration=key not in self.iterated)
+        self.iterated.add(key)
+        return weight.reshape(shape)
 
     def __call__(self, x, labels=None):
         maps, channels = WIDTH, 3
@@ -79,7 +101,7 @@ class Critic(Network):
                 planes = labels[:, :, None, None].expand(-1, -1, IMAGE, IMAGE)
                 x = torch.cat([x, planes], 1)
             x = F.conv2d(F.pad(x, (1, 0, 1, 0)), w, b.flatten(), stride=2)
-            if channels != 3:
+            if channels != 3 and self.normalization != 'spectral':
                 x = self.normalized(x, self.normalization)
             x = F.leaky_relu(x, 0.2)
             channels, maps = maps, maps * 2
@@ -163,7 +185,8 @@ CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 
          ('dragan', 'layer'), ('augmented', 'layer'))
 # New ones come last: what was drawn for the others stays the same.
 LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'),
-         ('r3gan', 'layer'), ('labelled r3gan', 'layer'))
+         ('r3gan', 'layer'), ('labelled r3gan', 'layer'),
+         ('sn-gan', 'spectral'), ('labelled sn-gan', 'spectral'))
 for case, normalization in CASES + tuple(
         ('labelled ' + name, how) for name, how in CASES[:5]) + LATER:
     labelled, objective = case.startswith('labelled'), case.split()[-1]
@@ -198,6 +221,8 @@ for case, normalization in CASES + tuple(
     if objective == 'dragan':
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
+    if objective == 'sn-gan':
+        loss = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
     if objective == 'r3gan':
         loss = F.softplus(of_fake - of_real).mean() + GAMMA / 2 * (
             squared_norm(critic, real, labels[0]) + squared_norm(critic, fake, labels[0]))
@@ -212,6 +237,8 @@ for case, normalization in CASES + tuple(
             rmsprop(weights, gradients)
         elif objective in ('gan-r1', 'r3gan'):
             adam(weights, gradients, 2e-4, 0.0, 0.99)
+        elif objective == 'sn-gan':
+            adam(weights, gradients, 2e-4, 0.0, 0.9)
         elif is_gan:
             adam(weights, gradients, 2e-4, 0.5, 0.999)
         elif objective == 'ls-gan':
@@ -221,6 +248,8 @@ for case, normalization in CASES + tuple(
             adam(weights, gradients, 1e-4, 0.0, 0.9)
 
     update(critic, loss)
+    for key, layer in critic.layers.items():
+        results['%s after %s' % (case, key)] = layer.weight_u.numpy().copy()
     if objective == 'wgan':
         for w in critic.weights.values():
             w.data.clamp_(-0.01, 0.01)

@@ -8,8 +8,9 @@ import pytest
 from wgan.machine.cntk import C
 import models
 from wgan.training import objectives
-from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
+from helpers import SMALL, assert_same_run, augmentation_feed, family, losses, singular_vectors
 from wgan.training.augmentation import Augmentation, Unchanged
+from wgan.training.layers import PowerIteration
 from wgan.generators.evaluation import label_input, latent_input
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
@@ -22,6 +23,7 @@ COLUMNS = {
     'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
     'gan-r1': ['D_real', 'D_fake', 'R1'],
     'r3gan': ['score_difference', 'R1', 'R2'],
+    'sn-gan': ['score_difference'],
     'ls-gan': ['score_difference', 'margin'],
 }
 
@@ -30,7 +32,7 @@ def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1', 'r3gan']
+OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1', 'r3gan', 'sn-gan']
 ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
              'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'], 'r3gan': ['--gamma', '0.5'],
              'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
@@ -53,6 +55,9 @@ def test_one_update_of_each_network_equals_pytorch(case):
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
+        singular = singular_vectors(networks['critic'])
+        for weights, u, _ in singular:
+            u.value = r['%s u %s' % (keys['critic'], 'x'.join(map(str, weights.shape)))][None]
         latent = latent_input(networks['generator'])
         label = label_input(networks['generator'])
         given = {'label': label} if kind else {}
@@ -79,6 +84,7 @@ def test_one_update_of_each_network_equals_pytorch(case):
     feed.update(augmentation_feed(of_real, r, 'change of real'))
     feed.update(augmentation_feed(of_fake, r, 'change of fake'))
     feed.update({label: r['labels'][0]} if kind else {})
+    PowerIteration(networks['critic']).run()
     trainers['critic'].train_minibatch(feed)
     feed = {latent: r['latents'][1]}
     feed.update(augmentation_feed(of_fake, r, 'change of generated'))
@@ -94,6 +100,19 @@ def test_one_update_of_each_network_equals_pytorch(case):
         for p in network.parameters:                # a step is about as long as the learning rate
             after = r['%s after %s' % (case, key(keys[which], p))]
             assert np.abs(p.value - after).max() < 1e-5 * options.learning_rate, key(which, p)
+    for weights, u, _ in singular:
+        np.testing.assert_allclose(u.value[0], r['%s after %s u %s' % (
+            case, keys['critic'], 'x'.join(map(str, weights.shape)))], rtol=1e-12)
+
+
+def test_hinge_losses_of_sn_gan():
+    """Scores beyond 1 for real and −1 for generated images are good enough."""
+    real, fake = C.input_variable(1), C.input_variable(1)
+    made = objectives.sn_gan(C.alias, C.alias, fake, real, fake)
+    scores = [np.float32([[0.5], [2], [-3], [0]]), np.float32([[-0.5], [-2], [3], [0]])]
+    np.testing.assert_array_equal(made.critic_loss.eval(dict(zip((real, fake), scores))),
+                                  [[1], [0], [8], [2]])
+    np.testing.assert_array_equal(made.generator_loss.eval({fake: scores[1]}), -scores[1])
 
 
 def test_dragan_draws_half_a_deviation():
@@ -180,6 +199,8 @@ def test_what_is_set_wins(script, images, tmp_path):
     (['--objective', 'gan-r1', '--gamma', -1], ['--gamma', 'at least 0']),
     (['--gamma', 1], ['--gamma', 'wgan-gp', '--penalty-weight']),
     (['--objective', 'gan-r1', '--text'], ['--objective gan-r1 with --text needs --gamma']),
+    (['--objective', 'sn-gan', '--text'], ['--objective sn-gan is for images']),
+    (['--objective', 'sn-gan', '--gamma', 1], ['--gamma', 'sn-gan', '--beta2']),
     (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),
     (['--objective', 'wgan', '--clip', -0.01], ['--clip', 'above 0']),
     (['--clip', 0.01], ['--clip', 'wgan-gp', '--penalty-weight']),

@@ -127,6 +127,19 @@ def r3gan(generator, critic, latent, real, fake, gamma):
                   {'score_difference': difference, 'R1': r1, 'R2': r2}, {})
 
 
+def sn_gan(generator, critic, latent, real, fake):
+    """SN-GAN: Miyato et al. 2018, https://arxiv.org/abs/1802.05957
+
+    critic loss      E[(1 − C(x))₊] + E[(1 + C(x̃))₊]            (eq. 16)
+    generator loss  −E[C(G(z))]                                  (eq. 17)
+
+    What bounds the critic's gradient is the spectral normalisation of its weights: models.py.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    return Losses(C.relu(1 - real_score) + C.relu(1 + fake_score), -critic(generator(latent)),
+                  {'score_difference': real_score - fake_score}, {})
+
+
 def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
     """Loss-sensitive GAN: Qi 2017, https://arxiv.org/abs/1701.06264
 
@@ -169,7 +182,8 @@ def _half_a_deviation(rng, real):
 # sample where its gradient is penalised. optimizer: of both networks. settings: what can be set of
 # it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
 # tutorial 206 C for `ls-gan`, StyleGAN2's β1 and β2 where the gradient is to be 0
-# (https://arxiv.org/abs/1912.04958, appendix B), DCGAN's for the others
+# (https://arxiv.org/abs/1912.04958, appendix B), those of the SN-GAN paper's residual networks for
+# `sn-gan`, DCGAN's for the others
 # (https://arxiv.org/abs/1511.06434, section 4). Those that are parameters of `losses` or
 # `optimizer` are given to it; the others are of the training loop. None stands for a default that
 # follows from other options: options.py.
@@ -204,6 +218,8 @@ OBJECTIVES = {
         n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
     'r3gan': Objective(r3gan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
+    'sn-gan': Objective(sn_gan, 'spectral', Adam, dict(
+        n_critic=5, learning_rate=2e-4, beta1=0.0, beta2=0.9)),
     'ls-gan': Objective(ls_gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
         weight_decay=5e-5)),

@@ -263,6 +263,9 @@ def with_defaults(given):
             raise UserError(_no_meaning(OPTIONS[name], is_text, objective))
     options = argparse.Namespace(**{name: None if value is ABSENT else given.get(name, value)
                                     for name, value in defaults.items()})
+    if is_text and OBJECTIVES[objective].normalization == 'spectral':
+        raise UserError('--objective %s is for images: the networks for text have no spectral '
+                        'normalisation' % objective)
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
     if 'gamma' in settings and options.gamma is None:

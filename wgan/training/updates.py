@@ -10,6 +10,7 @@ from wgan.training.augmentation import Augmentation, Unchanged
 from wgan.machine.cntk import C, quiet
 from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
 from wgan.datasets.labels import draw_labels
+from wgan.training.layers import PowerIteration
 from wgan.training.moving_average import MovingAverage
 
 import numpy as np
@@ -40,6 +41,7 @@ class Updates:
         self.generator, self.critic = generator, critic
         self.rng, self.batch_size, self.label_counts = rng, batch_size, label_counts
         self.average = MovingAverage(generator, ema) if ema else None
+        self.power_iteration = PowerIteration(critic)
         self.sample_generator = self.average.generator if self.average else generator
 
         self.latent, self.label = latent_input(generator), label_input(generator)
@@ -93,6 +95,7 @@ class Updates:
         """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
+        self.power_iteration.run()
         self._reals = reals, labels
         feed = self._feed(self._critic_draws, reals, labels)
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
