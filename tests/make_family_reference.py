@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-IMAGE, WIDTH, LATENT, BATCH, LABELS, GAMMA = 32, 2, 5, 4, 2, 0.5
+IMAGE, WIDTH, LATENT, BATCH, LABELS, GAMMA, SMALL = 32, 2, 5, 4, 2, 0.5, 0.4
 rng = np.random.RandomState(20140610)
 results = {
     'real': rng.uniform(-1, 1, (BATCH, 3, IMAGE, IMAGE)),
@@ -34,7 +34,9 @@ class Network:
     def weight(self, name, shape, mean=0.0):
         key = '%s %s %s' % (self.name, name, 'x'.join(map(str, shape)))
         if key not in results:
-            results[key] = rng.normal(mean, 0.2, shape)
+            # So small that the gradient norms of a batch lie on both sides of 1.
+            small = self.name.startswith('one-sided') and shape[-1] == 1 and len(shape) == 4
+            results[key] = rng.normal(mean, 0.2 * (SMALL if small else 1), shape)
         if key not in self.weights:
             self.weights[key] = torch.tensor(results[key], requires_grad=True)
         return self.weights[key]
@@ -154,7 +156,11 @@ def changed(x, name):
 def penalty(critic, x, labels):
     x = x.detach().requires_grad_()
     slope, = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
-    return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    above = slope.flatten(1).norm(dim=1) - 1
+    if 'one-sided' in objective:
+        results[objective + ' norms'] = 1 + above.detach().numpy()
+        above = F.relu(above)
+    return (above ** 2).mean()
 
 
 def squared_norm(critic, x, labels):
@@ -186,7 +192,8 @@ CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 
 # New ones come last: what was drawn for the others stays the same.
 LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'),
          ('r3gan', 'layer'), ('labelled r3gan', 'layer'),
-         ('sn-gan', 'spectral'), ('labelled sn-gan', 'spectral'))
+         ('sn-gan', 'spectral'), ('labelled sn-gan', 'spectral'),
+         ('one-sided', 'layer'), ('one-sided-dragan', 'layer'))
 for case, normalization in CASES + tuple(
         ('labelled ' + name, how) for name, how in CASES[:5]) + LATER:
     labelled, objective = case.startswith('labelled'), case.split()[-1]
@@ -198,8 +205,9 @@ for case, normalization in CASES + tuple(
         results['labels'] = np.eye(LABELS)[rng.randint(LABELS, size=(2, BATCH))]
     labels = torch.tensor(results['labels']) if labelled else (None, None)
     generator = Generator(kind + 'generator')
-    critic = Critic('%scritic %s' % (kind, normalization), normalization)
-    is_gan = objective in ('gan', 'minimax', 'dragan', 'gan-r1')
+    name = kind + 'one-sided ' * objective.startswith('one-sided')
+    critic = Critic('%scritic %s' % (name, normalization), normalization)
+    is_gan = objective in ('gan', 'minimax', 'dragan', 'one-sided-dragan', 'gan-r1')
 
     def generate(i):
         z = latents[i]
@@ -216,9 +224,9 @@ for case, normalization in CASES + tuple(
         loss = F.relu(0.0005 * distance + of_fake - of_real)
         results['ls-gan hinge'] = loss.detach().numpy()
         loss = loss.mean()
-    if objective in ('wgan-gp', 'augmented'):
+    if objective in ('wgan-gp', 'augmented', 'one-sided'):
         loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake, labels[0])
-    if objective == 'dragan':
+    if objective in ('dragan', 'one-sided-dragan'):
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
     if objective == 'sn-gan':

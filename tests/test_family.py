@@ -34,9 +34,12 @@ def key(network, parameter):
 
 OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1', 'r3gan', 'sn-gan']
 ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
+             'one-sided': ['--beta2', '0.9', '--one-sided'], 'one-sided-dragan': ['--one-sided'],
              'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'], 'r3gan': ['--gamma', '0.5'],
              'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
-CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
+STANDS_FOR = {'minimax': 'gan', 'augmented': 'wgan-gp', 'one-sided': 'wgan-gp',
+              'one-sided-dragan': 'dragan'}
+CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan', 'one-sided', 'one-sided-dragan'] + [
     'labelled ' + objective for objective in OBJECTIVE_CASES]
 
 
@@ -44,14 +47,15 @@ CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
 def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]
-    name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
+    name = STANDS_FOR.get(objective, objective)
     options = parse(['--objective', name, '--batch-size', '4'] + ARGUMENTS.get(objective, []))
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
     labels = r['labels'].shape[2] if kind else 0
     with C.default_options(dtype=np.float64):
         networks = {'generator': models.generator(32, 5, 2, labels=labels),
                     'critic': models.critic(32, 2, normalization=normalization, labels=labels)}
-        keys = {'generator': kind + 'generator', 'critic': kind + 'critic ' + normalization}
+        critic = kind + 'one-sided ' * objective.startswith('one-sided') + 'critic '
+        keys = {'generator': kind + 'generator', 'critic': critic + normalization}
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
@@ -144,6 +148,13 @@ def test_the_margin_is_kept_by_some_pairs_only():
     assert (hinge == 0).any() and (hinge > 0).any()
 
 
+def test_the_one_sided_penalty_is_of_some_images_only():
+    """Of those that it is compared with, so that both sides are."""
+    for name in ('one-sided', 'one-sided-dragan'):
+        norms = family()[name + ' norms']
+        assert (norms < 1).any() and (norms > 1).any()
+
+
 def size(*extra):
     """SMALL without --n-critic: that follows the objective."""
     return SMALL[:SMALL.index('--n-critic')] + list(extra)
@@ -170,6 +181,21 @@ def test_run_and_resume(script, images, tmp_path, objective):
     if objective == 'wgan':
         critic = C.Function.load(str(whole / 'wgan_critic.model'))
         assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('objective', ['wgan-gp', 'dragan'])
+def test_one_sided(script, images, tmp_path, objective):
+    """Resumed to the last bit. Norms below 1, as those of new weights are, cost nothing."""
+    start = ['--data', images, '--objective', objective, *size()]
+    for run, iterations in (('whole', 4), ('parts', 2)):
+        assert script('wgan_training.py', '--out', run, '--iterations', iterations, '--one-sided',
+                      *start).code == 0
+    assert script('wgan_training.py', '--out', 'parts', '--iterations', 4, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert script('wgan_training.py', '--out', 'other', '--iterations', 1, *start).code == 0
+    one, other = (losses(tmp_path / run).iloc[0] for run in ('whole', 'other'))
+    assert one['GP'] < 0.9 * other['GP']
 
 
 @pytest.mark.slow
@@ -201,6 +227,7 @@ def test_what_is_set_wins(script, images, tmp_path):
     (['--objective', 'gan-r1', '--text'], ['--objective gan-r1 with --text needs --gamma']),
     (['--objective', 'sn-gan', '--text'], ['--objective sn-gan is for images']),
     (['--objective', 'sn-gan', '--gamma', 1], ['--gamma', 'sn-gan', '--beta2']),
+    (['--objective', 'gan-r1', '--one-sided'], ['--one-sided', 'gan-r1', '--gamma']),
     (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),
     (['--objective', 'wgan', '--clip', -0.01], ['--clip', 'above 0']),
     (['--clip', 0.01], ['--clip', 'wgan-gp', '--penalty-weight']),

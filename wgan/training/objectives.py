@@ -23,7 +23,7 @@ import numpy as np
 Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
 
 
-def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
+def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0, one_sided=False):
     """WGAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
 
     critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
@@ -33,11 +33,14 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
     sample, over all its pixels and colours. The penalty is a graph of the critic's weights
     (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
     it would train nothing.
+
+    one_sided: λ E[(‖∇C(x̂)‖₂ − 1)₊²] instead, which lets smaller norms be: section 4 there, and
+    Petzka et al. 2018, https://arxiv.org/abs/1709.08894.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
     wasserstein = critic(real) - critic(fake)
     norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
-    penalty = C.square(norm - 1)
+    penalty = _penalty(norm, one_sided)
     return Losses(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
                   {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
                   {epsilon: _even})
@@ -72,7 +75,8 @@ def gan(generator, critic, latent, real, fake, minimax=False):
         {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score)}, {})
 
 
-def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False):
+def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False,
+           one_sided=False):
     """DRAGAN: Kodali et al. 2017, https://arxiv.org/abs/1705.07215
 
     critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
@@ -80,13 +84,13 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
 
     The penalty acts around the real images: δ is drawn evenly from 0 to half of the minibatch's
     standard deviation, for each number of an image, and ε evenly from [0, 1] for each sample, as
-    in the authors' code. penalty_weight: λ.
+    in the authors' code. penalty_weight: λ. one_sided: as in `wgan_gp`.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
     delta = C.input_variable(real.shape, name='delta')
     plain = gan(generator, critic, latent, real, fake, minimax)
     norm = gradient_norm(critic, real + epsilon * delta)
-    penalty = C.square(norm - 1)
+    penalty = _penalty(norm, one_sided)
     return Losses(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
                   dict(plain.logged, GP=penalty, grad_norm=norm),
                   {epsilon: _even, delta: _half_a_deviation})
@@ -157,6 +161,10 @@ def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
                   {'score_difference': difference, 'margin': margin}, {})
 
 
+def _penalty(norm, one_sided):
+    return C.square(C.relu(norm - 1) if one_sided else norm - 1)
+
+
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
@@ -206,14 +214,15 @@ def _settings_of(function, settings):
 
 OBJECTIVES = {
     'wgan-gp': Objective(wgan_gp, 'layer', Adam, dict(
-        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
+        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0,
+        one_sided=False)),
     'wgan': Objective(wgan, 'batch', RmsProp, dict(
         n_critic=5, n_critic_boost=0, learning_rate=5e-5, clip=0.01)),
     'gan': Objective(gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
     'dragan': Objective(dragan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
-        minimax=False)),
+        minimax=False, one_sided=False)),
     'gan-r1': Objective(gan_r1, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
     'r3gan': Objective(r3gan, 'layer', Adam, dict(

@@ -131,6 +131,7 @@ GROUPS = [
         _of_objective('beta2', DECAY, "Adam's β2, per update", CHANGEABLE,
                       "CNTK's own, 0.9999986 per sample, to the power of the batch size"),
         _of_objective('penalty_weight', WEIGHT, 'weight λ of the gradient penalty'),
+        _of_objective('one_sided', bool, 'penalise gradient norms above 1 only'),
         _of_objective('gamma', WEIGHT, 'weight γ of half of the squared gradient norm',
                       note='0.0002 · --image-size² / --batch-size'),
         _of_objective('margin_weight', WEIGHT, 'weight of the distance of two images, which is the '
