@@ -8,6 +8,7 @@ equal ones. Prints the largest deviation from D* where there is data, and the va
 """
 
 import points                           # before the others: it lets them be found
+from wgan.machine.cntk import C
 from wgan.machine.command_line import Progress, run
 from wgan.pictures.plotting import new_figure, save_figure
 
@@ -36,7 +37,7 @@ def train(name, fake, iterations, seed=0):
     value V = −critic loss of that fifth.
     """
     rng = np.random.RandomState(seed)
-    critic = points.network('image', (1, 1, 1), 1, seed, (32, 32), 'tanh')
+    critic = points.network('image', (1, 1, 1), 1, seed, (32, 32), C.tanh)
     settings = points.settings_of('gan', learning_rate=3e-3, beta1=0.9)
     held = points.HeldGenerator('gan', critic, BATCH, settings)
     progress, values, scores = Progress(name, iterations), [], []

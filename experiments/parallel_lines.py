@@ -30,7 +30,7 @@ def closed_forms(theta):
 
 
 def build_critic(seed, objective):
-    return points.network('image', (2, 1, 1), 1, seed, (32, 32), 'tanh', objective)
+    return points.network('image', (2, 1, 1), 1, seed, (32, 32), C.tanh, objective)
 
 
 def lines(rng, theta):

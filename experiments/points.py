@@ -52,7 +52,7 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
     return int(found.sum()), on_mode.mean(axis=0).sum()
 
 
-def network(name, given, result, seed, hidden=(64, 64, 64), activation='relu', objective='gan'):
+def network(name, given, result, seed, hidden=(64, 64, 64), activation=None, objective='gan'):
     """A fully connected network from the input `name` of shape `given` to the shape `result`.
 
     objective: its spectral normalisation is the critic's, if it has one.
@@ -72,7 +72,7 @@ def network(name, given, result, seed, hidden=(64, 64, 64), activation='relu', o
 
     h = C.reshape(x, (int(np.prod(given)),))
     for size in hidden:
-        h = getattr(C, activation)(dense(h, size))
+        h = (activation or C.relu)(dense(h, size))
     return C.reshape(dense(h, int(np.prod(result))), result)
 
 
