@@ -24,15 +24,6 @@ def test_layer_normalization_is_per_sample_with_gain_and_bias_per_map(has_bias):
                                gain * (data - mean) / np.sqrt(variance + 1e-5) + bias, rtol=1e-12)
 
 
-def test_leaky_relu_is_cntks():
-    data = np.random.RandomState(0).randn(4, 3, 5, 6)
-    with C.default_options(dtype=np.float64):
-        x = C.input_variable((3, 5, 6), needs_gradient=True)
-        ours, theirs = layers.leaky_relu(x), C.leaky_relu(x, 0.2)
-    np.testing.assert_allclose(ours.eval({x: data}), theirs.eval({x: data}), rtol=1e-15)
-    np.testing.assert_allclose(ours.grad({x: data}), theirs.grad({x: data}), rtol=1e-15)
-
-
 def test_spectral_normalization():
     """σ comes nearer to the largest singular value with each power iteration, as NumPy has it."""
     value = np.random.RandomState(0).randn(4, 3, 3, 3)
@@ -53,3 +44,12 @@ def test_spectral_normalization():
 
 def test_power_iteration_of_a_network_without_spectral_normalization():
     layers.PowerIteration(layers.leaky_relu(C.input_variable((3, 5, 6)))).run()
+
+
+def test_leaky_relu_is_cntks():
+    data = np.random.RandomState(0).randn(4, 3, 5, 6)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable((3, 5, 6), needs_gradient=True)
+        ours, theirs = layers.leaky_relu(x), C.leaky_relu(x, 0.2)
+    np.testing.assert_allclose(ours.eval({x: data}), theirs.eval({x: data}), rtol=1e-15)
+    np.testing.assert_allclose(ours.grad({x: data}), theirs.grad({x: data}), rtol=1e-15)
