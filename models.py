@@ -7,13 +7,14 @@ labels: call one on Functions or Variables and get its graph, with the same para
     Layer normalisation in the critic: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028,
     section 4. Batch normalisation would tie the samples of a minibatch together there, and the
     penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
+    Spectral normalisation: Miyato et al. 2018, https://arxiv.org/abs/1802.05957.
 """
 
 from wgan.machine.cntk import C
 from wgan.datasets.images import IMAGE_SIZES
 from wgan.training.layers import (
-    add_bias, batch_normalization, convolution, convolution_transpose, layer_normalization,
-    leaky_relu)
+    PowerIteration, SETTLED, add_bias, batch_normalization, convolution, convolution_transpose,
+    layer_normalization, leaky_relu, spectral_normalization)
 
 import numpy as np
 
@@ -56,7 +57,8 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
     width: channels of the first layer, each layer after it having twice as many: 32 … 1024 at 256
         pixels and width 32.
     seed: decides the initial weights; None: others each time.
-    normalization: of all layers but the first, 'layer' or 'batch'.
+    normalization: of all layers but the first, 'layer' or 'batch'; or 'spectral', of the weights
+        of all layers.
     labels: how many there are; then 'label', (labels,), is an input too. Its planes, 1 for the
         label and 0 for the others, are joined to the image: the first convolution sees them.
     colours: 1 for grey images, (1, image_size, image_size).
@@ -65,23 +67,32 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
     _check(image_size)
     initializers = _initializers(seed)
     normalize = {'layer': lambda h: layer_normalization(h, bias='b'),
-                 'batch': lambda h: batch_normalization(add_bias(h, 'b'))}[normalization]
+                 'batch': lambda h: batch_normalization(add_bias(h, 'b')),
+                 'spectral': lambda h: add_bias(h, 'b')}[normalization]
+    spectral = normalization == 'spectral'
     channels, size = width, image_size // 2
 
     image = C.input_variable((colours, image_size, image_size), name='image')
-    h = _downsample(image, next(initializers), channels)
+    h = _downsample(image, next(initializers), channels, spectral)
     if labels:
         # Joined channels would be one convolution; its sum with another is the same.
         planes = C.constant(np.eye(labels)[:, :, None, None] * np.ones((image_size, image_size)),
                             dtype=image.dtype)
         label = C.input_variable(labels, name='label')
-        h = h + _downsample(C.times(label, planes, output_rank=3), next(initializers), channels)
+        h = h + _downsample(C.times(label, planes, output_rank=3), next(initializers), channels,
+                            spectral)
     h = leaky_relu(add_bias(h, 'b'))                                        # 32 × 128 × 128
     while size > 4:
         # 64 × 64 × 64, 128 × 32 × 32, 256 × 16 × 16, 512 × 8 × 8, 1024 × 4 × 4
         channels, size = channels * 2, size // 2
-        h = leaky_relu(normalize(_downsample(h, next(initializers), channels)))
-    return C.layers.Dense(1, init=next(initializers), name='score')(h)
+        h = leaky_relu(normalize(_downsample(h, next(initializers), channels, spectral)))
+    if not spectral:
+        return C.layers.Dense(1, init=next(initializers), name='score')(h)
+    weights = C.parameter(h.shape + (1,), init=next(initializers), dtype=h.dtype, name='W')
+    score = C.plus(C.times(h, spectral_normalization(weights, 1), output_rank=1),
+                   C.parameter(1, init=0, dtype=h.dtype, name='b'), name='score')
+    PowerIteration(score).run(SETTLED)
+    return score
 
 
 def networks(image_size, latent_size, width, normalization, rng, labels=0, colours=3):
@@ -95,9 +106,10 @@ def _upsample(h, weights, channels):
     return C.relu(batch_normalization(convolution_transpose(kernel, h)))
 
 
-def _downsample(h, weights, channels):
+def _downsample(h, weights, channels, spectral):
     kernel = C.parameter((channels, h.shape[0], 3, 3), init=weights, dtype=h.dtype, name='W')
-    return convolution(kernel, h)
+    return convolution(spectral_normalization(kernel, channels) if spectral else kernel,
+                       h)
 
 
 def _initializers(seed):

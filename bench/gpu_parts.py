@@ -179,7 +179,7 @@ def trainings(options):
     each device. The state is all weights and statistics, by name.
     """
     for objective, about in OBJECTIVES.items():
-        defaults = parse(['--objective', objective])
+        defaults = parse(['--objective', objective, '--image-size', '32'])
         rng = np.random.RandomState(7)
         trained = Updates(*models.networks(32, 10, options.width, about.normalization, rng),
                           about, 16, rng, ema=defaults.ema, **objective_settings(defaults))

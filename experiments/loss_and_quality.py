@@ -51,7 +51,7 @@ def train(objective, faces, measures, options, progress, done):
     """A DataFrame with a row for each point: step, minus_loss, what else is logged, and each of the
     distances from real images. measures: by their names, (features, statistics of real images).
     """
-    o = parse(['--objective', objective])
+    o = parse(['--objective', objective, '--image-size', str(SIZE)])
     rng = np.random.RandomState(0)
     batches = ImageBatches(faces, o.batch_size, rng)
     generator, critic = models.networks(SIZE, o.latent_size, WIDTH,

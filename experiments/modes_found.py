@@ -20,7 +20,7 @@ import pandas as pd
 SETS = {'8 Gaussians': points.EIGHT, '25 Gaussians': points.TWENTY_FIVE}
 BATCH, SAMPLES, SEEDS, N_CRITIC = 128, 2500, 3, 2
 STEPS = {Adam: dict(learning_rate=1e-3, beta1=0.5, beta2=0.9, penalty_weight=1.0,
-                    margin_weight=1.0),
+                    margin_weight=1.0, gamma=0.1),
          RmsProp: dict(learning_rate=5e-4, clip=0.1)}
 
 
@@ -29,7 +29,8 @@ def train(objective, centres, seed, iterations, progress, done):
     rng, draw = np.random.RandomState(seed), points.gaussians(centres)
     settings = points.settings_of(objective, **STEPS[OBJECTIVES[objective].optimizer])
     generator = points.network('latent', 2, (2, 1, 1), 2 * seed, (128, 128))
-    critic = points.network('image', (2, 1, 1), 1, 2 * seed + 1, (128, 128))
+    critic = points.network('image', (2, 1, 1), 1, 2 * seed + 1, (128, 128),
+                            objective=objective)
     updates = Updates(generator, critic, OBJECTIVES[objective], BATCH, rng, **settings)
     for step in range(1, iterations + 1):
         for _ in range(min(N_CRITIC, settings['n_critic'])):

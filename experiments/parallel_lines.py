@@ -20,7 +20,8 @@ import pandas as pd
 BATCH, START = 128, 1.0
 DISTANCES = (0, 0.5, 1, 1.5, 2)
 ESTIMATED = {'gan': 'JS', 'wgan-gp': 'W', 'wgan': 'W'}
-STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1, margin_weight=1.0)
+STEPS = dict(learning_rate=4e-3, beta1=0.0, beta2=0.99, clip=0.1, margin_weight=1.0,
+             gamma=0.1)
 
 
 def closed_forms(theta):
@@ -28,8 +29,8 @@ def closed_forms(theta):
     return (0.0, 0.0, 0.0) if theta == 0 else (np.inf, np.log(2), abs(theta))
 
 
-def build_critic(seed):
-    return points.network('image', (2, 1, 1), 1, seed, (32, 32), C.tanh)
+def build_critic(seed, objective):
+    return points.network('image', (2, 1, 1), 1, seed, (32, 32), C.tanh, objective)
 
 
 def lines(rng, theta):
@@ -46,7 +47,7 @@ def estimate(objective, theta, iterations, progress, done, seed=0):
     penalty the best gradient norm g is not 1: g θ − λ (g − 1)² is largest at g = 1 + θ / 2λ.
     Clipping allows whichever norm the network can have.
     """
-    rng, critic = np.random.RandomState(seed), build_critic(seed)
+    rng, critic = np.random.RandomState(seed), build_critic(seed, objective)
     held = points.HeldGenerator(objective, critic, BATCH, points.settings_of(objective, **STEPS))
     norm, found = gradient_norm(critic, held.real), []
     for step in range(1, iterations + 1):
@@ -73,7 +74,8 @@ def path_of_theta(objective, iterations, progress, done, seed=0, **more):
     """θ before the first and after each of the iterations; it begins at START, and 0 is right."""
     rng, (generator, theta) = np.random.RandomState(seed), build_generator()
     settings = points.settings_of(objective, **STEPS, **more)
-    updates = Updates(generator, build_critic(seed), OBJECTIVES[objective], BATCH, rng, **settings)
+    updates = Updates(generator, build_critic(seed, objective), OBJECTIVES[objective], BATCH, rng,
+                      **settings)
     path = [START]
     for step in range(1, iterations + 1):
         for _ in range(settings['n_critic']):

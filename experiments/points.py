@@ -9,6 +9,7 @@ from wgan.machine.command_line import Parser, check_outputs, number
 from wgan.machine.cntk import C
 from wgan.machine.device import select_device
 from wgan.generators.evaluation import data_input
+from wgan.training.layers import spectral_normalization
 from wgan.training.objectives import OBJECTIVES
 from wgan.pictures.plotting import check_plot
 from wgan.training.updates import trainer
@@ -51,15 +52,22 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
     return int(found.sum()), on_mode.mean(axis=0).sum()
 
 
-def network(name, given, result, seed, hidden=(64, 64, 64), activation=None):
-    """A fully connected network from the input `name` of shape `given` to the shape `result`."""
+def network(name, given, result, seed, hidden=(64, 64, 64), activation=None, objective='gan'):
+    """A fully connected network from the input `name` of shape `given` to the shape `result`.
+
+    objective: its spectral normalisation is the critic's, if it has one.
+    """
+    spectral = OBJECTIVES[objective].normalization == 'spectral'
     x, rng = C.input_variable(given, name=name), np.random.RandomState(seed)
     one = C.reconcile_dynamic_axes(C.constant(1, 1), x)
 
     def dense(h, size):
         weights = np.sqrt(2 / h.shape[0]) * rng.standard_normal((h.shape[0], size))
+        weights = C.parameter(init=weights.astype(np.float32))
+        if spectral:
+            weights = spectral_normalization(weights, h.shape[0])
         # The bias as a product with 1: CNTK is slow where it adds unequal shapes.
-        return (C.times(h, C.parameter(init=weights.astype(np.float32)))
+        return (C.times(h, weights)
                 + C.times(one, C.parameter((1, size), init=0)))
 
     h = C.reshape(x, (int(np.prod(given)),))

@@ -209,7 +209,8 @@ class Call:
         arguments = ['--out', out if not out.startswith('-') else './' + out,
                      *data, *small, *score, *self._one(how)]
         return ['wgan_training.py'] + arguments + self._some({
-            '--objective': ['wgan', 'gan', 'dragan', 'ls-gan', 'none'],
+            '--objective': ['wgan', 'gan', 'dragan', 'gan-r1', 'r3gan', 'sn-gan', 'ls-gan',
+                            'none'],
             '--learning-rate': ['1e30', 'inf', '0', 'nan', '-1'],
             '--batch-size': ['3', '9', '0', '1'], '--ema': ['0', '1', '0.5'], '--seed': ['-1', '7'],
             '--iterations': ['1', '4', '5'], '--no-mirror': [], '--minimax': [], '--clip': ['0.1'],
@@ -232,7 +233,8 @@ class Call:
                     '--length': ['3', '4', '900'], '--long-lines': ['cut', 'drop', 'x'],
                     '--image-size': ['32'], '--augment': [], '--hold-out': ['0', '0.9', '0.01'],
                     '--start-from': ['trun', 'run', 'pics', ''], '--preset': ['article'],
-                    '--objective': ['wgan', 'gan', 'dragan', 'ls-gan'], '--seed': ['3'],
+                    '--objective': ['wgan', 'gan', 'dragan', 'gan-r1', 'r3gan', 'sn-gan', 'ls-gan'],
+                    '--seed': ['3'],
                     '--batch-size': ['1', '99'], '--learning-rate': ['1e30'],
                     '--allow-change': ['data', 'batch-size'], '--inception': ['net.onnx']})
 

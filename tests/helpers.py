@@ -13,6 +13,7 @@ from wgan.machine.command_line import run
 from wgan.machine.cntk import C
 from wgan.datasets.images import to_images
 from wgan.datasets.labels import Labels
+from wgan.training.layers import SPECTRAL_NORM
 from wgan.training.options import parse
 from wgan.generators.evaluation import generate
 from wgan.runs.folder import RunFolder
@@ -201,6 +202,24 @@ def augmentation_feed(augmentation, reference, name):
     for mask, (row, column) in zip(drawn['mask'], drawn.pop('centre')):
         mask[:, max(row - 8, 0):row + 8, max(column - 8, 0):column + 8] = 0
     return {variable: drawn[variable.name] for variable in augmentation.draws}
+
+
+def singular_vectors(critic):
+    """[(weights, u, v)] of all weights that are spectrally normalised."""
+    def same(variable):
+        return next(x for x in list(critic.parameters) + list(critic.constants) if x == variable)
+    found = []
+    for norm in critic.find_all_with_name(SPECTRAL_NORM):
+        u, matrix = norm.inputs[0].owner.inputs
+        found.append((same(matrix.owner.inputs[0]), same(u), same(norm.inputs[1])))
+    return found
+
+
+def spectral_norms(critic):
+    """[(σ, the largest singular value)] of the same weights."""
+    matrices = [(w.value.reshape(u.shape[1], -1), u, v) for w, u, v in singular_vectors(critic)]
+    return [((u.value @ matrix @ v.value).item(), np.linalg.svd(matrix, compute_uv=False)[0])
+            for matrix, u, v in matrices]
 
 
 # Files

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-IMAGE, WIDTH, LATENT, BATCH, LABELS = 32, 2, 5, 4, 2
+IMAGE, WIDTH, LATENT, BATCH, LABELS, GAMMA, SMALL = 32, 2, 5, 4, 2, 0.5, 0.4
 rng = np.random.RandomState(20140610)
 results = {
     'real': rng.uniform(-1, 1, (BATCH, 3, IMAGE, IMAGE)),
@@ -34,7 +34,9 @@ class Network:
     def weight(self, name, shape, mean=0.0):
         key = '%s %s %s' % (self.name, name, 'x'.join(map(str, shape)))
         if key not in results:
-            results[key] = rng.normal(mean, 0.2, shape)
+            # So small that the gradient norms of a batch lie on both sides of 1.
+            small = self.name.startswith('one-sided') and shape[-1] == 1 and len(shape) == 4
+            results[key] = rng.normal(mean, 0.2 * (SMALL if small else 1), shape)
         if key not in self.weights:
             self.weights[key] = torch.tensor(results[key], requires_grad=True)
         return self.weights[key]
@@ -68,7 +70,29 @@ class Generator(Network):
 class Critic(Network):
     def __init__(self, name, normalization):
         super().__init__(name)
-        self.normalization = normalization
+        self.normalization, self.layers, self.iterated = normalization, {}, set()
+
+    def weight(self, name, shape, mean=0.0):
+        """Spectrally normalised by PyTorch's own function, if so; one power iteration an update."""
+        w = super().weight(name, shape, mean)
+        if self.normalization != 'spectral' or name != 'W':
+            return w
+        key = '%s u %s' % (self.name, 'x'.join(map(str, shape)))
+        rows = 1 if shape[-1] == 1 else shape[0]
+        if key not in results:
+            results[key] = rng.normal(size=rows)
+        if key not in self.layers:
+            layer = torch.nn.Linear(w.numel() // rows, rows, bias=False, dtype=w.dtype)
+            layer = torch.nn.utils.spectral_norm(layer)
+            layer.weight_u.copy_(torch.tensor(results[key]))
+            del layer._parameters['weight_orig']
+            self.layers[key] = layer
+        layer = self.layers[key]
+        layer.weight_orig = w.reshape(rows, -1)
+        norm, = layer._forward_pre_hooks.values()
+        weight = norm.compute_weight(layer, do_power_iteration=key not in self.iterated)
+        self.iterated.add(key)
+        return weight.reshape(shape)
 
     def __call__(self, x, labels=None):
         maps, channels = WIDTH, 3
@@ -79,7 +103,7 @@ class Critic(Network):
                 planes = labels[:, :, None, None].expand(-1, -1, IMAGE, IMAGE)
                 x = torch.cat([x, planes], 1)
             x = F.conv2d(F.pad(x, (1, 0, 1, 0)), w, b.flatten(), stride=2)
-            if channels != 3:
+            if channels != 3 and self.normalization != 'spectral':
                 x = self.normalized(x, self.normalization)
             x = F.leaky_relu(x, 0.2)
             channels, maps = maps, maps * 2
@@ -132,7 +156,18 @@ def changed(x, name):
 def penalty(critic, x, labels):
     x = x.detach().requires_grad_()
     slope, = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
-    return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    above = slope.flatten(1).norm(dim=1) - 1
+    if 'one-sided' in objective:
+        results[objective + ' norms'] = 1 + above.detach().numpy()
+        above = F.relu(above)
+    return (above ** 2).mean()
+
+
+def squared_norm(critic, x, labels):
+    """The mean of ‖∇C(x)‖²."""
+    x = x.detach().requires_grad_()
+    slope, = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
 
 
 def cross_entropy(scores, label):
@@ -154,9 +189,13 @@ def rmsprop(weights, gradients):
 
 CASES = (('wgan-gp', 'layer'), ('wgan', 'batch'), ('gan', 'batch'), ('minimax', 'batch'),
          ('dragan', 'layer'), ('augmented', 'layer'))
-# ls-gan comes last: what was drawn for the others stays the same.
+# New ones come last: what was drawn for the others stays the same.
+LATER = (('ls-gan', 'batch'), ('gan-r1', 'layer'), ('labelled gan-r1', 'layer'),
+         ('r3gan', 'layer'), ('labelled r3gan', 'layer'),
+         ('sn-gan', 'spectral'), ('labelled sn-gan', 'spectral'),
+         ('one-sided', 'layer'), ('one-sided-dragan', 'layer'))
 for case, normalization in CASES + tuple(
-        ('labelled ' + name, how) for name, how in CASES[:5]) + (('ls-gan', 'batch'),):
+        ('labelled ' + name, how) for name, how in CASES[:5]) + LATER:
     labelled, objective = case.startswith('labelled'), case.split()[-1]
     kind = 'labelled ' if labelled else ''
     if case == 'augmented':
@@ -166,8 +205,9 @@ for case, normalization in CASES + tuple(
         results['labels'] = np.eye(LABELS)[rng.randint(LABELS, size=(2, BATCH))]
     labels = torch.tensor(results['labels']) if labelled else (None, None)
     generator = Generator(kind + 'generator')
-    critic = Critic('%scritic %s' % (kind, normalization), normalization)
-    is_gan = objective in ('gan', 'minimax', 'dragan')
+    name = kind + 'one-sided ' * objective.startswith('one-sided')
+    critic = Critic('%scritic %s' % (name, normalization), normalization)
+    is_gan = objective in ('gan', 'minimax', 'dragan', 'one-sided-dragan', 'gan-r1')
 
     def generate(i):
         z = latents[i]
@@ -184,11 +224,18 @@ for case, normalization in CASES + tuple(
         loss = F.relu(0.0005 * distance + of_fake - of_real)
         results['ls-gan hinge'] = loss.detach().numpy()
         loss = loss.mean()
-    if objective in ('wgan-gp', 'augmented'):
+    if objective in ('wgan-gp', 'augmented', 'one-sided'):
         loss = loss + 10 * penalty(critic, epsilon * x + (1 - epsilon) * fake, labels[0])
-    if objective == 'dragan':
+    if objective in ('dragan', 'one-sided-dragan'):
         deviation = real.std(unbiased=False)
         loss = loss + 10 * penalty(critic, real + epsilon * 0.5 * deviation * noise, labels[0])
+    if objective == 'sn-gan':
+        loss = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
+    if objective == 'r3gan':
+        loss = F.softplus(of_fake - of_real).mean() + GAMMA / 2 * (
+            squared_norm(critic, real, labels[0]) + squared_norm(critic, fake, labels[0]))
+    if objective == 'gan-r1':
+        loss = loss + GAMMA / 2 * squared_norm(critic, real, labels[0])
 
     def update(network, loss):
         weights = list(network.weights.values())
@@ -196,6 +243,10 @@ for case, normalization in CASES + tuple(
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients)]
         if objective == 'wgan':
             rmsprop(weights, gradients)
+        elif objective in ('gan-r1', 'r3gan'):
+            adam(weights, gradients, 2e-4, 0.0, 0.99)
+        elif objective == 'sn-gan':
+            adam(weights, gradients, 2e-4, 0.0, 0.9)
         elif is_gan:
             adam(weights, gradients, 2e-4, 0.5, 0.999)
         elif objective == 'ls-gan':
@@ -205,16 +256,22 @@ for case, normalization in CASES + tuple(
             adam(weights, gradients, 1e-4, 0.0, 0.9)
 
     update(critic, loss)
+    for key, layer in critic.layers.items():
+        results['%s after %s' % (case, key)] = layer.weight_u.numpy().copy()
     if objective == 'wgan':
         for w in critic.weights.values():
             w.data.clamp_(-0.01, 0.01)
     results[case + ' critic_loss'] = loss.detach().numpy()
 
+    if objective == 'r3gan':        # compared with the same real images, whose labels it has
+        labels = (labels[0], labels[0])
     generated = generate(1)
     scores = critic(changed(generated, 'change of generated') if objective == 'augmented'
                     else generated, labels[1])
     loss = (-scores.mean() if not is_gan else -cross_entropy(scores, 0.)
             if objective == 'minimax' else cross_entropy(scores, 1.))
+    if objective == 'r3gan':
+        loss = F.softplus(critic(real, labels[0]) - scores).mean()
     update(generator, loss)
     results[case + ' generator_loss'] = loss.detach().numpy()
     for network in (critic, generator):

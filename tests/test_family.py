@@ -8,8 +8,9 @@ import pytest
 from wgan.machine.cntk import C
 import models
 from wgan.training import objectives
-from helpers import SMALL, assert_same_run, augmentation_feed, family, losses
+from helpers import SMALL, assert_same_run, augmentation_feed, family, losses, singular_vectors
 from wgan.training.augmentation import Augmentation, Unchanged
+from wgan.training.layers import PowerIteration
 from wgan.generators.evaluation import label_input, latent_input
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
@@ -20,6 +21,9 @@ COLUMNS = {
     'wgan': ['wasserstein'],
     'gan': ['D_real', 'D_fake'],
     'dragan': ['D_real', 'D_fake', 'GP', 'grad_norm'],
+    'gan-r1': ['D_real', 'D_fake', 'R1'],
+    'r3gan': ['score_difference', 'R1', 'R2'],
+    'sn-gan': ['score_difference'],
     'ls-gan': ['score_difference', 'margin'],
 }
 
@@ -28,11 +32,14 @@ def key(network, parameter):
     return '%s %s %s' % (network, parameter.name, 'x'.join(map(str, parameter.shape)))
 
 
-OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan']
+OBJECTIVE_CASES = ['wgan-gp', 'wgan', 'gan', 'minimax', 'dragan', 'gan-r1', 'r3gan', 'sn-gan']
 ARGUMENTS = {'wgan-gp': ['--beta2', '0.9'], 'augmented': ['--beta2', '0.9'],
-             'minimax': ['--minimax'],
+             'one-sided': ['--beta2', '0.9', '--one-sided'], 'one-sided-dragan': ['--one-sided'],
+             'minimax': ['--minimax'], 'gan-r1': ['--gamma', '0.5'], 'r3gan': ['--gamma', '0.5'],
              'ls-gan': ['--margin-weight', '0.0005', '--weight-decay', '0.01']}
-CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
+STANDS_FOR = {'minimax': 'gan', 'augmented': 'wgan-gp', 'one-sided': 'wgan-gp',
+              'one-sided-dragan': 'dragan'}
+CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan', 'one-sided', 'one-sided-dragan'] + [
     'labelled ' + objective for objective in OBJECTIVE_CASES]
 
 
@@ -40,17 +47,21 @@ CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan'] + [
 def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]
-    name = {'minimax': 'gan', 'augmented': 'wgan-gp'}.get(objective, objective)
+    name = STANDS_FOR.get(objective, objective)
     options = parse(['--objective', name, '--batch-size', '4'] + ARGUMENTS.get(objective, []))
     settings, normalization = objective_settings(options), OBJECTIVES[name].normalization
     labels = r['labels'].shape[2] if kind else 0
     with C.default_options(dtype=np.float64):
         networks = {'generator': models.generator(32, 5, 2, labels=labels),
                     'critic': models.critic(32, 2, normalization=normalization, labels=labels)}
-        keys = {'generator': kind + 'generator', 'critic': kind + 'critic ' + normalization}
+        critic = kind + 'one-sided ' * objective.startswith('one-sided') + 'critic '
+        keys = {'generator': kind + 'generator', 'critic': critic + normalization}
         for which, network in networks.items():
             for p in network.parameters:
                 p.value = r[key(keys[which], p)]
+        singular = singular_vectors(networks['critic'])
+        for weights, u, _ in singular:
+            u.value = r['%s u %s' % (keys['critic'], 'x'.join(map(str, weights.shape)))][None]
         latent = latent_input(networks['generator'])
         label = label_input(networks['generator'])
         given = {'label': label} if kind else {}
@@ -77,10 +88,14 @@ def test_one_update_of_each_network_equals_pytorch(case):
     feed.update(augmentation_feed(of_real, r, 'change of real'))
     feed.update(augmentation_feed(of_fake, r, 'change of fake'))
     feed.update({label: r['labels'][0]} if kind else {})
+    PowerIteration(networks['critic']).run()
     trainers['critic'].train_minibatch(feed)
     feed = {latent: r['latents'][1]}
     feed.update(augmentation_feed(of_fake, r, 'change of generated'))
     feed.update({label: r['labels'][1]} if kind else {})
+    if real in made.generator_loss.arguments:       # those of the critic's update, and their labels
+        feed[real] = r['real']
+        feed.update({label: r['labels'][0]} if kind else {})
     trainers['generator'].train_minibatch(feed)
 
     for which, network in networks.items():
@@ -89,6 +104,19 @@ def test_one_update_of_each_network_equals_pytorch(case):
         for p in network.parameters:                # a step is about as long as the learning rate
             after = r['%s after %s' % (case, key(keys[which], p))]
             assert np.abs(p.value - after).max() < 1e-5 * options.learning_rate, key(which, p)
+    for weights, u, _ in singular:
+        np.testing.assert_allclose(u.value[0], r['%s after %s u %s' % (
+            case, keys['critic'], 'x'.join(map(str, weights.shape)))], rtol=1e-12)
+
+
+def test_hinge_losses_of_sn_gan():
+    """Scores beyond 1 for real and −1 for generated images are good enough."""
+    real, fake = C.input_variable(1), C.input_variable(1)
+    made = objectives.sn_gan(C.alias, C.alias, fake, real, fake)
+    scores = [np.float32([[0.5], [2], [-3], [0]]), np.float32([[-0.5], [-2], [3], [0]])]
+    np.testing.assert_array_equal(made.critic_loss.eval(dict(zip((real, fake), scores))),
+                                  [[1], [0], [8], [2]])
+    np.testing.assert_array_equal(made.generator_loss.eval({fake: scores[1]}), -scores[1])
 
 
 def test_dragan_draws_half_a_deviation():
@@ -105,10 +133,26 @@ def test_dragan_draws_half_a_deviation():
     assert drawn['delta'].dtype == drawn['epsilon'].dtype == np.float32
 
 
+@pytest.mark.parametrize('size, batch, gamma', [(32, 16, 0.0128), (64, 16, 0.0512),
+                                                (64, 32, 0.0256), (256, 16, 0.8192)])
+def test_gamma_follows_from_the_images_size(size, batch, gamma):
+    """0.0002 · pixels² / batch, as in StyleGAN2-ADA's train.py; what is set wins."""
+    start = ['--objective', 'gan-r1', '--image-size', str(size), '--batch-size', str(batch)]
+    assert parse(start).gamma == pytest.approx(gamma)
+    assert parse(start + ['--gamma', '0']).gamma == 0
+
+
 def test_the_margin_is_kept_by_some_pairs_only():
     """Of the pairs that `ls-gan` is compared with, so that both sides of the hinge are."""
     hinge = family()['ls-gan hinge']
     assert (hinge == 0).any() and (hinge > 0).any()
+
+
+def test_the_one_sided_penalty_is_of_some_images_only():
+    """Of those that it is compared with, so that both sides are."""
+    for name in ('one-sided', 'one-sided-dragan'):
+        norms = family()[name + ' norms']
+        assert (norms < 1).any() and (norms > 1).any()
 
 
 def size(*extra):
@@ -133,10 +177,25 @@ def test_run_and_resume(script, images, tmp_path, objective):
     settings = json.loads((whole / 'config.json').read_text())['settings']
     assert settings['objective'] == objective
     for name, value in OBJECTIVES[objective].settings.items():
-        assert settings[name] == value or name == 'beta2'
+        assert settings[name] == value or value is None
     if objective == 'wgan':
         critic = C.Function.load(str(whole / 'wgan_critic.model'))
         assert max(np.abs(p.value).max() for p in critic.parameters) <= 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('objective', ['wgan-gp', 'dragan'])
+def test_one_sided(script, images, tmp_path, objective):
+    """Resumed to the last bit. Norms below 1, as those of new weights are, cost nothing."""
+    start = ['--data', images, '--objective', objective, *size()]
+    for run, iterations in (('whole', 4), ('parts', 2)):
+        assert script('wgan_training.py', '--out', run, '--iterations', iterations, '--one-sided',
+                      *start).code == 0
+    assert script('wgan_training.py', '--out', 'parts', '--iterations', 4, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert script('wgan_training.py', '--out', 'other', '--iterations', 1, *start).code == 0
+    one, other = (losses(tmp_path / run).iloc[0] for run in ('whole', 'other'))
+    assert one['GP'] < 0.9 * other['GP']
 
 
 @pytest.mark.slow
@@ -162,6 +221,13 @@ def test_what_is_set_wins(script, images, tmp_path):
     (['--preset', 'wgan-paper', '--beta1', 0.5], ['--beta1', 'wgan']),
     (['--objective', 'wgan', '--penalty-weight', 10], ['--penalty-weight', 'wgan', '--clip']),
     (['--objective', 'wgan', '--beta1', 0.5], ['--beta1', 'wgan']),
+    (['--objective', 'gan-r1', '--penalty-weight', 10], ['--penalty-weight', 'gan-r1', '--gamma']),
+    (['--objective', 'gan-r1', '--gamma', -1], ['--gamma', 'at least 0']),
+    (['--gamma', 1], ['--gamma', 'wgan-gp', '--penalty-weight']),
+    (['--objective', 'gan-r1', '--text'], ['--objective gan-r1 with --text needs --gamma']),
+    (['--objective', 'sn-gan', '--text'], ['--objective sn-gan is for images']),
+    (['--objective', 'sn-gan', '--gamma', 1], ['--gamma', 'sn-gan', '--beta2']),
+    (['--objective', 'gan-r1', '--one-sided'], ['--one-sided', 'gan-r1', '--gamma']),
     (['--objective', 'wgan', '--clip', 0], ['--clip', 'above 0']),
     (['--objective', 'wgan', '--clip', -0.01], ['--clip', 'above 0']),
     (['--clip', 0.01], ['--clip', 'wgan-gp', '--penalty-weight']),

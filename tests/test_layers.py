@@ -26,6 +26,28 @@ def test_layer_normalization_is_per_sample_with_gain_and_bias_per_map(has_bias):
                                gain * (data - mean) / np.sqrt(variance + 1e-5) + bias, rtol=1e-12)
 
 
+def test_spectral_normalization():
+    """σ comes nearer to the largest singular value with each power iteration, as NumPy has it."""
+    value = np.random.RandomState(0).randn(4, 3, 3, 3)
+    with C.default_options(dtype=np.float64):
+        w = C.parameter((4, 3, 3, 3), init=value)
+        normalized = layers.spectral_normalization(w, 4)
+    iteration, u = layers.PowerIteration(normalized), np.full(4, 0.5)
+    matrix = value.reshape(4, 27)
+    for _ in range(3):
+        iteration.run()
+        v = u @ matrix / np.linalg.norm(u @ matrix)
+        u = matrix @ v / np.linalg.norm(matrix @ v)
+        np.testing.assert_allclose(normalized.eval(), value / (u @ matrix @ v), rtol=1e-12)
+    iteration.run(200)
+    found = np.linalg.svd(normalized.eval().reshape(4, 27), compute_uv=False)
+    assert found[0] == pytest.approx(1, rel=1e-9) and found[1] < 0.99
+
+
+def test_power_iteration_of_a_network_without_spectral_normalization():
+    layers.PowerIteration(layers.leaky_relu(C.input_variable((3, 5, 6)))).run()
+
+
 def test_leaky_relu_is_cntks():
     data = np.random.RandomState(0).randn(4, 3, 5, 6)
     with C.default_options(dtype=np.float64):

@@ -5,6 +5,7 @@ import pytest
 
 from wgan.generators.evaluation import evaluate_in_training, generate
 import models
+from helpers import singular_vectors, spectral_norms
 
 
 @pytest.mark.parametrize('size', models.IMAGE_SIZES)
@@ -64,3 +65,16 @@ def test_in_training_the_minibatch_normalises_itself():
 def test_unknown_size():
     with pytest.raises(ValueError, match='image size 100 is not supported'):
         models.generator(100)
+
+
+@pytest.mark.parametrize('labels', [0, 2])
+def test_spectral_normalization_is_of_all_weights(labels):
+    """Of new weights σ is near the largest singular value; there is no other normalisation."""
+    critic = models.critic(32, width=4, seed=1, normalization='spectral', labels=labels)
+    assert {p.name for p in critic.parameters} == {'W', 'b'}
+    norms = spectral_norms(critic)
+    assert len(norms) == sum(p.name == 'W' for p in critic.parameters)
+    for norm, largest in norms:
+        assert norm == pytest.approx(largest, rel=0.05)
+    for weights, u, v in singular_vectors(critic):
+        assert u.shape[1] == (1 if weights.shape[-1] == 1 else weights.shape[0])

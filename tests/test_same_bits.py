@@ -15,6 +15,8 @@ LARGER = ['--data', 'images', '--image-size', 64, '--iterations', 2]
 RUNS = {
     'wgan-gp': IMAGES, 'wgan': ['--objective', 'wgan'] + IMAGES,
     'gan': ['--objective', 'gan'] + IMAGES, 'dragan': ['--objective', 'dragan'] + IMAGES,
+    'gan-r1': ['--objective', 'gan-r1'] + IMAGES, 'r3gan': ['--objective', 'r3gan'] + IMAGES,
+    'sn-gan': ['--objective', 'sn-gan'] + IMAGES,
     'ls-gan': ['--objective', 'ls-gan'] + IMAGES, 'augment': ['--augment'] + IMAGES,
     'labels': ['--data', 'map.txt', '--labels', 'map'] + SMALL,
     'text': ['--data', 'lines.txt', '--text', '--width', 64, '--batch-size', 16,

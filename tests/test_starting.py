@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from helpers import (
-    SMALL, assert_same_run, call_program, cntk_network, full_disk, make_updates, tree, weights,
-    write_images)
+    SMALL, assert_same_run, call_program, cntk_network, full_disk, make_updates, spectral_norms,
+    tree, weights, write_images)
 from wgan.machine.cntk import C
 from wgan.machine.command_line import UserError
 from wgan.machine.disk import sha256
@@ -160,6 +160,29 @@ def test_labels_begin_by_their_names(labelled, names, capfd):
     assert ('new, from initial weights: ' + ', '.join(new) in said) == bool(new)
     assert ('left out' in said) == (not {'cat', 'cow', 'dog'} <= set(names))
     assert (said == '') == (names == ['cat', 'cow', 'dog'])
+
+
+def test_spectral_norms_are_those_of_the_weights_begun_with(tmp_path):
+    """Also of the weights of labels, of which there are others."""
+    def make(names):
+        return make_updates('sn-gan', '--latent-size', '5', labels=Labels(names, [2] * len(names)))
+    before, rng = make(['cat', 'cow']), np.random.RandomState(0)
+    for name, network in before.networks().items():
+        for p in network.parameters:
+            p.value = rng.standard_normal(p.shape).astype(np.float32)
+        network.save(str(tmp_path / name))
+    (tmp_path / 'config.json').write_text(json.dumps({'settings': {}, 'labels': {
+        'names': ['cat', 'cow'], 'counts': [2, 2]}}))
+    updates = make(['cow', 'dog', 'fox'])
+    begin_with(str(tmp_path), updates, ['cow', 'dog', 'fox'])
+    norms = spectral_norms(updates.critic)
+    assert len(norms) == 5
+    for norm, largest in norms:
+        assert norm == pytest.approx(largest, rel=0.05)
+    others = make_updates('gan', '--latent-size', '5', labels=Labels(['cow'], [2]))
+    with pytest.raises(UserError, match='has normalisation spectral, and this run has '
+                                        'normalisation batch'):
+        begin_with(str(tmp_path), others, ['cow'])
 
 
 def test_labels_that_nothing_says(labelled, tmp_path):

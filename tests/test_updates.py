@@ -75,6 +75,38 @@ def test_what_is_logged_of_the_critic_is_the_mean_of_its_updates(updates, monkey
         assert row['C_loss'] == pytest.approx(10 * row['GP'] - row['wasserstein'], rel=1e-4)
 
 
+def test_the_generator_is_compared_with_the_critics_last_images(monkeypatch):
+    updates = make_updates('r3gan')
+    fed, train = [], updates.trainers['generator'].train_minibatch
+    monkeypatch.setattr(updates.trainers['generator'], 'train_minibatch', lambda feed: (
+        fed.append(feed[updates.real]), train(feed))[1])
+    for value in (0, 0.5):
+        updates.update_critic(np.full((4, 3, 32, 32), value, np.float32))
+    before = weights(updates.critic)
+    updates.update_generator(1)
+    assert (fed[0] == 0.5).all()
+    assert not any(changed(before, weights(updates.critic)))
+
+
+def test_one_power_iteration_for_each_update_of_the_critic():
+    """And none for what else asks the critic."""
+    updates = make_updates('sn-gan', '--hold-out', '0.5')
+    vectors = [c for c in updates.critic.constants if c.name in ('singular_u', 'singular_v')]
+    assert len(vectors) == 8
+    images = np.random.RandomState(1).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    values, calls = [], []
+    run, updates.power_iteration.run = updates.power_iteration.run, lambda: (
+        calls.append(1), run())
+    for act in (lambda: updates.update_critic(images), lambda: updates.update_generator(1),
+                lambda: updates.judge_held_out(images), lambda: updates.update_critic(images)):
+        values.append([v.value for v in vectors])
+        act()
+    values.append([v.value for v in vectors])
+    assert len(calls) == 2
+    assert any(changed(values[0], values[1])) and any(changed(values[3], values[4]))
+    assert not any(changed(values[1], values[3]))
+
+
 def operations(graph):
     """All operations of a graph, also inside of blocks."""
     return [f for f in C.logging.graph.depth_first_search(

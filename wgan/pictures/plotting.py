@@ -18,6 +18,8 @@ PANELS = [                                              # column, label, target 
     ('wasserstein', 'Wasserstein estimate\nE[C(x)] − E[C(G(z))]', None),
     ('grad_norm', 'gradient norm ‖∇C(x̂)‖', 1.0),
     ('GP', 'gradient penalty', None),
+    ('R1', 'squared gradient norm\nat real images', None),
+    ('R2', 'squared gradient norm\nat generated images', None),
     ('score_difference', 'score difference\nC(x) − C(G(z))', None),
     ('margin', 'margin', None),
     ('D_real', 'probability of being real\nD(x)', 0.5),

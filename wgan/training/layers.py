@@ -17,6 +17,9 @@ from wgan.machine.cntk import C
 
 import numpy as np
 
+SPECTRAL_NORM = 'spectral_norm'         # what the σ of weights are called in a graph
+SETTLED = 15                    # power iterations after which σ of new weights is near enough
+
 
 def layer_normalization(x, bias=None, epsilon=1e-5):
     """Normalise each sample over all its channels, then scale and shift each channel.
@@ -54,6 +57,46 @@ def _bias_less_mean(bias, mean, x):
     factors = number(np.array([1, 0])) - C.times(mean, number(np.array([[0, 1]])))
     planes = C.splice(_pixels_of(centred, x.shape), number(1, (1,) + x.shape), axis=0)
     return C.times(factors, planes, output_rank=3)
+
+
+def spectral_normalization(weights, rows):
+    """weights / σ, where σ estimates their largest singular value: Miyato et al. 2018,
+    https://arxiv.org/abs/1802.05957, section 2.1 and algorithm 1.
+
+    weights: seen as a matrix of so many rows: in a convolution, (outputs, …), one for each output.
+    σ = uᵀ W v: its gradient is u vᵀ, since u and v are constants. They begin with equal
+    numbers, and come nearer to the first singular vectors with each `PowerIteration`.
+    """
+    matrix = C.reshape(weights, (rows, -1))
+    u, v = (C.constant(1 / np.sqrt(max(shape)), shape, weights.dtype, name=name)
+            for name, shape in (('singular_u', (1, rows)), ('singular_v', (matrix.shape[1], 1))))
+    norm = C.times(C.times(u, matrix), v, name=SPECTRAL_NORM)
+    return weights / C.reshape(norm, (1,) * len(weights.shape))
+
+
+class PowerIteration:
+    """v ← Wᵀu / ‖Wᵀu‖, u ← Wv / ‖Wv‖ for all weights of a network that are spectrally normalised;
+    nothing for a network without.
+    """
+
+    def __init__(self, network):
+        self._assignments = []
+        for norm in network.find_all_with_name(SPECTRAL_NORM):
+            projected, v = norm.inputs
+            u, matrix = projected.owner.inputs
+            new_v = C.reshape(_unit(C.times(u, matrix)), v.shape)
+            new_u = C.reshape(_unit(C.times(matrix, new_v)), u.shape)
+            self._assignments += [C.assign(v, new_v).output, C.assign(u, new_u).output]
+        self._update = C.combine(self._assignments) if self._assignments else None
+
+    def run(self, count=1):
+        """count: of iterations. They do not depend on a minibatch."""
+        for _ in range(count if self._update else 0):
+            self._update.forward({}, self._assignments, as_numpy=False)
+
+
+def _unit(x):
+    return x / C.reduce_l2(x)
 
 
 def batch_normalization(x):

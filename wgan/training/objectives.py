@@ -16,14 +16,14 @@ from wgan.training.optimizers import Adam, RmsProp
 
 import numpy as np
 
-# critic_loss, generator_loss: what the two trainers minimise.
+# critic_loss, generator_loss: what the two trainers minimise. The second may depend on x too.
 # logged: what is worth knowing of a critic update, by name.
-# draws: further inputs of critic_loss, and the functions that draw them, from a RandomState and
+# draws: further inputs of the losses, and the functions that draw them, from a RandomState and
 #     the real images of the minibatch, (N, 3, S, S).
 Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
 
 
-def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
+def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0, one_sided=False):
     """WGAN with gradient penalty: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
 
     critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
@@ -33,11 +33,14 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0):
     sample, over all its pixels and colours. The penalty is a graph of the critic's weights
     (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
     it would train nothing.
+
+    one_sided: λ E[(‖∇C(x̂)‖₂ − 1)₊²] instead, which lets smaller norms be: section 4 there, and
+    Petzka et al. 2018, https://arxiv.org/abs/1709.08894.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
     wasserstein = critic(real) - critic(fake)
     norm = gradient_norm(critic, epsilon * real + (1 - epsilon) * fake)
-    penalty = C.square(norm - 1)
+    penalty = _penalty(norm, one_sided)
     return Losses(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
                   {'GP': penalty, 'wasserstein': wasserstein, 'grad_norm': norm},
                   {epsilon: _even})
@@ -72,7 +75,8 @@ def gan(generator, critic, latent, real, fake, minimax=False):
         {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score)}, {})
 
 
-def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False):
+def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=False,
+           one_sided=False):
     """DRAGAN: Kodali et al. 2017, https://arxiv.org/abs/1705.07215
 
     critic loss      that of `gan` + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = x + ε δ         (eq. 1)
@@ -80,16 +84,64 @@ def dragan(generator, critic, latent, real, fake, penalty_weight=10.0, minimax=F
 
     The penalty acts around the real images: δ is drawn evenly from 0 to half of the minibatch's
     standard deviation, for each number of an image, and ε evenly from [0, 1] for each sample, as
-    in the authors' code. penalty_weight: λ.
+    in the authors' code. penalty_weight: λ. one_sided: as in `wgan_gp`.
     """
     epsilon = C.input_variable((1, 1, 1), name='epsilon')
     delta = C.input_variable(real.shape, name='delta')
     plain = gan(generator, critic, latent, real, fake, minimax)
     norm = gradient_norm(critic, real + epsilon * delta)
-    penalty = C.square(norm - 1)
+    penalty = _penalty(norm, one_sided)
     return Losses(plain.critic_loss + penalty_weight * penalty, plain.generator_loss,
                   dict(plain.logged, GP=penalty, grad_norm=norm),
                   {epsilon: _even, delta: _half_a_deviation})
+
+
+def gan_r1(generator, critic, latent, real, fake, gamma):
+    """The original GAN with the penalty R1: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406
+
+    critic loss      that of `gan` + γ/2 E[‖∇C(x)‖₂²]           (section 4.1, eq. 9)
+    generator loss  −E[log D(G(z))]
+
+    Only the real images are penalised, and the gradient is to be 0 there: near the data's
+    distribution the critic then stops pushing the generator to and fro. gamma: γ.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    r1 = squared_gradient_norm(real_score, real)
+    return Losses(
+        C.softplus(-real_score) + C.softplus(fake_score) + gamma / 2 * r1,
+        C.softplus(-critic(generator(latent))),
+        {'D_real': C.sigmoid(real_score), 'D_fake': C.sigmoid(fake_score), 'R1': r1}, {})
+
+
+def r3gan(generator, critic, latent, real, fake, gamma):
+    """R3GAN, a relativistic GAN with two penalties: Huang et al. 2024,
+    https://arxiv.org/abs/2501.05441
+
+    critic loss      E[log(1 + exp(C(x̃) − C(x)))] + γ/2 E[‖∇C(x)‖₂² + ‖∇C(x̃)‖₂²]
+    generator loss   E[log(1 + exp(C(x) − C(G(z))))]               (section 2: RpGAN + R1 + R2)
+
+    Each generated image is compared with a real one, in both losses. gamma: γ.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    difference = real_score - fake_score
+    r1, r2 = squared_gradient_norm(real_score, real), squared_gradient_norm(fake_score, fake)
+    # stop_gradient avoids a backward pass for the real image's score.
+    lead = critic(generator(latent)) - C.stop_gradient(critic(real))
+    return Losses(C.softplus(-difference) + gamma / 2 * (r1 + r2), C.softplus(-lead),
+                  {'score_difference': difference, 'R1': r1, 'R2': r2}, {})
+
+
+def sn_gan(generator, critic, latent, real, fake):
+    """SN-GAN: Miyato et al. 2018, https://arxiv.org/abs/1802.05957
+
+    critic loss      E[(1 − C(x))₊] + E[(1 + C(x̃))₊]            (eq. 16)
+    generator loss  −E[C(G(z))]                                  (eq. 17)
+
+    What bounds the critic's gradient is the spectral normalisation of its weights: models.py.
+    """
+    real_score, fake_score = critic(real), critic(fake)
+    return Losses(C.relu(1 - real_score) + C.relu(1 + fake_score), -critic(generator(latent)),
+                  {'score_difference': real_score - fake_score}, {})
 
 
 def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
@@ -109,13 +161,21 @@ def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
                   {'score_difference': difference, 'margin': margin}, {})
 
 
+def _penalty(norm, one_sided):
+    return C.square(C.relu(norm - 1) if one_sided else norm - 1)
+
+
 def gradient_norm(critic, image):
     """‖∇C(image)‖₂ of each sample, (1,), as a graph that can be trained through."""
-    from symbolic_gradient import gradient              # here, since it loads CNTK
-    grad = gradient(critic(image), image)
-    squares = C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
     # The root has no derivative at 0. 1e-12 is far below what float32 resolves next to 1.
-    return C.sqrt(squares + 1e-12)
+    return C.sqrt(squared_gradient_norm(critic(image), image) + 1e-12)
+
+
+def squared_gradient_norm(score, image):
+    """‖∂score/∂image‖₂² of each sample, (1,), as a graph that can be trained through."""
+    from symbolic_gradient import gradient              # here, since it loads CNTK
+    grad = gradient(score, image)
+    return C.times(C.square(grad), C.constant(1, grad.shape + (1,), grad.dtype))
 
 
 def _even(rng, real):
@@ -129,9 +189,12 @@ def _half_a_deviation(rng, real):
 # losses: one of the functions above. normalization: of the critic, as the articles have it, but by
 # sample where its gradient is penalised. optimizer: of both networks. settings: what can be set of
 # it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
-# tutorial 206 C for the last, DCGAN's for the others (https://arxiv.org/abs/1511.06434, section 4).
-# Those that are parameters of `losses` or `optimizer` are given to it; the others are of the
-# training loop. β2 None stands for CNTK's own.
+# tutorial 206 C for `ls-gan`, StyleGAN2's β1 and β2 where the gradient is to be 0
+# (https://arxiv.org/abs/1912.04958, appendix B), those of the SN-GAN paper's residual networks for
+# `sn-gan`, DCGAN's for the others
+# (https://arxiv.org/abs/1511.06434, section 4). Those that are parameters of `losses` or
+# `optimizer` are given to it; the others are of the training loop. None stands for a default that
+# follows from other options: options.py.
 class Objective(namedtuple('Objective', 'losses normalization optimizer settings')):
 
     def build_losses(self, generator, critic, latent, real, fake, settings):
@@ -151,14 +214,21 @@ def _settings_of(function, settings):
 
 OBJECTIVES = {
     'wgan-gp': Objective(wgan_gp, 'layer', Adam, dict(
-        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0)),
+        n_critic=5, learning_rate=1e-4, beta1=0.0, beta2=None, penalty_weight=10.0,
+        one_sided=False)),
     'wgan': Objective(wgan, 'batch', RmsProp, dict(
         n_critic=5, n_critic_boost=0, learning_rate=5e-5, clip=0.01)),
     'gan': Objective(gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, minimax=False)),
     'dragan': Objective(dragan, 'layer', Adam, dict(
         n_critic=1, learning_rate=2e-4, beta1=0.5, beta2=0.999, penalty_weight=10.0,
-        minimax=False)),
+        minimax=False, one_sided=False)),
+    'gan-r1': Objective(gan_r1, 'layer', Adam, dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
+    'r3gan': Objective(r3gan, 'layer', Adam, dict(
+        n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99, gamma=None)),
+    'sn-gan': Objective(sn_gan, 'spectral', Adam, dict(
+        n_critic=5, learning_rate=2e-4, beta1=0.0, beta2=0.9)),
     'ls-gan': Objective(ls_gan, 'batch', Adam, dict(
         n_critic=1, learning_rate=1e-4, beta1=0.5, beta2=0.999, margin_weight=2e-4,
         weight_decay=5e-5)),

@@ -52,6 +52,9 @@ DECAY = number(float, 0, 1, below=True)
 # As gan_language.py has them, for its objective; but its steps of 1e-4 are for networks of width
 # 512, and too small for those of 64: docs/text.md.
 OF_TEXT_WGAN_GP = dict(learning_rate=5e-4, beta1=0.5, beta2=0.9)
+# Karras et al. 2020, 'Training Generative Adversarial Networks with Limited Data',
+# https://arxiv.org/abs/2006.06676: the rule of the authors' code, train.py, for γ of R1.
+ADA_GAMMA = 0.0002                      # times the pixels of an image, for a batch of one
 VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
 
 
@@ -69,8 +72,9 @@ def _of_text(name, type, text, help, **kwargs):
     return _option(name, type, ABSENT, help, text=text, **kwargs)
 
 
-def _of_objective(name, type, help, resume=FIXED):
-    return _option(name, type, help=help, resume=resume)._replace(by_objective=True)
+def _of_objective(name, type, help, resume=FIXED, note=None):
+    """note: what the help says where the default is None."""
+    return _option(name, type, help=help, resume=resume, note=note)._replace(by_objective=True)
 
 
 def _added_by(add_options, resume, text):
@@ -124,8 +128,12 @@ GROUPS = [
         _of_objective('learning_rate', RATE, 'step size of Adam or (wgan) RMSProp, per update',
                       CHANGEABLE),
         _of_objective('beta1', DECAY, "Adam's β1, per update", CHANGEABLE),
-        _of_objective('beta2', DECAY, "Adam's β2, per update", CHANGEABLE),
+        _of_objective('beta2', DECAY, "Adam's β2, per update", CHANGEABLE,
+                      "CNTK's own, 0.9999986 per sample, to the power of the batch size"),
         _of_objective('penalty_weight', WEIGHT, 'weight λ of the gradient penalty'),
+        _of_objective('one_sided', bool, 'penalise gradient norms above 1 only'),
+        _of_objective('gamma', WEIGHT, 'weight γ of half of the squared gradient norm',
+                      note='0.0002 · --image-size² / --batch-size'),
         _of_objective('margin_weight', WEIGHT, 'weight of the distance of two images, which is the '
                       'margin between their scores'),
         _of_objective('weight_decay', WEIGHT, 'part of a weight that is added to its gradient'),
@@ -209,7 +217,7 @@ def _help(option):
         n.replace('_', '-') for n in names_that(CHANGEABLE)))
     if option.by_objective:
         rows = [(name, row.settings) for name, row in OBJECTIVES.items()]
-        shown = ['%s: %s' % (name, _shown(settings[option.name]))
+        shown = ['%s: %s' % (name, _shown(settings[option.name], option.note))
                  for name, settings in rows + [('--text with wgan-gp', OF_TEXT_WGAN_GP)]
                  if option.name in settings]
         return text + ' (default for %s)' % '; '.join(shown)
@@ -222,10 +230,9 @@ def _help(option):
     return text + (' (default: %s)' % '; '.join(defaults) if defaults else '')
 
 
-def _shown(value):
-    return ("CNTK's own, 0.9999986 per sample, to the power of the batch size" if value is None
-            else 'off' if value is False else '%g' % value if isinstance(value, float)
-            else str(value))
+def _shown(value, of_none=None):
+    return (of_none if value is None else 'off' if value is False
+            else '%g' % value if isinstance(value, float) else str(value))
 
 
 def parse(arguments=None):
@@ -257,8 +264,16 @@ def with_defaults(given):
             raise UserError(_no_meaning(OPTIONS[name], is_text, objective))
     options = argparse.Namespace(**{name: None if value is ABSENT else given.get(name, value)
                                     for name, value in defaults.items()})
+    if is_text and OBJECTIVES[objective].normalization == 'spectral':
+        raise UserError('--objective %s is for images: the networks for text have no spectral '
+                        'normalisation' % objective)
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
+    if 'gamma' in settings and options.gamma is None:
+        if is_text:
+            raise UserError('--objective %s with --text needs --gamma: its default is for images, '
+                            'by their size' % objective)
+        options.gamma = ADA_GAMMA * options.image_size ** 2 / options.batch_size
     for name in () if is_text else ('brightness', 'contrast', 'saturation'):
         if getattr(options, name) is None:
             setattr(options, name, 0.0 if options.augment else VARIATION)

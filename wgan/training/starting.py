@@ -9,6 +9,7 @@ from wgan.machine.disk import sha256
 from wgan.generators.evaluation import label_input
 from wgan.generators.files import config_of
 from wgan.datasets.labels import labels_of
+from wgan.training.layers import SETTLED
 
 import numpy as np
 
@@ -17,7 +18,8 @@ OTHER = {'wgan_generator.model': 'wgan_generator_average.model',
          'wgan_generator_average.model': 'wgan_generator.model'}
 LABELS = 'number of labels'
 SHOWN = 20                      # labels at most that are listed
-NORMALIZATIONS = {'gain': 'layer', 'scale': 'batch'}        # by the name of a weight
+NORMALIZATIONS = {'gain': 'layer', 'scale': 'batch',        # by the name of a weight,
+                  'singular_u': 'spectral'}                 # or of a constant
 
 
 def begin_with(folder, updates, label_names=()):
@@ -44,6 +46,7 @@ def begin_with(folder, updates, label_names=()):
         for mine, theirs in zip(_state(network), _state(found[name])):
             mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
                           if mine == label_weights else theirs.value)
+    updates.power_iteration.run(SETTLED)
     if list(label_names) != old_names and RANK == 0:
         _report_labels(folder, label_names, old_names)
     return {os.path.basename(path): sha256(path) for path in paths.values()}
@@ -68,7 +71,8 @@ def _label_weights(network):
     functions = C.logging.graph.depth_first_search(network, lambda x: isinstance(x, C.Function))
     joined = next(f for f in functions if not f.is_composite and label in f.inputs).output
     user = next(f for f in functions if not f.is_composite and joined in f.inputs)
-    return next(x for x in user.inputs if x.is_parameter)
+    weights = next(x for x in user.inputs if x != joined)       # or what normalises them
+    return weights if weights.is_parameter else C.combine([weights]).parameters[0]
 
 
 def _label_axis(shape):
@@ -173,7 +177,8 @@ def _settings(network):
         found['--latent-size'] = shapes[0][0]
     else:
         found['normalisation'] = ' and '.join(sorted({
-            NORMALIZATIONS[p.name] for p in network.parameters if p.name in NORMALIZATIONS}))
+            NORMALIZATIONS[p.name] for p in list(network.parameters) + list(network.constants)
+            if p.name in NORMALIZATIONS}))
     return found
 
 

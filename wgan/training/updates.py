@@ -10,6 +10,7 @@ from wgan.training.augmentation import Augmentation, Unchanged
 from wgan.machine.cntk import C, quiet
 from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
 from wgan.datasets.labels import draw_labels
+from wgan.training.layers import PowerIteration
 from wgan.training.moving_average import MovingAverage
 
 import numpy as np
@@ -40,6 +41,7 @@ class Updates:
         self.generator, self.critic = generator, critic
         self.rng, self.batch_size, self.label_counts = rng, batch_size, label_counts
         self.average = MovingAverage(generator, ema) if ema else None
+        self.power_iteration = PowerIteration(critic)
         self.sample_generator = self.average.generator if self.average else generator
 
         self.latent, self.label = latent_input(generator), label_input(generator)
@@ -62,7 +64,11 @@ class Updates:
         self._critic_draws = dict(self.losses.draws)
         self._critic_draws.update(of_real.draws)
         self._critic_draws.update(of_fake.draws)
-        self._generator_draws = of_fake.draws
+        needed = self.losses.generator_loss.arguments
+        self._generator_draws = {variable: draw for variable, draw in self._critic_draws.items()
+                                 if variable in needed}
+        self._generator_sees_reals = self.real in needed
+        self._reals = ()                    # those of the last critic update, and their labels
         self.logged = list(self.losses.logged.values())
         self._critic_rows = []              # what is logged of the iteration's critic updates
         self._iteration_ended = False
@@ -89,6 +95,8 @@ class Updates:
         """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
+        self.power_iteration.run()
+        self._reals = reals, labels
         feed = self._feed(self._critic_draws, reals, labels)
         _, values = self.trainers['critic'].train_minibatch(feed, outputs=self.logged)
         self._critic_rows.append([self.trainers['critic'].previous_minibatch_loss_average]
@@ -112,8 +120,11 @@ class Updates:
         self._held_out_row = [float(np.mean(values))]
 
     def update_generator(self, step):
-        """step: which update this is, counted from 1."""
-        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws))
+        """step: which update this is, counted from 1. Where the generator's loss compares with real
+        images, those are of the last critic update.
+        """
+        reals = self._reals if self._generator_sees_reals else ()
+        self.trainers['generator'].train_minibatch(self._feed(self._generator_draws, *reals))
         self._iteration_ended = True
         if self.average:
             self.average.update(step)
