@@ -70,27 +70,27 @@ def main():
     real, images = open_sources(options, network)
 
     reference = real and real.measured(network, options.splits, options.batch_size)
-    found = images.measured(network, options.splits, options.batch_size)
-    results = dict(made_with(network), what=options.what, count=found['count'],
-                   splits=found['splits'], engine=network.engine,
-                   inception_score_mean=found['inception_score_mean'],
-                   inception_score_std=found['inception_score_std'],
+    statistics = images.measured(network, options.splits, options.batch_size)
+    results = dict(made_with(network), what=options.what, count=statistics['count'],
+                   splits=statistics['splits'], engine=network.engine,
+                   inception_score_mean=statistics['inception_score_mean'],
+                   inception_score_std=statistics['inception_score_std'],
                    versions={'python': platform.python_version(), 'cntk': C.__version__,
                              'numpy': np.__version__, 'onnxruntime': onnxruntime.__version__})
     if reference is not None:
         results.update(
-            distances(found, reference, options.seed), reference=options.reference,
+            distances(statistics, reference, options.seed), reference=options.reference,
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
     if options.labels:
-        results['fid_of_labels'] = label_distances(images, found, real, reference)
-    sheet = (neighbours_sheet(images, found, real, reference)
+        results['fid_of_labels'] = label_distances(images, statistics, real, reference)
+    sheet = (neighbours_sheet(images, statistics, real, reference)
              if options.neighbours is not None else None)
-    write(options, dict(found, **made_with(network)), results, sheet)
+    write(options, dict(statistics, **made_with(network)), results, sheet)
     if reference is not None:
-        warn_of_few(min(found['count'], results['reference_count']), found)
-        for name, measured in {options.reference: reference, options.what: found}.items():
+        warn_of_few(min(statistics['count'], results['reference_count']), statistics)
+        for name, measured in {options.reference: reference, options.what: statistics}.items():
             warn_of_copies(name, measured)
     show(results)
 

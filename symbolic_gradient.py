@@ -141,12 +141,12 @@ def _steps_between(wrt, output):
 
 def _reached(start, neighbours):
     """Everything that can be reached from `start`, itself included."""
-    found, stack = {start}, [start]
+    reached, stack = {start}, [start]
     while stack:
-        new = [uid for uid in neighbours(stack.pop()) if uid not in found]
-        found.update(new)
+        new = [uid for uid in neighbours(stack.pop()) if uid not in reached]
+        reached.update(new)
         stack.extend(new)
-    return found
+    return reached
 
 
 def _step_to(variable):
@@ -328,9 +328,9 @@ def _reduce(op, dy, y, x):
         reduced = [_python_axis(axis, len(x.shape)) for axis in listed]
     if name not in REDUCTIONS:
         raise NotImplementedError('no gradient rule for ReduceElements of the kind %s' % name)
-    kept = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
-    dy, y = C.reshape(dy, kept), C.reshape(y, kept)
-    return REDUCTIONS[name](dy, y, x, _size(kept) / _size(x.shape))
+    shape = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
+    dy, y = C.reshape(dy, shape), C.reshape(y, shape)
+    return REDUCTIONS[name](dy, y, x, _size(shape) / _size(x.shape))
 
 
 def _name_of_reduction(y, x):
@@ -483,15 +483,15 @@ def _overwritten(everything, ends, reused):
                              if rule is not no_gradient]
                 reached.update(backwards)
                 uses.update(backwards)
-    found = set()
+    uids = set()
     for uid in reached:
         if uid in everything and _is_transposed_convolution(everything[uid].operation):
             operand = everything[uid].inputs[1].uid
             reshaped = (operand in everything
                         and everything[operand].operation.op_name == 'Reshape')
             if uses[operand] > 1 or (uid in reused and not reshaped):
-                found.add(uid)
-    return found
+                uids.add(uid)
+    return uids
 
 
 def _is_transposed_convolution(operation):

@@ -136,9 +136,9 @@ def write_grid(generator, latents, labels, options):
     white = np.full((-len(latents) % columns,) + images.shape[1:], 255, np.uint8)
     rows = np.concatenate([part for of_one in np.split(images, len(labels))
                            for part in (of_one, white)])
-    shown, empty = readable(names), [''] * (len(rows) // columns // len(labels) - 1)
+    texts, empty = readable(names), [''] * (len(rows) // columns // len(labels) - 1)
     write_image(options.out, label_grid(
-        rows, [name for label in labels for name in [shown[label]] + empty], columns, border))
+        rows, [name for label in labels for name in [texts[label]] + empty], columns, border))
 
 
 def unique_lines(generator, options):

@@ -54,9 +54,9 @@ def train(training, options):
     processes.end()
     if recorder.stopped:
         recorder.progress.end('stopped after iteration %d and saved; continue with: --out %s '
-                              '--resume' % (step, training.out.shown))
+                              '--resume' % (step, training.out.name))
         return 128 + recorder.stopped                           # what shells expect
-    recorder.progress.end('%d iterations in %s' % (step, training.out.shown))
+    recorder.progress.end('%d iterations in %s' % (step, training.out.name))
     if IS_MAIN:
         animate(training.out)
 
@@ -146,21 +146,21 @@ def make_updates(options, rng, domain):
                    label_counts=domain.label_counts, **objective_settings(options))
 
 
-def read_options(out, given):
+def read_options(out, arguments):
     """(options, config, changes): the settings of this run, checked against what --out holds.
 
     out: the RunFolder. given: what the command line has. config, changes: as `resumed_options`
     gives them; None and [] for a new run.
     """
     config, changes = None, []
-    if given.get('resume') and given.get('overwrite'):
+    if arguments.get('resume') and arguments.get('overwrite'):
         raise UserError('--resume and --overwrite exclude each other')
-    if given.get('allow_change') and not given.get('resume'):
+    if arguments.get('allow_change') and not arguments.get('resume'):
         raise UserError('--allow-change has a meaning only with --resume')
-    if given.get('resume'):
-        options, config, changes = resumed_options(out, given)
+    if arguments.get('resume'):
+        options, config, changes = resumed_options(out, arguments)
     else:
-        options = with_defaults(given)
+        options = with_defaults(arguments)
     out.check_place(options.data)
     if not options.resume and options.start_from is not None and os.path.realpath(
             options.start_from) == os.path.realpath(options.out):
@@ -168,7 +168,7 @@ def read_options(out, given):
                         'and a new one needs another --out')
     if not options.resume and not options.overwrite and out.holds_a_run():
         raise UserError('%s holds a run already; continue it with --resume, start again with '
-                        '--overwrite, which renames it, or choose another --out' % out.shown)
+                        '--overwrite, which renames it, or choose another --out' % out.name)
     if not options.text and bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')
     if options.batch_size % processes.COUNT:
@@ -178,10 +178,10 @@ def read_options(out, given):
 
 
 def main():
-    given = vars(parser().parse_args())
+    arguments = vars(parser().parse_args())
     processes.start()
-    out = RunFolder(given.get('out', 'runs/wgan'))
-    options, config, changes = read_options(out, given)
+    out = RunFolder(arguments.get('out', 'runs/wgan'))
+    options, config, changes = read_options(out, arguments)
     processes.wait_for_all()            # before the first one writes into --out
     if options.deterministic:
         C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
@@ -195,11 +195,11 @@ def main():
                     else start(options, domain, device, out))
         return train(training, options) if training else processes.end()
     except OSError as error:            # a full disk, a quota, a folder that can't be written
-        found = checkpoint.latest(out.path('checkpoints'))
+        latest = checkpoint.latest(out.path('checkpoints'))
         raise UserError('%s: %s; %s' % (
             one_line(str(error.filename or options.out)), error.strerror or error,
-            '%s is complete: put it right and continue with --resume' % one_line(found[0])
-            if found else 'nothing was saved yet: put it right and start again with --overwrite'))
+            '%s is complete: put it right and continue with --resume' % one_line(latest[0])
+            if latest else 'nothing was saved yet: put it right and start again with --overwrite'))
 
 
 if __name__ == '__main__':

@@ -47,13 +47,13 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
     """
     distances = np.linalg.norm(samples[:, None] - centres, axis=2)
     on_mode = distances < reach * deviation
-    found = on_mode.sum(axis=0) >= 0.1 * len(samples) / len(centres)
-    return int(found.sum()), on_mode.mean(axis=0).sum()
+    is_found = on_mode.sum(axis=0) >= 0.1 * len(samples) / len(centres)
+    return int(is_found.sum()), on_mode.mean(axis=0).sum()
 
 
-def network(name, given, result, seed, hidden=(64, 64, 64), activation=None):
+def network(name, shape, result, seed, hidden=(64, 64, 64), activation=None):
     """A fully connected network from the input `name` of shape `given` to the shape `result`."""
-    x, rng = C.input_variable(given, name=name), np.random.RandomState(seed)
+    x, rng = C.input_variable(shape, name=name), np.random.RandomState(seed)
     one = C.reconcile_dynamic_axes(C.constant(1, 1), x)
 
     def dense(h, size):
@@ -62,7 +62,7 @@ def network(name, given, result, seed, hidden=(64, 64, 64), activation=None):
         return (C.times(h, C.parameter(init=weights.astype(np.float32)))
                 + C.times(one, C.parameter((1, size), init=0)))
 
-    h = C.reshape(x, (int(np.prod(given)),))
+    h = C.reshape(x, (int(np.prod(shape)),))
     for size in hidden:
         h = (activation or C.relu)(dense(h, size))
     return C.reshape(dense(h, int(np.prod(result))), result)

@@ -60,9 +60,9 @@ def split(items, hold_out, seed, contents=None):
                  for is_held_out in (False, True))
 
 
-def nothing_left(hold_out, count, kind, noun):
+def nothing_left(hold_out, count, item_name, noun):
     """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
     return UserError('--hold-out %g of %d %s leaves no %s%s; --hold-out 0 trains on all%s' % (
-        hold_out, count, kind, noun,
+        hold_out, count, item_name, noun,
         ' for one of %d processes' % COUNT if COUNT > 1 else '',
-        ' (without --hold-out, text has a default)' if kind == 'lines' else ''))
+        ' (without --hold-out, text has a default)' if item_name == 'lines' else ''))

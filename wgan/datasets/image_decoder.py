@@ -83,10 +83,10 @@ def decode(data):
         raise UnreadableImage('not an image of a kind that is read here')
     if file_format in NOT_READ:
         raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % file_format)
-    with held_stderr() as said, warnings.catch_warnings():
+    with held_stderr() as messages, warnings.catch_warnings():
         warnings.simplefilter('ignore')         # Pillow's name no file either
         result = _decode(data, file_format)
-    if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
+    if b'premature end' in b''.join(messages):      # an end mark, but the image is not complete
         raise UnreadableImage('a %s that is cut off' % file_format)
     return result
 

@@ -99,7 +99,7 @@ class Search:
     """
 
     def __init__(self, source):
-        self.paths, self.links, self.known = [], [], set()
+        self.paths, self.links, self.visited = [], [], set()
         self.hidden, self.others = 0, collections.Counter()     # by suffix
         self.reasons = collections.defaultdict(list)            # reason → paths
         folders = self._read(source)
@@ -125,11 +125,11 @@ class Search:
     def _read(self, folder):
         """Take in the files of a folder, and the links to folders; returns the folders in it."""
         about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in self.known:
+        if (about.st_dev, about.st_ino) in self.visited:
             self.reasons['repeated folder'].append(folder)
             return []
         entries = list(os.scandir(folder))
-        self.known.add((about.st_dev, about.st_ino))
+        self.visited.add((about.st_dev, about.st_ino))
         if is_run(folder):
             self.reasons['run'].append(folder)
             return []
@@ -202,7 +202,7 @@ def read_map_file(source, option='--data'):
     the names as the file system has them.
     Raises UserError, with the number of the line, for one that names no file that can be read.
     """
-    found, folder, lines = [], os.path.dirname(source), _lines(source, option)
+    map_lines, folder, lines = [], os.path.dirname(source), _lines(source, option)
     for number, line in enumerate(lines, 1):
         columns = line.rstrip('\t\r').split('\t')
         name, label = columns[1 if len(columns) > 2 else 0], columns[-1].strip()
@@ -216,19 +216,19 @@ def read_map_file(source, option='--data'):
         if problem:
             raise UserError('%s, line %d: the image %s %s%s' % (
                 one_line(source), number, one_line(name[:200]) or "''", problem,
-                '' if found else _what_is_expected(lines[number - 1:], folder, option)))
-        found.append(MapLine(number, path, label if len(columns) > 1 else ''))
-    if not found:
+                '' if map_lines else _what_is_expected(lines[number - 1:], folder, option)))
+        map_lines.append(MapLine(number, path, label if len(columns) > 1 else ''))
+    if not map_lines:
         raise UserError('the map file %s lists no image' % one_line(source))
-    return found
+    return map_lines
 
 
 def _what_is_expected(lines, folder, option):
     """The rest of a sentence: what a file should have in place of its first lines, by what they
     seem to be.
     """
-    first, *later = [line.strip() for line in lines if line.strip()][:2]
-    for line in later + [first]:
+    header, *later = [line.strip() for line in lines if line.strip()][:2]
+    for line in later + [header]:
         for separator, name in ((',', 'comma'), (';', 'semicolon'), (' ', 'space')):
             fields = line.split(separator)
             fields += [separator.join(fields[:i]) for i in range(2, len(fields))]

@@ -55,11 +55,11 @@ class ImageSet:
     Raises UserError as `find_images` does, and if no image at all can be read.
     """
 
-    kind = 'images'
+    item_name = 'images'
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None,
                  option='--data', report=True, label_names=()):
-        self.source, self.size, self.noun, self.reader = source, size, self.kind, ImageReader()
+        self.source, self.size, self.noun, self.reader = source, size, self.item_name, ImageReader()
         paths = find_images(source, option, report)
         texts = find_labels(source, labels, paths, report) if labels else [''] * len(paths)
         self.label_names = names_of(texts, label_names) if labels else []

@@ -79,10 +79,10 @@ def find_labels(source, where, paths, report=True):
 
 def _report_spellings(source, labels, spellings):
     """Say which labels were made one because their names differ in spaces or Unicode form only."""
-    found = defaultdict(set)
+    forms_of = defaultdict(set)
     for label, spelling in zip(labels, spellings):
-        found[label].add(spelling)
-    for label, forms in sorted(found.items()):
+        forms_of[label].add(spelling)
+    for label, forms in sorted(forms_of.items()):
         if len(forms) > 1:
             warn('%s has the label %s in several spellings, which are taken for one: %s' % (
                 one_line(source), one_line(label), ', '.join(map(ascii, sorted(forms)))))
@@ -92,15 +92,15 @@ def _report_several_labels(source, lines):
     """Say if the lines of a map file give an image several labels, and where."""
     before, others = {}, []
     for line in lines:
-        first = before.setdefault(os.path.abspath(line.path), line)
-        if label_name(as_text(first.label)) != label_name(as_text(line.label)):
-            others.append((line, first))
+        previous = before.setdefault(os.path.abspath(line.path), line)
+        if label_name(as_text(previous.label)) != label_name(as_text(line.label)):
+            others.append((line, previous))
     if others:
-        line, first = others[0]
+        line, previous = others[0]
         warn('%s, line %d: the image %s has the label %s, and in line %d the label %s; it is taken '
              'with both%s' % (one_line(source), line.number, one_line(line.path),
-                              one_line(as_text(line.label)), first.number,
-                              one_line(as_text(first.label)),
+                              one_line(as_text(line.label)), previous.number,
+                              one_line(as_text(previous.label)),
                               ' (%d such lines)' % len(others) if len(others) > 1 else ''))
 
 
@@ -113,16 +113,16 @@ def names_of(labels, names=()):
     """The different labels, in order: as in `names`, if these are the same ones; else as numbers,
     if they all are; else as texts.
     """
-    found = set(labels)
-    if found == set(names):
+    different = set(labels)
+    if different == set(names):
         return list(names)
     try:
-        numbers = {name: Decimal(name) for name in found}
+        numbers = {name: Decimal(name) for name in different}
     except InvalidOperation:
-        return sorted(found)
+        return sorted(different)
     if not all(number.is_finite() for number in numbers.values()):      # 'nan' is a word
-        return sorted(found)
-    return sorted(found, key=lambda name: (numbers[name], name))
+        return sorted(different)
+    return sorted(different, key=lambda name: (numbers[name], name))
 
 
 def labels_of(config):
@@ -130,18 +130,18 @@ def labels_of(config):
 
     Raises UserError if they are not what a run wrote.
     """
-    found = config.get('labels')
-    if found is None:
+    saved = config.get('labels')
+    if saved is None:
         return Labels([], [])
     try:
-        names, counts = found['names'], found['counts']
+        names, counts = saved['names'], saved['counts']
         if (len(names) == len(counts) == len(set(names)) and all(isinstance(n, str) for n in names)
                 and all(isinstance(n, int) and n > 0 for n in counts)):
             plain = [label_name(name) for name in names]
             return Labels(plain if len(set(plain)) == len(names) else names, counts)
     except (TypeError, KeyError):
         pass
-    raise UserError('config.json is damaged: its labels are %s' % one_line(repr(found))[:80])
+    raise UserError('config.json is damaged: its labels are %s' % one_line(repr(saved))[:80])
 
 
 def choose(text, labels, model):

@@ -28,31 +28,32 @@ def read_lines(path, length, long_lines, report=True):
     report: whether to say, in a line on stderr, what was read and what was left out.
     Raises UserError if there is no such file, it is no text, or no line is left.
     """
-    shown = one_line(path)
+    name = one_line(path)
     if not os.path.isfile(path):
         raise UserError('%s %s; with --text, --data takes a text file, a line an example%s' % (
-            shown, 'is no regular file' if os.path.exists(path) else 'does not exist',
+            name, 'is no regular file' if os.path.exists(path) else 'does not exist',
             '' if os.path.exists(path) else '; data/make_names.py makes one to begin with'))
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             text = file.read()
     except UnicodeDecodeError as error:
         raise UserError('%s is no UTF-8 text: byte %d is not; convert it with iconv'
-                        % (shown, error.start))
+                        % (name, error.start))
     if '\0' in text:
-        raise UserError('%s is no text: it has zero bytes' % shown)
-    found = [line for line in text.replace('\r\n', '\n').replace('\r', '\n').split('\n') if line]
-    if not found:
-        raise UserError('%s is empty' % shown)
-    lines = [line[:length] for line in found if long_lines == 'cut' or len(line) <= length]
+        raise UserError('%s is no text: it has zero bytes' % name)
+    text = text.replace('\r\n', '\n').replace('\r', '\n')
+    all_lines = [line for line in text.split('\n') if line]
+    if not all_lines:
+        raise UserError('%s is empty' % name)
+    lines = [line[:length] for line in all_lines if long_lines == 'cut' or len(line) <= length]
     if not lines:
         raise UserError('all %d lines of %s have more than %d characters; set --length, or '
-                        '--long-lines cut' % (len(found), shown, length))
-    long = sum(len(line) > length for line in found)
+                        '--long-lines cut' % (len(all_lines), name, length))
+    long = sum(len(line) > length for line in all_lines)
     if report and RANK == 0:
-        note('found %d lines in %s%s' % (len(found), shown, '; %d of more than %d characters were '
-                                         '%s' % (long, length, {'drop': 'left out', 'cut': 'cut'}[
-                                             long_lines]) if long else ''))
+        note('found %d lines in %s%s' % (
+            len(all_lines), name, '; %d of more than %d characters were %s' % (
+                long, length, {'drop': 'left out', 'cut': 'cut'}[long_lines]) if long else ''))
     return lines
 
 
@@ -72,7 +73,7 @@ class Lines:
     digest: a SHA-256 in hexadecimal digits, by which they are known again.
     """
 
-    kind, unreadable = 'lines', ()
+    item_name, unreadable = 'lines', ()
 
     def __init__(self, texts, characters, length, source, noun='lines'):
         self.texts, self.characters, self.source, self.noun = texts, characters, source, noun
@@ -88,10 +89,10 @@ class Lines:
     def __getitem__(self, i):
         return self.codes[i]
 
-    def every(self, step, first):
+    def every(self, step, start):
         """Each step-th of the lines, from the first on."""
         part = copy.copy(self)
-        part.texts, part.codes = self.texts[first::step], self.codes[first::step]
+        part.texts, part.codes = self.texts[start::step], self.codes[start::step]
         return part
 
 
@@ -127,13 +128,13 @@ def known_characters(config):
 
     Raises UserError if they are not what a run wrote.
     """
-    found = config.get('characters')
-    if found is None:
+    saved = config.get('characters')
+    if saved is None:
         return None
-    if (isinstance(found, list) and found[:1] == [END] and len(set(map(str, found))) == len(found)
-            and all(isinstance(c, str) and len(c) == 1 for c in found[1:])):
-        return found
-    raise UserError('config.json is damaged: its characters are %s' % one_line(repr(found))[:80])
+    if (isinstance(saved, list) and saved[:1] == [END] and len(set(map(str, saved))) == len(saved)
+            and all(isinstance(c, str) and len(c) == 1 for c in saved[1:])):
+        return saved
+    raise UserError('config.json is damaged: its characters are %s' % one_line(repr(saved))[:80])
 
 
 def write_lines(path, lines):

@@ -68,11 +68,11 @@ def generate_batches(generator, latents, batch_size, name, labels=None):
 
     Raises UserError, with the name of the generator, if it makes NaN or infinite values.
     """
-    for made in _batches(generator, latents, batch_size, labels):
-        if not np.isfinite(made).all():
+    for batch in _batches(generator, latents, batch_size, labels):
+        if not np.isfinite(batch).all():
             raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
                             'or the latents, are not usable' % one_line(name))
-        yield made
+        yield batch
 
 
 def evaluate_in_training(graph, feed):

@@ -23,8 +23,8 @@ class Generator:
     Raises UserError if there is none, or it makes the other.
     """
 
-    def __init__(self, what, of_text=None):
-        self.name, self.path = what, find_generator(what)
+    def __init__(self, source, of_text=None):
+        self.name, self.path = source, find_generator(source)
         self.network = load_generator(self.path)
         self.latent_size = latent_input(self.network).shape[0]
         if of_text is False and makes_text(self.network):

@@ -85,8 +85,8 @@ def _deviation(generator, path):
         labels = inputs['label'] = one_hot(np.arange(16) % count, count)
     with open(path, 'rb') as file:
         session = onnxruntime.InferenceSession(file.read())
-    made, = session.run([_output_name(generator)], inputs)
-    return float(np.abs(made - generate(generator, inputs['latent'], 16, labels)).max())
+    output, = session.run([_output_name(generator)], inputs)
+    return float(np.abs(output - generate(generator, inputs['latent'], 16, labels)).max())
 
 
 def load(path):
@@ -107,12 +107,12 @@ def training_of(path):
     """What an ONNX file that `export` wrote knows of the run: its config.json; {} if nothing."""
     about = {p.key: p.value for p in onnx.load(path).metadata_props}
     try:
-        found = json.loads(about.get('training', '{}'))
+        config = json.loads(about.get('training', '{}'))
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        config = None
+    if not isinstance(config, dict):
         raise UserError('%s is damaged: it does not say how it was trained' % path)
-    return found
+    return config
 
 
 def _free_the_batch_axis(graph):

@@ -24,14 +24,14 @@ class Parser(argparse.ArgumentParser):
 class _HelpWithDefaults(argparse.HelpFormatter):
     def _get_help_string(self, action):
         default = action.default
-        shown = default not in (None, argparse.SUPPRESS, ()) and not isinstance(default, bool)
-        return action.help + (' (default: %(default)s)' if shown else '')
+        has_default = default not in (None, argparse.SUPPRESS, ()) and not isinstance(default, bool)
+        return action.help + (' (default: %(default)s)' if has_default else '')
 
 
 LARGEST = {int: 2 ** 31 - 1, float: sys.float_info.max}
 
 
-def number(kind, low, high=None, above=False, below=False):
+def number(number_type, low, high=None, above=False, below=False):
     """An argparse type: an int or float from low to high; above, below: but not low, not high.
 
     Finite numbers only, in plain digits; without high, ints that fit into 32 bits.
@@ -39,15 +39,15 @@ def number(kind, low, high=None, above=False, below=False):
     def convert(text):
         try:
             # Python's own also take 'nan', '1_000', digits of other scripts and spaces.
-            value = kind(text if re.fullmatch('[-+.0-9eE]+', text) else 'not a number')
+            value = number_type(text if re.fullmatch('[-+.0-9eE]+', text) else 'not a number')
         except ValueError:
             raise argparse.ArgumentTypeError('%r is not %s number'
-                                             % (text, 'a whole' if kind is int else 'a'))
-        largest = LARGEST[kind] if high is None else high
+                                             % (text, 'a whole' if number_type is int else 'a'))
+        largest = LARGEST[number_type] if high is None else high
         if not low <= value <= largest or (above and value == low) or (below and value == high):
             raise argparse.ArgumentTypeError('%s is out of range: it must be %s %s%s' % (
                 text, 'above' if above else 'at least', low,
-                '' if high is None and kind is float else
+                '' if high is None and number_type is float else
                 ' and %s %s' % ('below' if below else 'at most', largest)))
         return value
     return convert
@@ -60,10 +60,10 @@ class Progress:
     every ten seconds. Of several processes the first one speaks.
     """
 
-    def __init__(self, what, total, done=0):
+    def __init__(self, task, total, done=0):
         file, pause = (sys.stderr, 0.2) if sys.stderr.isatty() else (_Lines(), 10)
         tqdm.monitor_interval = 0                       # no thread: some programs fork
-        self.bar = tqdm(total=total, initial=done, desc=what, disable=RANK > 0, leave=False,
+        self.bar = tqdm(total=total, initial=done, desc=task, disable=RANK > 0, leave=False,
                         file=file, dynamic_ncols=file is sys.stderr, mininterval=pause,
                         delay=pause, miniters=1, position=0)
         self.start = time.time()

@@ -138,9 +138,9 @@ def load():
 def _installed(name):
     """The path of a shared library in NVIDIA's packages for Python."""
     for folder in sys.path:
-        found = sorted(glob.glob(os.path.join(glob.escape(folder), 'nvidia', '*', 'lib', name)))
-        if found:
-            return found[0]
+        paths = sorted(glob.glob(os.path.join(glob.escape(folder), 'nvidia', '*', 'lib', name)))
+        if paths:
+            return paths[0]
     raise Unavailable('%s is not installed (packages nvidia-cudnn-cu12, nvidia-cublas-cu12)' % name)
 
 
@@ -160,9 +160,9 @@ def _check_unused(path):
     path: of CNTK's library that has them, for each type of numbers those of 16 cards.
     """
     math = ctypes.PyDLL(path)
-    for kind in ('f', 'd', '4half'):
+    for number_type in ('f', 'd', '4half'):
         handles = (Pointer * 16).in_dll(
-            math, '_ZN9Microsoft3MSR4CNTK9GPUMatrixI%sE10s_cuHandleE' % kind)
+            math, '_ZN9Microsoft3MSR4CNTK9GPUMatrixI%sE10s_cuHandleE' % number_type)
         if any(handles):
             raise Unavailable('CNTK has computed on a card already, with its own libraries')
 
@@ -176,17 +176,17 @@ def replacements(libraries, tf32=False):
     cudnn, cublas, _ = libraries
     recurrent = ctypes.CFUNCTYPE(Int)(lambda: NO_RECURRENCE)
     try:
-        found = {name: recurrent if what == GONE else
-                 getattr(cudnn if name.startswith('cudnn') else cublas, name)
-                 for name, what in FUNCTIONS.items() if what in (GONE, UNCHANGED)}
-        found.update(_of_cublas(cublas, CUBLAS_TF32 if tf32 else CUBLAS_DEFAULT))
-        found.update(_of_math_type(cudnn, DEFAULT_MATH if tf32 else FMA_MATH))
-        found.update(_of_errors(cudnn))
+        functions = {name: recurrent if treatment == GONE else
+                     getattr(cudnn if name.startswith('cudnn') else cublas, name)
+                     for name, treatment in FUNCTIONS.items() if treatment in (GONE, UNCHANGED)}
+        functions.update(_of_cublas(cublas, CUBLAS_TF32 if tf32 else CUBLAS_DEFAULT))
+        functions.update(_of_math_type(cudnn, DEFAULT_MATH if tf32 else FMA_MATH))
+        functions.update(_of_errors(cudnn))
         for name in COMPUTATIONS:
-            found.update(Algorithms(cudnn, name).functions())
+            functions.update(Algorithms(cudnn, name).functions())
     except AttributeError as error:
         raise Unavailable('cuDNN 9 or cuBLAS lacks a function (%s)' % error)
-    return found
+    return functions
 
 
 def _of_cublas(cublas, mode):
@@ -202,7 +202,7 @@ def _of_cublas(cublas, mode):
         return gemm(*operands, COMPUTE_TYPES.get(compute_type, compute_type), algorithm)
 
     return {
-        'cublasCreate_v2': create_types(lambda made: create(made) or set_mode(made[0], mode)),
+        'cublasCreate_v2': create_types(lambda handle: create(handle) or set_mode(handle[0], mode)),
         'cublasSetMathMode': mode_types(lambda handle, _: set_mode(handle, mode)),
         'cublasGemmEx': gemm_types(multiply)}
 

@@ -67,7 +67,7 @@ def _select_card(name, memory):
         raise UserError('--device gpu: %s; or use --device cpu' % (
             doubt(cards[0], memory) if cards else
             'CNTK finds no GPU. It needs an NVIDIA card of compute capability %s or newer with its '
-            'driver, and the cntk-gpu package ("make setup DEVICE=gpu")' % shown(FIRST)))
+            'driver, and the cntk-gpu package ("make setup DEVICE=gpu")' % dotted(FIRST)))
     if name == 'auto' and not good:
         if cards:
             warn('the CPU computes: %s. --device cpu chooses it without this warning%s' % (
@@ -139,10 +139,10 @@ def kernels(device):
 
 def doubt(card, memory=0):
     """Why a card may not do, as a part of a sentence; None if nothing is known against it."""
-    what = 'the %s has compute capability %s' % (card.name, *shown(card.capability))
-    has = 'CNTK 2.7 has code for %s to %s' % shown(FIRST, LAST)
+    fact = 'the %s has compute capability %s' % (card.name, *dotted(card.capability))
+    has = 'CNTK 2.7 has code for %s to %s' % dotted(FIRST, LAST)
     if card.capability < FIRST:
-        return '%s, and %s' % (what, has)
+        return '%s, and %s' % (fact, has)
     if card.device is None and not has_gpu_part():
         return ('this is CNTK for the CPU, and the %s needs that for the GPU; "make setup '
                 'DEVICE=gpu" installs it' % card.name)
@@ -153,17 +153,17 @@ def doubt(card, memory=0):
         obstacle = obstacle_to_cudnn_9()
         if obstacle:
             return ('%s, and is to be used with cuDNN 9: %s. Without that CNTK takes its own '
-                    'cuDNN 7, which has code for %s to %s' % (what, obstacle, *shown(FIRST, LAST)))
+                    'cuDNN 7, which has code for %s to %s' % (fact, obstacle, *dotted(FIRST, LAST)))
     elif card.capability > LAST:
         return ('%s, and cuDNN 7 has code for %s to %s: it is reported to hang or fail there' % (
-            what, *shown(FIRST, LAST)))
+            fact, *dotted(FIRST, LAST)))
     if card.memory < memory:
         return ('the %s has %d MB of memory, and this takes %d or more; a smaller --batch-size, '
                 '--image-size or --width takes less' % (card.name, card.memory, memory))
     return None
 
 
-def shown(*capabilities):
+def dotted(*capabilities):
     """Compute capabilities as NVIDIA writes them."""
     return tuple('%d.%d' % capability for capability in capabilities)
 
@@ -171,10 +171,10 @@ def shown(*capabilities):
 def cntk_cards():
     """The cards that CNTK lists."""
     gpu = C.device.DeviceKind.GPU
-    found = [(device, C.device.get_gpu_properties(device))
-             for device in C.device.all_devices() if device.type() == gpu]
+    devices = [(device, C.device.get_gpu_properties(device))
+               for device in C.device.all_devices() if device.type() == gpu]
     return [Card(p.name, (p.version_major, p.version_minor), p.total_memory, device)
-            for device, p in found]
+            for device, p in devices]
 
 
 def driver_cards():
@@ -234,13 +234,13 @@ def _waiting_explained(card):
         yield
         return
     if os.environ.get('CUDA_CACHE_DISABLE', '0') != '0':
-        kept = 'and does not keep them, since CUDA_CACHE_DISABLE is set'
+        storage = 'and does not keep them, since CUDA_CACHE_DISABLE is set'
     else:
-        kept = 'and keeps them in ' + os.environ.get('CUDA_CACHE_PATH', '~/.nv/ComputeCache')
+        storage = 'and keeps them in ' + os.environ.get('CUDA_CACHE_PATH', '~/.nv/ComputeCache')
     process = subprocess.Popen(
         [sys.executable, '-S', '-E', '-c', SAY_WHILE_WAITING,
          "the driver compiles CNTK's kernels for the %s at the first start, which takes about a "
-         'minute, %s' % (card.name, kept)], stdin=subprocess.PIPE)
+         'minute, %s' % (card.name, storage)], stdin=subprocess.PIPE)
     try:
         yield
     finally:

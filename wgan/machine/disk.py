@@ -65,8 +65,8 @@ def keep_aside(path, ending='.kept'):
 def remove_left_behind(folder):
     """Delete what `replacing` left in the folder because its process was killed."""
     for name in os.listdir(folder):
-        found = re.match(ASIDE.pattern + r'\d+(\.\w+)?$', name)
-        if found and not _is_running(int(found.group(1))):
+        match = re.match(ASIDE.pattern + r'\d+(\.\w+)?$', name)
+        if match and not _is_running(int(match.group(1))):
             os.remove(os.path.join(folder, name))
 
 

@@ -35,12 +35,12 @@ OUT_OF_MEMORY = -127                                                        # dn
 
 # The three computations. symbol: MKL's function that prepares one. operands, the result last: MKL's
 # number; oneDNN's query for the layout (dnnl_query_t) and number as an argument (DNNL_ARG_*).
-Kind = namedtuple('Kind', 'symbol operands')
-FORWARD = Kind('dnnConvolutionCreateForward_F32', (
+Computation = namedtuple('Computation', 'symbol operands')
+FORWARD = Computation('dnnConvolutionCreateForward_F32', (
     (SRC, 129, 1), (FILTER, 131, 33), (DST, 133, 17)))
-BACKWARD_DATA = Kind('dnnConvolutionCreateBackwardData_F32', (
+BACKWARD_DATA = Computation('dnnConvolutionCreateBackwardData_F32', (
     (DIFF_DST, 134, 145), (FILTER, 131, 33), (DIFF_SRC, 130, 129)))
-BACKWARD_FILTER = Kind('dnnConvolutionCreateBackwardFilter_F32', (
+BACKWARD_FILTER = Computation('dnnConvolutionCreateBackwardFilter_F32', (
     (DIFF_DST, 134, 145), (SRC, 129, 1), (DIFF_FILTER, 132, 161)))
 
 # CNTK's own functions: ConvolutionEngine<float>::BackwardData and ::BackwardKernel, which take
@@ -146,13 +146,13 @@ class OneDnn:
         if status:
             raise Refused('dnnl_%s: %d' % (name, status))
 
-    def new(self, kind, *arguments, how='create'):
+    def new(self, object_type, *arguments, function='create'):
         """An object of a kind, made by the function dnnl_KIND_HOW."""
-        made = Pointer()
-        self.call('%s_%s' % (kind, how), ctypes.byref(made), *arguments)
-        kind = 'primitive_desc' if kind.endswith('primitive_desc') else kind
-        self.owner.callback(getattr(self.library, 'dnnl_%s_destroy' % kind), made)
-        return made
+        handle = Pointer()
+        self.call('%s_%s' % (object_type, function), ctypes.byref(handle), *arguments)
+        object_type = 'primitive_desc' if object_type.endswith('primitive_desc') else object_type
+        self.owner.callback(getattr(self.library, 'dnnl_%s_destroy' % object_type), handle)
+        return handle
 
     def version(self):
         return 'oneDNN %s with %s' % (
@@ -171,7 +171,7 @@ class OneDnn:
 
     def layout(self, sizes, order):
         return self.new('memory_desc', Int(4), _int64s(sizes), Int(self.FLOAT), Int(order),
-                        how='create_with_tag')
+                        function='create_with_tag')
 
     def is_reference(self, description):
         """Whether it would be computed by code that is there for completeness, very slowly."""
@@ -254,13 +254,13 @@ class Convolution:
     the padding of those before the first. Raises Refused if oneDNN can't compute it.
     """
 
-    def __init__(self, library, kind, x, y, kernel, strides, padding):
+    def __init__(self, library, computation, x, y, kernel, strides, padding):
         self.library = library
         with contextlib.ExitStack() as library.owner:
-            self._make(kind, x, y, kernel, strides, padding)
+            self._make(computation, x, y, kernel, strides, padding)
             self.owner = library.owner.pop_all()
 
-    def _make(self, kind, x, y, kernel, strides, padding):
+    def _make(self, computation, x, y, kernel, strides, padding):
         library = self.library
         self.sizes = {SRC: x, DIFF_SRC: x, FILTER: kernel, DIFF_FILTER: kernel, DST: y, DIFF_DST: y}
         after = [(o - 1) * stride + k - i - before for o, stride, k, i, before in zip(
@@ -268,22 +268,22 @@ class Convolution:
         if not all(0 <= p < k for p, k in zip(padding, kernel[2:])):
             raise Refused('padding %s' % padding)
         geometry = [_int64s(n) for n in (strides, (0, 0), padding, [max(p, 0) for p in after])]
-        description = self._describe(kind, geometry, self._preferred_order(kind))
+        description = self._describe(computation, geometry, self._preferred_order(computation))
         if library.is_reference(description):
-            description = self._describe(kind, geometry, library.any)
+            description = self._describe(computation, geometry, library.any)
             if library.is_reference(description):
                 raise Refused('only slowly')
-        self.numbers = [number for number, _, _ in kind.operands]
+        self.numbers = [number for number, _, _ in computation.operands]
         self.operands = [
             Operand(library, library.layout(self.sizes[number], library.plain),
                     library.layout_in(description, query), is_result=number == self.numbers[2])
-            for number, query, _ in kind.operands]
+            for number, query, _ in computation.operands]
         scratchpad = library.layout_in(description, 136)
         self.scratchpad, self.scratchpad_size = library.memory(scratchpad), library.size(scratchpad)
         primitive = library.new('primitive', description)
         computed = library.step(primitive, _arguments(
             *[(argument, operand.used) for operand, (_, _, argument) in zip(
-                self.operands, kind.operands)],
+                self.operands, computation.operands)],
             (80, self.scratchpad)))
         *inputs, result = self.operands
         before = [*inputs[0].reordered, *inputs[1].reordered, computed]
@@ -291,28 +291,28 @@ class Convolution:
         self.needs = sum(o.size for o in self.operands) + self.scratchpad_size
         self.place = None
 
-    def _preferred_order(self, kind):
+    def _preferred_order(self, computation):
         """Of x and y in memory: what is fastest, as measured in bench/results.
 
         oneDNN's own choice, except for the gradient of x.
         """
-        if kind is not BACKWARD_DATA:
+        if computation is not BACKWARD_DATA:
             return self.library.any
         if self.sizes[SRC][1] < 16:                             # channels: a matrix product
             return self.library.plain
         return self.library.blocked if self.library.has_avx512() else self.library.any
 
-    def _describe(self, kind, geometry, order):
+    def _describe(self, computation, geometry, order):
         """oneDNN's choice of an implementation, with x and y in an order of memory."""
         library = self.library
         x, kernel, y = (library.layout(self.sizes[number], order) for number, order in (
             (SRC, order), (FILTER, library.any), (DST, order)))
         forward = library.new('convolution_forward_primitive_desc', library.engine, Int(64), Int(1),
                               x, kernel, Pointer(0), y, *geometry, library.with_scratch)
-        if kind is BACKWARD_DATA:
+        if computation is BACKWARD_DATA:
             return library.new('convolution_backward_data_primitive_desc', library.engine, Int(1),
                                x, kernel, y, *geometry, forward, library.with_scratch)
-        if kind is BACKWARD_FILTER:
+        if computation is BACKWARD_FILTER:
             return library.new('convolution_backward_weights_primitive_desc', library.engine,
                                Int(1), x, kernel, Pointer(0), y, *geometry, forward,
                                library.with_scratch)
@@ -369,8 +369,9 @@ class Convolutions:
         """{symbol: C function}, for the library that calls MKL."""
         create = (Int, ctypes.POINTER(Pointer), Pointer, Int, Size, *[ctypes.POINTER(Size)] * 4,
                   ctypes.POINTER(Int), Int)
-        functions = {kind.symbol: self._instead_of(kind.symbol, self.mkl, create, functools.partial(
-            self._create, kind)) for kind in (FORWARD, BACKWARD_DATA, BACKWARD_FILTER)}
+        functions = {computation.symbol: self._instead_of(
+            computation.symbol, self.mkl, create, functools.partial(self._create, computation))
+            for computation in (FORWARD, BACKWARD_DATA, BACKWARD_FILTER)}
         functions.update({
             'dnnLayoutCreateFromPrimitive_F32': ctypes.CFUNCTYPE(
                 Int, ctypes.POINTER(Pointer), Pointer, Int)(self._layout),
@@ -379,29 +380,29 @@ class Convolutions:
             'dnnDelete_F32': ctypes.CFUNCTYPE(Int, Pointer)(self._delete)})
         return functions
 
-    def _create(self, kind, mkl_create, made, attributes, algorithm, rank, *rest):
+    def _create(self, computation, mkl_create, result, attributes, algorithm, rank, *rest):
         x, y, kernel, strides, padding, border = rest
         try:
             if rank != 4:
                 raise Refused('%d axes' % rank)
             x, y, kernel = ([int(sizes[i]) for i in (3, 2, 1, 0)] for sizes in (x, y, kernel))
-            convolution = Convolution(self.library, kind, x, y, kernel, [strides[1], strides[0]],
-                                      [-padding[1], -padding[0]])
+            convolution = Convolution(self.library, computation, x, y, kernel,
+                                      [strides[1], strides[0]], [-padding[1], -padding[0]])
         except Refused:
-            return mkl_create(made, attributes, algorithm, rank, *rest)
+            return mkl_create(result, attributes, algorithm, rank, *rest)
         convolution.number = ctypes.create_string_buffer(1)
-        made[0] = ctypes.addressof(convolution.number)
-        self.alive[made[0]] = convolution
+        result[0] = ctypes.addressof(convolution.number)
+        self.alive[result[0]] = convolution
         return 0
 
-    def _layout(self, made, primitive, number):
+    def _layout(self, result, primitive, number):
         """CNTK's own order: then it makes no copies."""
         convolution = self.alive.get(primitive)
         if convolution is None:
-            return self.mkl.dnnLayoutCreateFromPrimitive_F32(made, Pointer(primitive), number)
+            return self.mkl.dnnLayoutCreateFromPrimitive_F32(result, Pointer(primitive), number)
         sizes = convolution.sizes[number][::-1]
         strides = np.cumprod([1] + sizes[:3]).tolist()
-        return self.mkl.dnnLayoutCreate_F32(made, Size(4), (Size * 4)(*sizes),
+        return self.mkl.dnnLayoutCreate_F32(result, Size(4), (Size * 4)(*sizes),
                                             (Size * 4)(*strides))
 
     def _execute(self, primitive, addresses):
@@ -429,24 +430,24 @@ class Convolutions:
         """{symbol: C function}, for the library that calls CNTK's own gradients."""
         return {symbol: self._instead_of(
             symbol, self.math, (None, *[Pointer] * 4, *[Bool] * flags, Pointer),
-            functools.partial(self._gradient, kind))
-            for symbol, kind, flags in ((ADD_DATA_GRADIENT, BACKWARD_DATA, 1),
-                                        (ADD_FILTER_GRADIENT, BACKWARD_FILTER, 2))}
+            functools.partial(self._gradient, computation))
+            for symbol, computation, flags in ((ADD_DATA_GRADIENT, BACKWARD_DATA, 1),
+                                               (ADD_FILTER_GRADIENT, BACKWARD_FILTER, 2))}
 
     def _instead_of(self, symbol, library, types, function):
         """A C function that calls `function` with the one that it replaces, then its arguments."""
         replaced = ctypes.PYFUNCTYPE(*types)((symbol, library))
         return ctypes.CFUNCTYPE(*types)(functools.partial(function, replaced))
 
-    def _gradient(self, kind, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
+    def _gradient(self, computation, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
         """Compute a gradient; if it `is_added` to one that is there, spare CNTK its copies.
 
         That can be promised only for a Convolution that this engine has, for as many samples.
         """
-        known = self.in_engine.get((engine, kind))
-        is_taken_over = is_added and known is not None and (
-            known.sizes[DST][0] == self.columns(dy))
+        previous = self.in_engine.get((engine, computation))
+        is_taken_over = is_added and previous is not None and (
+            previous.sizes[DST][0] == self.columns(dy))
         self.last, self.is_added = None, is_taken_over
         cntk_gradient(engine, dy, other, gradient, is_added and not is_taken_over, *rest)
         if self.last is not None:
-            self.in_engine[engine, kind] = self.last
+            self.in_engine[engine, computation] = self.last

@@ -30,12 +30,12 @@ def start():
     """
     if COUNT == 1:
         return
-    found = len(_communicator().workers())
-    if found != COUNT:
+    count = len(_communicator().workers())
+    if count != COUNT:
         raise UserError(
             '%s says that this is one of %d processes, but MPI sees %d: start them with "mpiexec" '
             'of OpenMPI, the MPI that CNTK is built on, or with "srun --mpi=pmix"' % (
-                LAUNCHER, COUNT, found))
+                LAUNCHER, COUNT, count))
     # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
     C.cntk_py.set_max_num_cputhreads(max(1, os.cpu_count() // local_place()[1]))
 

@@ -76,16 +76,16 @@ def start():
         sys.stderr = _Stderr(sys.stderr)
 
 
-def end_while_importing(kind, error, trace):
+def end_while_importing(error_type, error, trace):
     """sys.excepthook for a program that still imports, and has not come to `run`.
 
     Ctrl-C ends it without a word, what a user can put right (a missing package) in one sentence.
     """
-    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
+    if issubclass(error_type, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
         os._exit(signals.exit_code(error))
     sentence = _sentence_on(error) if isinstance(error, (ImportError, UserError)) else None
     if sentence is None:
-        sys.__excepthook__(kind, error, trace)
+        sys.__excepthook__(error_type, error, trace)
         return
     start()
     _say(sentence)

@@ -92,8 +92,8 @@ def find_grids(run_folder):
     """[(step, path), …] of the sample grids of a run, in order of the steps."""
     folder = os.path.join(run_folder, 'samples')
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
-    grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in found if m)
+    matches = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
+    grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in matches if m)
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 

@@ -20,7 +20,7 @@ class RunFolder:
     """runs/NAME: deleting the folder deletes the run. shown: its name, for sentences."""
 
     def __init__(self, folder):
-        self.folder, self.shown = folder, one_line(folder) or "''"
+        self.folder, self.name = folder, one_line(folder) or "''"
         self.lock_file = None
 
     def path(self, *names):
@@ -41,28 +41,28 @@ class RunFolder:
         if not self.folder:
             raise UserError("--out '' names no folder")
         if os.path.islink(self.folder) and not os.path.exists(self.folder):
-            raise UserError('--out %s is a link that leads nowhere' % self.shown)
+            raise UserError('--out %s is a link that leads nowhere' % self.name)
         # A path may have 4,096 bytes, with what a run has in it, and a name 255.
         if len(os.fsencode(place)) > 3000 or max(map(len, os.fsencode(place).split(b'/'))) > 255:
-            raise UserError('--out %s: that name is too long' % self.shown)
+            raise UserError('--out %s: that name is too long' % self.name)
         while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
-            raise UserError('--out %s: %s is no folder' % (self.shown, one_line(place)))
+            raise UserError('--out %s: %s is no folder' % (self.name, one_line(place)))
         foreign = self._foreign()
         if foreign:
             raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a '
-                            'new folder' % (self.shown, ', '.join(map(one_line, foreign[:3])),
+                            'new folder' % (self.name, ', '.join(map(one_line, foreign[:3])),
                                             ' …' if len(foreign) > 3 else ''))
         if os.path.join(os.path.realpath(data), '').startswith(
                 os.path.join(os.path.realpath(self.folder), '')):
             raise UserError('--data %s is inside of --out %s; keep the data in a folder of its own'
-                            % (one_line(data), self.shown))
+                            % (one_line(data), self.name))
         try:
             tempfile.TemporaryFile(dir=place).close()
         except OSError as error:
             raise UserError('--out %s: the folder %s can not be written to: %s'
-                            % (self.shown, one_line(place), error.strerror))
+                            % (self.name, one_line(place), error.strerror))
 
     def _foreign(self):
         """The names in the folder, sorted, if there are any and it holds no run; else []."""
@@ -87,7 +87,7 @@ class RunFolder:
             lock_file.acquire(timeout=0)
         except Timeout:
             raise UserError('another process is training in %s; wait for its end, or choose '
-                            'another --out' % self.shown)
+                            'another --out' % self.name)
         self.lock_file = lock_file
 
     def create(self, config, columns, overwrite):
@@ -100,7 +100,7 @@ class RunFolder:
         self.lock(make=True)
         if self.holds_a_run():                          # begun since it was looked for
             raise UserError('another process has begun a run in %s; choose another --out'
-                            % self.shown)
+                            % self.name)
         self.write_config(config)
         os.makedirs(self.path('checkpoints'), exist_ok=True)
         with open(self.claim('wgan.csv'), 'w') as losses:
@@ -110,7 +110,7 @@ class RunFolder:
         """Give the folder of the earlier run another name, beside it."""
         self.lock()
         real = os.path.realpath(self.folder)            # a link to it stays
-        warn('the run that was in %s is now %s' % (self.shown, one_line(keep_aside(real, '.'))))
+        warn('the run that was in %s is now %s' % (self.name, one_line(keep_aside(real, '.'))))
         self.lock_file.release()
         self.lock_file = None
         if os.path.realpath(self.folder) != real:       # the working directory was in it
@@ -138,11 +138,11 @@ class RunFolder:
 
     def latest_checkpoint(self):
         """(path, step) of the newest complete one; damaged ones are named. Raises UserError."""
-        found = checkpoint.latest(self.path('checkpoints'), warn)
-        if found is None:
+        latest = checkpoint.latest(self.path('checkpoints'), warn)
+        if latest is None:
             raise UserError('--resume: there is no complete checkpoint in %s; start again with '
                             '--overwrite' % one_line(self.path('checkpoints')))
-        return found
+        return latest
 
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
@@ -165,12 +165,12 @@ class RunFolder:
             damage = 'can not be read (%s)' % error.strerror
         except ValueError:
             damage = 'is not what a run wrote'
-        found = checkpoint.latest(self.path('checkpoints'))
-        if found is None:
+        latest = checkpoint.latest(self.path('checkpoints'))
+        if latest is None:
             raise UserError('--resume: %s holds no run: %s %s, and there is no complete checkpoint'
-                            % (self.shown, name, damage))
-        warn('%s %s; the settings are those of %s' % (name, damage, one_line(found[0])))
-        return dict(checkpoint.read_manifest(found[0]), rebuilt=True)
+                            % (self.name, name, damage))
+        warn('%s %s; the settings are those of %s' % (name, damage, one_line(latest[0])))
+        return dict(checkpoint.read_manifest(latest[0]), rebuilt=True)
 
     def _read_config(self):
         """Raises OSError, ValueError if there is no config.json that a run wrote."""

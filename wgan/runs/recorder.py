@@ -70,8 +70,8 @@ class Recorder(contextlib.ExitStack):
         done = step == self.iterations
         if stop_requested and not done:
             self.stopped = self.stop.requested or signal.SIGTERM
-        due = {what: every and (step % every == 0 or done or (self.stopped and what != 'score'))
-               for what, every in self.every.items()}
+        due = {event: every and (step % every == 0 or done or (self.stopped and event != 'score'))
+               for event, every in self.every.items()}
         if any(due.values()):
             self._check_weights(step)
         if due['sample'] and self.is_main:
@@ -120,11 +120,11 @@ class Recorder(contextlib.ExitStack):
             return None
 
     def _save_samples(self, step):
-        made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
+        samples = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
         name = 'samples/step_%06d%s' % (step, self.samples.suffix)
-        self.samples.write(self.out.claim(name), made)
+        self.samples.write(self.out.claim(name), samples)
         if self.board:
-            self.samples.add_to(self.board, made, step)
+            self.samples.add_to(self.board, samples, step)
 
     def _save(self, step):
         if self.is_main:
@@ -147,15 +147,15 @@ class Recorder(contextlib.ExitStack):
             self._check(step, values,
                         'what belongs to the weights (%s) is NaN or infinite' % name)
 
-    def _check(self, step, numbers, what):
+    def _check(self, step, numbers, problem):
         """Raise UserError before anything that is NaN or infinite is saved."""
         if np.all(np.isfinite(numbers)):
             return
-        found = checkpoint.latest(self.out.path('checkpoints'))
+        latest = checkpoint.latest(self.out.path('checkpoints'))
         raise UserError(
             'iteration %d: %s; nothing of it was saved. %s. Start again with a smaller '
             '--learning-rate, or look into the images' % (
-                step, what, 'The last good checkpoint is %s' % one_line(found[0]) if found else
+                step, problem, 'The last good checkpoint is %s' % one_line(latest[0]) if latest else
                 'There was no checkpoint yet'))
 
 

@@ -92,9 +92,9 @@ def complete(out, updates, score_columns, config, path, step):
                  if not os.path.exists(out.path(name))]
     plot_table(out, 'wgan')
     animate(out)
-    made = [name for name in outdated if os.path.exists(out.path(name))]
+    rewritten = [name for name in outdated if os.path.exists(out.path(name))]
     report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
-        out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
+        out.name, step, '; made again: ' + ', '.join(rewritten) if rewritten else ''))
 
 
 def _holds(path, network):

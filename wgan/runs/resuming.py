@@ -23,7 +23,7 @@ def settings_of(options):
                  if name not in names_that(NOT_STORED)}, processes=processes.COUNT)
 
 
-def resumed_options(out, given):
+def resumed_options(out, arguments):
     """(options, config, changes) of a run that is resumed.
 
     out: its RunFolder. given: what the command line has, a dict by name. config: what config.json
@@ -35,9 +35,9 @@ def resumed_options(out, given):
     processes_then = config['settings'].get('processes', 1)
     if processes_then != processes.COUNT:
         raise UserError('--resume: the run in %s was trained by %s processes, and now there are %d'
-                        % (out.shown, processes_then, processes.COUNT))
-    now = dict(saved, **given)
-    _find_moved(now, config, given)
+                        % (out.name, processes_then, processes.COUNT))
+    now = dict(saved, **arguments)
+    _find_moved(now, config, arguments)
     free = names_that(FREE) + ['data'] + ([] if saved['score_every'] else names_that(UNTIL_SCORED))
     changed = [name for name in sorted(saved) if name not in free and saved[name] != now[name]
                and not (name in PATHS and _same_file(saved[name], now[name],
@@ -46,8 +46,8 @@ def resumed_options(out, given):
     if refused:
         allowed = [name for name in refused if OPTIONS[name].resume == CHANGEABLE]
         raise UserError('--resume: the run in %s has other settings: %s%s' % (
-            out.shown, '; '.join('%s was %s and is now %s' % (n, saved[n], now[n])
-                                 for n in refused),
+            out.name, '; '.join('%s was %s and is now %s' % (n, saved[n], now[n])
+                                for n in refused),
             '; --allow-change %s continues with the new ones' % ','.join(
                 n.replace('_', '-') for n in allowed) if allowed == refused else ''))
     now.setdefault('device', _device(config))
@@ -91,7 +91,7 @@ def _device(config):
             'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
 
 
-def _find_moved(settings, config, given):
+def _find_moved(settings, config, arguments):
     """Let paths that are not given lead to what they did when the run was last resumed.
 
     A relative path is kept with the place where it led to; where nothing is there, it counts from
@@ -99,7 +99,7 @@ def _find_moved(settings, config, given):
     """
     for name in PATHS:
         path = _kept_path(config, name)
-        if path and name not in given and (
+        if path and name not in arguments and (
                 os.path.exists(path) or not os.path.exists(settings[name] or '')):
             settings[name] = path
 
@@ -113,9 +113,9 @@ def _kept_path(config, name):
     return None if '\0' in path else path
 
 
-def _same_file(before, now, kept):
+def _same_file(before, now, stored):
     return None not in (before, now) and os.path.realpath(now) in map(
-        os.path.realpath, (before, kept or before))
+        os.path.realpath, (before, stored or before))
 
 
 def check_data(config, manifest, data, held_out, options, digest):
@@ -127,17 +127,17 @@ def check_data(config, manifest, data, held_out, options, digest):
     # Other than the checkpoint's, if they were changed after it.
     if config.get('data_sha256', manifest.get('data_sha256')) == digest:
         return []
-    source, then = one_line(data.source), manifest.get(data.kind)
+    source, then = one_line(data.source), manifest.get(data.item_name)
     if held_out or 'data' not in options.allow_change:
         raise UserError('--resume: %s; %s' % (
             '%s had %d readable %s and now has %d' % (source, then, data.noun, len(data))
             if then not in (None, len(data)) else
-            'the %s in %s are not those that the run was trained on' % (data.kind, source),
+            'the %s in %s are not those that the run was trained on' % (data.item_name, source),
             'a run with --hold-out can not continue with others, some of which it would hold out '
             'after it was trained on them' if held_out else
             '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             data.kind: len(data)}]
+             data.item_name: len(data)}]
 
 
 def about_run(options, device, data, held_out, config=None, changes=(), step=0, **facts):
@@ -146,14 +146,14 @@ def about_run(options, device, data, held_out, config=None, changes=(), step=0, 
     data, held_out: the items to train on, and those held out. config: what config.json has said.
     changes: those that take effect at `step`. facts: what else there is to tell.
     """
-    kind = data.kind
+    item_name = data.item_name
     return dict(
         facts, settings=settings_of(options), device=device, kernels=kernels(device),
         versions=_versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
         paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
                if getattr(options, name)},
-        **{kind: len(data), 'held_out_' + kind: len(held_out),
-           'unreadable_' + kind: len(data.unreadable)})
+        **{item_name: len(data), 'held_out_' + item_name: len(held_out),
+           'unreadable_' + item_name: len(data.unreadable)})
 
 
 def _versions():

@@ -61,7 +61,7 @@ class Statistics:
         shift = self.sum / self.seen
         return (self.products - self.seen * np.outer(shift, shift)) / (self.seen - 1)
 
-    def kept(self):
+    def selection(self):
         """(numbers, features) of the images with the lowest keys, in the order of their keys.
 
         numbers: counted from 0 in the order in which they were added. features: (min(count, KEPT),
@@ -72,7 +72,7 @@ class Statistics:
         return np.array(numbers), np.stack(features)
 
     def _keep_lowest(self):
-        self._kept = sorted(self._kept, key=lambda kept: kept[0])[:KEPT]
+        self._kept = sorted(self._kept, key=lambda entry: entry[0])[:KEPT]
 
     def inception_score(self):
         """exp(E[KL(p(y|x) ‖ p(y))]): mean and standard deviation over the splits.
@@ -83,8 +83,8 @@ class Statistics:
         """
         order = sorted(range(self.seen), key=self.keys.__getitem__)
         bounds = np.arange(self.splits + 1) * self.seen // self.splits
-        scores = [self._inception_score_of(order[first:last])
-                  for first, last in zip(bounds, bounds[1:])]
+        scores = [self._inception_score_of(order[start:last])
+                  for start, last in zip(bounds, bounds[1:])]
         return np.mean(scores), np.std(scores)
 
     def _inception_score_of(self, numbers):
@@ -131,7 +131,7 @@ def kernel_distance(a, b, rng):
     return np.mean(distances), np.std(distances)
 
 
-def neighbourhood_scores(found, reference):
+def neighbourhood_scores(generated, reference):
     """How two sets of images lie among each other: a dict of four numbers.
 
     found, reference: features (N, F), of two images or more; generated ones, and real ones.
@@ -147,11 +147,11 @@ def neighbourhood_scores(found, reference):
     coverage: the part of the real images whose neighbourhood has a generated image in it, from 0
         to 1: Naeem et al. 2020, https://arxiv.org/abs/2002.09797, equations 3 to 5.
     """
-    own_radius, radius = _radii(found), _radii(reference)
+    own_radius, radius = _radii(generated), _radii(reference)
     inside, covered, recalled = (np.zeros(n) for n in (
-        len(found), len(reference), len(reference)))
+        len(generated), len(reference), len(reference)))
     for rows in _slices(len(reference)):
-        distances = distances_between(reference[rows], found)
+        distances = distances_between(reference[rows], generated)
         within = _is_within(distances, radius[rows, None])
         inside += within.sum(axis=0)
         covered[rows] = within.any(axis=1)

@@ -77,9 +77,10 @@ class ImageNetwork:
         self.path, self.engine = path, engine
         self.runner = (_OnnxRuntime(path) if engine == 'onnxruntime'
                        else _CntkFromOnnx(path, device) if is_onnx else _Cntk(path))
-        said = self.runner.metadata
-        self.resize = resize or self._known(said.get('resize', 'tensorflow1'), RESIZES, '--resize')
-        self.scale = scale or self._known(said.get('scale', 'inception'), SCALES, '--scale')
+        metadata = self.runner.metadata
+        self.resize = resize or self._checked(
+            metadata.get('resize', 'tensorflow1'), RESIZES, '--resize')
+        self.scale = scale or self._checked(metadata.get('scale', 'inception'), SCALES, '--scale')
         self.size = self.runner.size
         self.features = self._choose(features, FEATURES, '--features-output')
         self.classes = self._choose(classes, CLASSES, '--classes-output')
@@ -114,18 +115,19 @@ class ImageNetwork:
         e = np.exp(classes.astype(np.float64) - classes.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
 
-    def _known(self, name, names, option):
+    def _checked(self, name, names, option):
         if name not in names:
             raise UserError('the metadata of %s ask for %s, which is none of %s: choose with %s'
                             % (self.path, name, ', '.join(names), option))
         return name
 
-    def _choose(self, name, known, option):
+    def _choose(self, name, usual_names, option):
         names = self.runner.names
-        candidates = [name] if name else [k for k in known if k in names]
+        candidates = [name] if name else [k for k in usual_names if k in names]
         if not candidates or candidates[0] not in names:
             raise UserError('the network %s has no output %s; it has %s: choose with %s'
-                            % (self.path, name or ' or '.join(known), ', '.join(names), option))
+                            % (self.path, name or ' or '.join(usual_names), ', '.join(names),
+                               option))
         if candidates[0] in self.runner.unlike:
             raise UserError('CNTK gives other values than ONNX Runtime for the output %s of the '
                             'network %s: choose --engine onnxruntime' % (candidates[0], self.path))
@@ -242,14 +244,14 @@ class _CntkFromOnnx(_Cntk):
 
     def _match(self, probe, names, expected):
         try:
-            _, found = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
+            _, results = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
         except (ValueError, RuntimeError):              # the freed axis does not go through
             return {}
         matches = {}
         for name, value in zip(names, expected):
             value = value[:len(probe)].ravel()
             for output in self.model.outputs:
-                values = np.ravel(found[output])
+                values = np.ravel(results[output])
                 if values.size == value.size and np.allclose(
                         values, value, rtol=1e-3, atol=1e-4, equal_nan=True):
                     matches[name] = output
@@ -268,14 +270,14 @@ def _load_onnx(path, free_batch):
         return C.Function.load(copy, format=C.ModelFormat.ONNX)
 
 
-def resize_image(image, size, how):
+def resize_image(image, size, method):
     """(H, W, 3) → float32 (3, size, size), as networks take it. how: 'tensorflow1' or 'opencv'.
 
     Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out, where
     others, among them OpenCV, take (i + ½) · in / out − ½. The published scores are TensorFlow 1's.
     """
     image = image.astype(np.float32)
-    if how == 'opencv':
+    if method == 'opencv':
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(np.moveaxis(image, 2, 0))
     rows, columns = (_interpolation(n, size) for n in image.shape[:2])
@@ -294,11 +296,11 @@ def _interpolation(old, new):
     return matrix
 
 
-def scale_images(x, how):
+def scale_images(x, scale):
     """0 … 255 to what a network was trained with; float32 (N, 3, S, S)."""
-    if how == 'inception':
+    if scale == 'inception':
         return x / np.float32(128) - 1
-    if how == 'torchvision':
+    if scale == 'torchvision':
         mean, deviation = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
         return (x / 255 - mean[:, None, None]) / deviation[:, None, None]
     return x

@@ -81,7 +81,7 @@ def measure(images, network, splits, batch_size):
         raise UserError('the features that %s gives for %s are too large for a covariance; is '
                         '--scale %s what it was trained with?'
                         % (one_line(network.path), one_line(images.name), network.scale))
-    kept, features = statistics.kept()
+    kept, features = statistics.selection()
     return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
                 count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
@@ -96,10 +96,10 @@ class Folder:
     measured = measure
 
     def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
-        found = find_images(path, option)
-        names = find_labels(path, labels, found) if labels else [None] * len(found)
+        paths = find_images(path, option)
+        names = find_labels(path, labels, paths) if labels else [None] * len(paths)
         reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
-        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
+        readable = [(p, name) for p, name in zip(paths, names) if reader.read(p) is not None]
         self.name, self.paths = path, [p for p, _ in readable]
         self.count, self.label_names = len(self.paths), [name for _, name in readable]
         if reader.unreadable and not skip_unreadable:
@@ -108,7 +108,7 @@ class Folder:
                                                         one_line(min(reader.unreadable))))
         if not self.paths:
             raise UserError('none of the %d images in %s can be read'
-                            % (len(found), one_line(path)))
+                            % (len(paths), one_line(path)))
         reader.warn()
 
     def batches(self, size):
@@ -172,19 +172,19 @@ NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError
               MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def _read_statistics(path, made):
+def _read_statistics(path, settings):
     with open(path, 'rb') as file:
         try:
             with np.load(file, allow_pickle=False) as saved:
                 statistics = dict(saved)
-            others = {name: str(statistics[name]) for name in made}
+            others = {name: str(statistics[name]) for name in settings}
             _check_statistics(**{name: statistics[name] for name in (
                 'mean', 'covariance', 'features', 'count', 'inception_score_mean',
                 'inception_score_std')})
         except NPZ_ERRORS:
             raise UserError('%s holds no statistics of this program, or is damaged; write it '
                             'again with --save-statistics' % one_line(path))
-    for name, value in made.items():
+    for name, value in settings.items():
         if others[name] != value:
             raise UserError('the statistics in %s were made with another %s (%s, here %s)'
                             % (one_line(path), name, one_line(others[name]), value))
@@ -259,28 +259,28 @@ def labels_beside(path):
     return path, 'folders' if os.path.isdir(path) else 'map'
 
 
-def distances(found, reference, seed):
+def distances(result, reference, seed):
     """FID, KID, precision, recall, density and coverage of what was found, as a dict.
 
     found, reference: results of `measure`, of two images or more.
 
     Raises UserError if their features are not alike, as in statistics that somebody changed.
     """
-    if len(found['mean']) != len(reference['mean']):
+    if len(result['mean']) != len(reference['mean']):
         raise UserError('the reference has %d features, and this network gives %d'
-                        % (len(reference['mean']), len(found['mean'])))
-    kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
-    return dict(neighbourhood_scores(found['features'], reference['features']),
-                fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+                        % (len(reference['mean']), len(result['mean'])))
+    kid = kernel_distance(result['features'], reference['features'], np.random.RandomState(seed))
+    return dict(neighbourhood_scores(result['features'], reference['features']),
+                fid=frechet_distance(result['mean'], result['covariance'], reference['mean'],
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
 
 
-def label_distances(images, found, reference_images, reference):
+def label_distances(images, result, reference_images, reference):
     """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept. Says
     which labels have fewer.
     """
     sides = [(source.name, measured, np.array(source.label_names)[measured['kept']])
-             for source, measured in ((images, found), (reference_images, reference))]
+             for source, measured in ((images, result), (reference_images, reference))]
     distances, without = {}, []
     for label in names_of([label for _, _, names in sides for label in names]):
         ours, theirs = (measured['features'][names == label] for _, measured, names in sides)
@@ -296,7 +296,7 @@ def label_distances(images, found, reference_images, reference):
     if without:
         print('no FID of labels with fewer than %d images%s: %s%s' % (
             LABEL_COUNT, ' among the %d whose features are kept' % KEPT
-            if max(found['count'], reference['count']) > KEPT else '',
+            if max(result['count'], reference['count']) > KEPT else '',
             ', '.join(without[:SHOWN]),
             ' and %d more' % (len(without) - SHOWN) if len(without) > SHOWN else ''))
     return distances

@@ -36,8 +36,8 @@ def _frequencies(codes, n, count):
     codes = codes.astype(np.int64)
     places = codes.shape[1] - n + 1
     grams = sum(codes[:, i:i + places] * count ** (n - 1 - i) for i in range(n))
-    found, counts = np.unique(grams, return_counts=True)
-    return found, counts / counts.sum()
+    different, counts = np.unique(grams, return_counts=True)
+    return different, counts / counts.sum()
 
 
 class TextScores(ScoreTable):
@@ -50,25 +50,25 @@ class TextScores(ScoreTable):
     """
 
     def __init__(self, training, held_out, count, latent_size, seed, batch_size, csv):
-        self.training, self.known = training, set(training.texts)
+        self.training, self.training_lines = training, set(training.texts)
         self.count = min(count, len(held_out)) if held_out else count
         self.latents = draw_latents(self.count, latent_size, seed)
         self.batch_size = batch_size
         self.floor = {}
         if held_out:
-            found = self._measure(held_out.codes[:self.count])
-            self.floor = {name + HELD_OUT: value for name, value in found.items()}
+            result = self._measure(held_out.codes[:self.count])
+            self.floor = {name + HELD_OUT: value for name, value in result.items()}
         super().__init__(csv, columns(bool(held_out)), DECISIVE)
         note('scores by %d generated lines against %d; %s' % (
-            self.count, len(training), 'as many real lines that are held out: ' + _in_words(found)
+            self.count, len(training), 'as many real lines that are held out: ' + _in_words(result)
             if held_out else 'nothing is held out to compare with'))
 
     def measure(self, step, generator):
         """The row of the generator after `step`."""
-        found = self._measure(generated_codes(generator, self.latents, self.batch_size,
-                                              'iteration %d' % step))
-        report('iteration %d: %s' % (step, _in_words(found)))
-        return dict(found, step=step, **self.floor)
+        result = self._measure(generated_codes(generator, self.latents, self.batch_size,
+                                               'iteration %d' % step))
+        report('iteration %d: %s' % (step, _in_words(result)))
+        return dict(result, step=step, **self.floor)
 
     def described(self):
         """What the scores were made with, for config.json."""
@@ -76,11 +76,11 @@ class TextScores(ScoreTable):
 
     def _measure(self, codes):
         lines, count = decode(codes, self.training.characters), len(self.training.characters)
-        found = {name: ngram_divergence(codes, self.training.codes, n, count)
-                 for n, name in zip(GRAMS, DIVERGENCES)}
-        found['in_training'] = np.mean([line in self.known for line in lines])
-        found['distinct'] = len(set(lines)) / len(lines)
-        return found
+        result = {name: ngram_divergence(codes, self.training.codes, n, count)
+                  for n, name in zip(GRAMS, DIVERGENCES)}
+        result['in_training'] = np.mean([line in self.training_lines for line in lines])
+        result['distinct'] = len(set(lines)) / len(lines)
+        return result
 
 
 def columns(held_out):
@@ -89,7 +89,7 @@ def columns(held_out):
     return ['step'] + names + [name + HELD_OUT for name in names if held_out] + [DATA_SINCE]
 
 
-def _in_words(found):
+def _in_words(result):
     return ('Jensen-Shannon divergence of 1- to 4-grams %s bits; %.1f %% are lines of the training '
-            'set, %.1f %% distinct' % (' '.join('%.3f' % found[name] for name in DIVERGENCES),
-                                       100 * found['in_training'], 100 * found['distinct']))
+            'set, %.1f %% distinct' % (' '.join('%.3f' % result[name] for name in DIVERGENCES),
+                                       100 * result['in_training'], 100 * result['distinct']))

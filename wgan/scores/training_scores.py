@@ -55,13 +55,13 @@ class TrainingScores(ScoreTable):
 
     def measure(self, step, generator):
         """The row of the generator after `step`."""
-        found = self._measure(Generated(
+        result = self._measure(Generated(
             'iteration %d' % step, generator, self.count, self.seed, self.labels))
-        found.update(distances(found, self.reference, self.seed), step=step)
+        result.update(distances(result, self.reference, self.seed), step=step)
         report('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
-            step, found['inception_score_mean'], self.reference['inception_score_mean'],
-            found['fid']))
-        return found
+            step, result['inception_score_mean'], self.reference['inception_score_mean'],
+            result['fid']))
+        return result
 
     def described(self):
         """What the scores were made with, for config.json."""

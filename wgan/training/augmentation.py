@@ -74,7 +74,7 @@ class Augmentation:
         side = int(self.size * CUTOUT + 0.5)
         top, left = rng.randint(0, self.size + 1 - side % 2, (2, len(samples), 1)) - side // 2
         pixels = np.arange(self.size)
-        inside = [(pixels >= first) & (pixels < first + side) for first in (top, left)]
+        inside = [(pixels >= start) & (pixels < start + side) for start in (top, left)]
         mask = ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
         return np.repeat(mask, self.shape[0], axis=1).astype(np.float32)
 

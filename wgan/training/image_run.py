@@ -58,18 +58,18 @@ class ImageRun:
                                else 'images')
         if options.channels is None:                # config.json will have what the images decide
             options.channels = 3 if processes.any_of(not training.is_grey()) else 1
-        found, held_out = self._batches(training, share, rng), None
+        training_batches, held_out = self._batches(training, share, rng), None
         if options.hold_out:
             others = self._share(images, parts[1], 'images to hold out')
             held_out = self._batches(others, min(share, len(others)), rng)
         self.labels = count_labels(training, self.config)
-        return found, held_out
+        return training_batches, held_out
 
     def _share(self, images, numbers, noun):
         """This process's share of the images of these numbers."""
         numbers = numbers[processes.RANK::processes.COUNT]
         if not numbers:
-            raise nothing_left(self.options.hold_out, len(images), images.kind, noun)
+            raise nothing_left(self.options.hold_out, len(images), images.item_name, noun)
         return images.part(numbers, noun)
 
     def _batches(self, images, count, rng):

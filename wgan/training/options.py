@@ -144,9 +144,9 @@ GROUPS = [
         _of_images('augment', bool, False, 'change real and generated images at random before the '
                    'critic sees them (colour, translation, cutout): for few images; see '
                    'wgan/training/augmentation.py')]
-        + [_of_images(name, PART, None, 'random %s; 0: off' % what, resume=CHANGEABLE,
+        + [_of_images(name, PART, None, 'random %s; 0: off' % meaning, resume=CHANGEABLE,
                       note='%g; with --augment 0' % VARIATION)
-           for name, what in (
+           for name, meaning in (
                ('brightness', 'shift of the real images by up to this part of their mean'),
                ('contrast', 'factor 1 ± this, of the real images'),
                ('saturation', 'factor 1 ± this, of the real images'))]
@@ -209,11 +209,11 @@ def _help(option):
         n.replace('_', '-') for n in names_that(CHANGEABLE)))
     if option.by_objective:
         rows = [(name, row.settings) for name, row in OBJECTIVES.items()]
-        shown = ['%s: %s' % (name, _shown(settings[option.name]))
+        texts = ['%s: %s' % (name, _as_text(settings[option.name]))
                  for name, settings in rows + [('--text with wgan-gp', OF_TEXT_WGAN_GP)]
                  if option.name in settings]
-        return text + ' (default for %s)' % '; '.join(shown)
-    defaults = [words + _shown(value) for words, value in (
+        return text + ' (default for %s)' % '; '.join(texts)
+    defaults = [words + _as_text(value) for words, value in (
         ('', option.images), ('with --text ' * (option.images is not ABSENT), option.text))
         if value not in (ABSENT, None, ()) and not isinstance(value, bool)]
     if option.images == option.text:
@@ -222,7 +222,7 @@ def _help(option):
     return text + (' (default: %s)' % '; '.join(defaults) if defaults else '')
 
 
-def _shown(value):
+def _as_text(value):
     return ("CNTK's own, 0.9999986 per sample, to the power of the batch size" if value is None
             else 'off' if value is False else '%g' % value if isinstance(value, float)
             else str(value))
@@ -237,25 +237,25 @@ def parse(arguments=None):
     return with_defaults(vars(parser().parse_args(arguments)))
 
 
-def with_defaults(given):
+def with_defaults(values):
     """The settings with these values, a dict by name: for the rest those of --preset, if there is
     one, and else the defaults, by what is trained on and by the objective. An option that does not
     apply has the value None. Raises UserError if one that does not apply is given.
     """
-    given = {name: value for name, value in given.items() if value is not None}
-    given = dict(_preset(given), **given)
-    is_text = given.get('text', False)
-    objective = given.get('objective', OPTIONS['objective'].images)
+    values = {name: value for name, value in values.items() if value is not None}
+    values = dict(_preset(values), **values)
+    is_text = values.get('text', False)
+    objective = values.get('objective', OPTIONS['objective'].images)
     defaults = {o.name: o.text if is_text else o.images for o in OPTIONS.values()}
     settings = OBJECTIVES[objective].settings
     defaults.update({o.name: settings.get(o.name, ABSENT) for o in OPTIONS.values()
                      if o.by_objective})
     if is_text and objective == 'wgan-gp':
         defaults.update(OF_TEXT_WGAN_GP)
-    for name in sorted(given):
+    for name in sorted(values):
         if defaults[name] is ABSENT:
             raise UserError(_no_meaning(OPTIONS[name], is_text, objective))
-    options = argparse.Namespace(**{name: None if value is ABSENT else given.get(name, value)
+    options = argparse.Namespace(**{name: None if value is ABSENT else values.get(name, value)
                                     for name, value in defaults.items()})
     if 'beta2' in settings and options.beta2 is None:
         options.beta2 = CNTK_BETA2_PER_SAMPLE ** options.batch_size
@@ -273,16 +273,16 @@ def _no_meaning(option, is_text, objective):
                       if is_text else 'is for text: give --text too')
 
 
-def _preset(given):
+def _preset(values):
     """The settings of the preset that is given. Raises UserError if it is for another objective."""
-    name = given.get('preset')
+    name = values.get('preset')
     if name is None:
         return {}
     preset = PRESETS[name]
-    if given.get('objective', preset['objective']) != preset['objective']:
+    if values.get('objective', preset['objective']) != preset['objective']:
         raise UserError('--preset %s is for --objective %s, not %s' % (
-            name, preset['objective'], given['objective']))
-    if given.get('text') and not preset.get('text'):
+            name, preset['objective'], values['objective']))
+    if values.get('text') and not preset.get('text'):
         raise UserError('--preset %s is for images, not for --text' % name)
     return preset
 

@@ -35,13 +35,13 @@ def begin_with(folder, updates, label_names=()):
             one_line(folder) or "''",
             'is no folder' if os.path.lexists(folder) else 'does not exist'))
     paths = {name: _file(folder, name) for name in updates.networks()}
-    found = {name: _load(path) for name, path in paths.items()}
+    loaded = {name: _load(path) for name, path in paths.items()}
     for name, network in updates.networks().items():
-        _check(paths[name], found[name], network)
-    old_names = _label_names(folder, found) if label_names else []
+        _check(paths[name], loaded[name], network)
+    old_names = _label_names(folder, loaded) if label_names else []
     for name, network in updates.networks().items():
         label_weights = _label_weights(network)
-        for mine, theirs in zip(_state(network), _state(found[name])):
+        for mine, theirs in zip(_state(network), _state(loaded[name])):
             mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
                           if mine == label_weights else theirs.value)
     if list(label_names) != old_names and RANK == 0:
@@ -85,11 +85,11 @@ def _moved(value, old, names, old_names):
     """
     axis = _label_axis(value.shape)
     value, old = np.moveaxis(value.copy(), axis, 0), np.moveaxis(old, axis, 0)
-    first = len(value) - len(names)             # what is not a label's comes before
-    value[:first] = old[:first]
+    start = len(value) - len(names)             # what is not a label's comes before
+    value[:start] = old[:start]
     for i, name in enumerate(names):
         if name in old_names:
-            value[first + i] = old[first + old_names.index(name)]
+            value[start + i] = old[start + old_names.index(name)]
     return np.ascontiguousarray(np.moveaxis(value, 0, axis))
 
 
@@ -105,9 +105,9 @@ def _report_labels(folder, names, old_names):
 
 
 def _file(folder, name):
-    for found in (name, OTHER.get(name, name)):
-        if os.path.isfile(os.path.join(folder, found)):
-            return os.path.join(folder, found)
+    for candidate in (name, OTHER.get(name, name)):
+        if os.path.isfile(os.path.join(folder, candidate)):
+            return os.path.join(folder, candidate)
     raise UserError('--start-from: there is no %s in %s; a run writes it with each checkpoint'
                     % (name, one_line(folder)))
 
@@ -156,25 +156,25 @@ def _settings(network):
     """
     label = label_input(network)
     shapes = [x.shape for x in network.arguments + network.outputs if x != label]
-    found = {LABELS: label.shape[0] if label is not None else 0}
+    settings = {LABELS: label.shape[0] if label is not None else 0}
     images = [shape for shape in shapes if len(shape) == 3]
     if images and images[0][1] == 1:
-        found['number of characters'], _, found['--length'] = images[0]
+        settings['number of characters'], _, settings['--length'] = images[0]
         kernels = [p.shape for p in network.parameters if len(p.shape) == 4 and p.shape[3] == 5]
         if kernels:
-            found['--width'] = kernels[0][0]
+            settings['--width'] = kernels[0][0]
     elif images:
-        found['--channels'], found['--image-size'] = images[0][:2]
+        settings['--channels'], settings['--image-size'] = images[0][:2]
         kernels = [p.shape for p in network.parameters
                    if len(p.shape) == 4 and p.shape[1] == images[0][0]]
         if kernels:                             # of the layer at the image
-            found['--width'] = kernels[0][0]
+            settings['--width'] = kernels[0][0]
     if len(shapes[0]) == 1:
-        found['--latent-size'] = shapes[0][0]
+        settings['--latent-size'] = shapes[0][0]
     else:
-        found['normalisation'] = ' and '.join(sorted({
+        settings['normalisation'] = ' and '.join(sorted({
             NORMALIZATIONS[p.name] for p in network.parameters if p.name in NORMALIZATIONS}))
-    return found
+    return settings
 
 
 def _state(network):

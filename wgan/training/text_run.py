@@ -51,7 +51,7 @@ class TextRun:
         training, held_out = (part.every(processes.COUNT, processes.RANK) for part in self.parts)
         for part in (training, held_out) if options.hold_out else (training,):
             if not len(part):
-                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.kind,
+                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.item_name,
                                    part.noun)
         batches = TextBatches(training, share, rng)
         return batches, (TextBatches(held_out, min(share, len(held_out)), rng)
@@ -103,14 +103,14 @@ def characters_of_run(folder):
     """The characters of the run in a folder, whose networks know them by their numbers. None if
     there is no folder. Raises UserError if nothing says them.
     """
-    found = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
-    if found is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
+    characters = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
+    if characters is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
         raise UserError('--start-from: %s is a run on images; name one on text, or train on images '
                         'without --text' % one_line(folder))
-    if found is None and os.path.isdir(folder):
+    if characters is None and os.path.isdir(folder):
         raise UserError('--start-from: no config.json in %s says which characters its networks '
                         'know; name the folder of a run on text' % one_line(folder))
-    return found
+    return characters
 
 
 class TextSamples:

@@ -47,13 +47,13 @@ class Updates:
         self.real = C.input_variable(judged.shape, name='real')
         of_real, of_fake = (
             Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
-        given = {'label': self.label} if self.label is not None else {}
+        label_argument = {'label': self.label} if self.label is not None else {}
 
         def generate(latent):
-            return of_fake(generator(latent=latent, **given))
+            return of_fake(generator(latent=latent, **label_argument))
 
         def judge(sample):
-            return critic(**{judged.name: sample}, **given)
+            return critic(**{judged.name: sample}, **label_argument)
         # The critic update generates its own fake images, with the labels of the real ones;
         # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
@@ -128,10 +128,10 @@ class Updates:
 
     def arrays(self):
         """What a checkpoint has to save beside the trainers, as arrays by name."""
-        found = self.average.arrays() if self.average else {}
+        arrays = self.average.arrays() if self.average else {}
         for name, optimizer in self._optimizers.items():
-            found.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
-        return found
+            arrays.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
+        return arrays
 
     def restore(self, arrays):
         """Inverse of `arrays`, after the trainers were restored."""
@@ -143,10 +143,10 @@ class Updates:
 
     def networks(self):
         """The networks of a run by the names of their files, except the best generator."""
-        found = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
+        networks = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
         if self.average:
-            found['wgan_generator_average.model'] = self.sample_generator
-        return found
+            networks['wgan_generator_average.model'] = self.sample_generator
+        return networks
 
     def _feed(self, draws, reals=None, labels=None):
         """What the inputs of a loss get: real images and their labels, if it has them, and what is
