@@ -1,11 +1,11 @@
-"""Train a Wasserstein GAN (or one of its relatives) on a folder of images, or on lines of text.
+"""Train a Wasserstein GAN, or another GAN, on a folder of images or on lines of text.
 
     python wgan_training.py --data photographs --out runs/faces --image-size 64
     python wgan_training.py --text --data names.txt --out runs/names
 
-The losses are in wgan/training/objectives.py, an update in wgan/training/updates.py. What images
-and text have of their own is in wgan/training/image_run.py and text_run.py. Everything that a run
-writes goes into its folder: settings, losses, samples, checkpoints, the two networks.
+wgan/training/objectives.py has the losses, wgan/training/updates.py the update. The parts that
+differ for images and text are in wgan/training/image_run.py and text_run.py. A run writes
+everything into its folder: settings, losses, samples, checkpoints, the two networks.
 """
 
 import os
@@ -31,11 +31,11 @@ from wgan.training.starting import begin_with
 from wgan.training.text_run import TextRun
 from wgan.training.updates import Updates, critic_updates
 
-IS_MAIN = processes.RANK == 0           # of several processes, the one that writes
+IS_MAIN = processes.RANK == 0           # only this process writes
 
 
 def train(training, options):
-    """Train to the last iteration: algorithm 1 of Gulrajani et al. 2017. Returns the exit code."""
+    """Trains to the last iteration: algorithm 1 of Gulrajani et al. 2017. Returns the exit code."""
     updates, batches, held_out = training.updates, training.batches, training.held_out
     step = training.step
     every = {'score': options.score_every, 'sample': options.sample_every,
@@ -62,7 +62,7 @@ def train(training, options):
 
 
 def start(options, domain, device, out):
-    """The Training that begins. domain: the ImageRun or TextRun."""
+    """Returns the Training of a new run. domain: the ImageRun or TextRun."""
     rng = random_numbers(options)
     batches, held_out = domain.make_batches(rng)
     scores = make_scores(options, domain, device, out)
@@ -83,9 +83,9 @@ def start(options, domain, device, out):
 
 
 def resume(options, config, changes, domain, device, out):
-    """The Training that goes on from the last checkpoint; None if it has all its iterations.
+    """Returns the Training that continues from the last checkpoint; None if the run is complete.
 
-    config, changes: as `resumed_options` gives them.
+    config, changes: as `resumed_options` returns them.
     """
     path, step = out.latest_checkpoint()
     score_is_due = owes_score(out, config, step)
@@ -131,14 +131,14 @@ def make_scores(options, domain, device, out):
 
 
 def make_domain(options, config=None):
-    """The ImageRun or TextRun of a training. config: what config.json says of a resumed one."""
+    """Returns the ImageRun or TextRun. config: the config.json of a resumed run."""
     return (TextRun(options, config, text_models.networks) if options.text
             else ImageRun(options, config, models.networks))
 
 
 def make_updates(options, rng, domain):
-    """The two networks, and what trains them."""
-    # All processes begin with the same weights.
+    """Returns the Updates of two new networks."""
+    # All processes must begin with the same weights.
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator, critic = domain.networks(seeds)
     return Updates(generator, critic, OBJECTIVES[options.objective], options.batch_size, rng,
@@ -147,10 +147,10 @@ def make_updates(options, rng, domain):
 
 
 def read_options(out, arguments):
-    """(options, config, changes): the settings of this run, checked against what --out holds.
+    """Returns (options, config, changes), checked against the content of --out.
 
-    out: the RunFolder. given: what the command line has. config, changes: as `resumed_options`
-    gives them; None and [] for a new run.
+    out: the RunFolder. arguments: the options of the command line, a dict. config, changes: as
+    `resumed_options` returns them; None and [] for a new run.
     """
     config, changes = None, []
     if arguments.get('resume') and arguments.get('overwrite'):
@@ -182,9 +182,9 @@ def main():
     processes.start()
     out = RunFolder(arguments.get('out', 'runs/wgan'))
     options, config, changes = read_options(out, arguments)
-    processes.wait_for_all()            # before the first one writes into --out
+    processes.wait_for_all()            # all must have read --out before one writes to it
     if options.deterministic:
-        C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
+        C.cntk_py.force_deterministic_algorithms()          # before any network is built
     domain = make_domain(options, config)
     device = select_device(options.device, domain.memory_needed(), options.tf32)
     try:
@@ -194,7 +194,7 @@ def main():
         training = (resume(options, config, changes, domain, device, out) if options.resume
                     else start(options, domain, device, out))
         return train(training, options) if training else processes.end()
-    except OSError as error:            # a full disk, a quota, a folder that can't be written
+    except OSError as error:            # a full disk, a quota, a read-only folder
         latest = checkpoint.latest(out.path('checkpoints'))
         raise UserError('%s: %s; %s' % (
             one_line(str(error.filename or options.out)), error.strerror or error,
