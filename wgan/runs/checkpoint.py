@@ -17,7 +17,7 @@ import numpy as np
 from wgan.machine import processes
 from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line
-from wgan.machine.disk import keep_aside, make_room, read_json, sha256, sync
+from wgan.machine.disk import keep_aside, check_space, read_json, sha256, sync
 from wgan.machine.cntk import quiet
 
 KEEP = 2
@@ -48,7 +48,7 @@ def save(folder, step, trainers, state, about, best=None):
         for name, trainer in trainers.items():
             if processes.RANK == 0:
                 # The weights of the networks, and Adam's two numbers for each weight.
-                make_room(os.path.join(partial, name), 3 * size_of(trainer.model))
+                check_space(os.path.join(partial, name), 3 * size_of(trainer.model))
             trainer.save_checkpoint(os.path.join(plain, name))      # the first process writes
     _save_state(os.path.join(partial, 'state_%d.npz' % processes.RANK), state)
     processes.wait_for_all()

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.disk import (
-    ASIDE, keep_aside, make_room, read_json, remove_left_behind, replacing, write_json)
+    ASIDE, keep_aside, check_space, read_json, remove_left_behind, replacing, write_json)
 from wgan.runs import checkpoint
 
 
@@ -147,7 +147,7 @@ class RunFolder:
     def save_network(self, network, name):
         """Write a network as a CNTK model; the file is the old one or the new one, never half."""
         with replacing(self.claim(name)) as aside:
-            make_room(aside, size_of(network))
+            check_space(aside, size_of(network))
             with plain_path(os.path.dirname(aside)) as plain:
                 network.save(os.path.join(plain, os.path.basename(aside)))
 
