@@ -1,4 +1,4 @@
-"""What a resumed run continues with: its settings, which of them may change, and what changed."""
+"""The settings and data of a resumed run: checks that they did not change, or were allowed to."""
 
 import os
 import platform
@@ -18,16 +18,16 @@ import numpy as np
 
 
 def settings_of(options):
-    """The settings that config.json keeps, and how many processes there are."""
+    """Returns the settings for config.json, with the number of processes."""
     return dict({name: as_text(value) for name, value in vars(options).items()
                  if name not in names_that(NOT_STORED)}, processes=processes.COUNT)
 
 
 def resumed_options(out, arguments):
-    """(options, config, changes) of a run that is resumed.
+    """Returns (options, config, changes) of a resumed run.
 
-    out: its RunFolder. given: what the command line has, a dict by name. config: what config.json
-    says. changes: [{'setting', 'from', 'to'}, …] that --allow-change allowed.
+    out: its RunFolder. arguments: the options of the command line, a dict by name. config: the dict
+    in config.json. changes: [{'setting', 'from', 'to'}, …] that --allow-change allowed.
     Raises UserError for settings that can't be used, and for differences that are not allowed.
     """
     config = out.read_config()
@@ -56,7 +56,7 @@ def resumed_options(out, arguments):
 
 
 def _saved_settings(config, where):
-    """The settings in a config.json, a dict by name, checked against the table of options."""
+    """Returns the settings in a config.json, a dict by name, checked against OPTIONS."""
     saved = {name: value for name, value in config['settings'].items()
              if name != 'processes' and name not in names_that(NOT_STORED)}
     stored = [name for name in OPTIONS if name not in names_that(NOT_STORED)]
@@ -85,17 +85,16 @@ def _saved_settings(config, where):
 
 
 def _device(config):
-    """The run continues where it began, if it can: a GPU rounds in another way."""
+    """Returns the device that the run began on, if available: a GPU rounds differently."""
     began_on = config.get('device')
     return ('cpu' if began_on == 'cpu' else
             'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
 
 
 def _find_moved(settings, config, arguments):
-    """Let paths that are not given lead to what they did when the run was last resumed.
+    """Sets paths that are not on the command line to the absolute paths in config.json.
 
-    A relative path is kept with the place where it led to; where nothing is there, it counts from
-    the working directory.
+    If nothing is there, the relative path counts from the working directory.
     """
     for name in PATHS:
         path = _kept_path(config, name)
@@ -105,7 +104,7 @@ def _find_moved(settings, config, arguments):
 
 
 def _kept_path(config, name):
-    """The absolute path in a config.json; None if there is none that can be one."""
+    """Returns the absolute path in a config.json, or None if there is no valid one."""
     try:
         path = as_path(config['paths'][name])
     except (KeyError, TypeError, AttributeError, UnicodeError):
@@ -119,12 +118,12 @@ def _same_file(before, now, stored):
 
 
 def check_data(config, manifest, data, held_out, options, digest):
-    """The change of the data that --allow-change allowed, as a list of one or none.
+    """Returns the change of the data, as a list of one or none.
 
-    config: what config.json says. manifest: the checkpoint's. data: the items there are now.
-    digest: theirs. Raises UserError if it is other data than before, and may not be.
+    config: the dict in config.json. manifest: the checkpoint's. data: the current items, with the
+    digest `digest`. Raises UserError if the data changed and --allow-change does not name them.
     """
-    # Other than the checkpoint's, if they were changed after it.
+    # config.json differs from the manifest if the data were changed after the checkpoint.
     if config.get('data_sha256', manifest.get('data_sha256')) == digest:
         return []
     source, then = one_line(data.source), manifest.get(data.item_name)
@@ -141,10 +140,10 @@ def check_data(config, manifest, data, held_out, options, digest):
 
 
 def about_run(options, device, data, held_out, config=None, changes=(), step=0, **facts):
-    """What config.json and the checkpoints tell of a run, as JSON.
+    """Returns the content of config.json and of the checkpoints' manifests, a dict.
 
-    data, held_out: the items to train on, and those held out. config: what config.json has said.
-    changes: those that take effect at `step`. facts: what else there is to tell.
+    data, held_out: the items to train on and to hold out. config: the dict in config.json of a
+    resumed run. changes: changes that take effect at `step`. facts: further items of the dict.
     """
     item_name = data.item_name
     return dict(
@@ -162,7 +161,7 @@ def _versions():
 
 
 def note_other_kernels(config, device):
-    """Say so if what computes now is not what computed before."""
+    """Warns if other kernels computed the run before."""
     then, now = config.get('kernels'), kernels(device)
     if then not in (None, now):
         warn('the run was computed with %s and continues with %s: its numbers may differ in the '
@@ -170,13 +169,13 @@ def note_other_kernels(config, device):
 
 
 def past_changes(config):
-    """What config.json, if there is one, says that was changed before."""
+    """Returns the list of changes in config.json, which may be None."""
     changes = (config or {}).get('changes')
     return changes if isinstance(changes, list) else []
 
 
 def data_since(config):
-    """The iteration after which the data of a run are what they are now; 0: from its beginning."""
+    """Returns the iteration of the last change of the data; 0 if there was none."""
     return max([0] + [change['step'] for change in past_changes(config)
                       if isinstance(change, dict) and change.get('setting') == 'data'
                       and isinstance(change.get('step'), int)])
