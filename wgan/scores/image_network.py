@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-# What a file can make the two engines raise, when they read it or compute it. Those of ONNX
-# Runtime have no common base.
+# Exceptions of the two engines for a file that they can't read or compute. Those of ONNX Runtime
+# have no common base class.
 ENGINE_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in (
     'EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NoSuchFile',
     'NotImplemented', 'RuntimeException')) + (
@@ -23,13 +23,13 @@ ENGINE_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name)
 
 SCALES = ('inception', 'torchvision', 'raw')
 RESIZES = ('tensorflow1', 'opencv')
-# Names by which outputs are known, best first. Without the bias the score is the published one.
+# Usual names of outputs, best first. The published scores use logits without bias.
 FEATURES = ('pool', 'pool3', 'pool1024', 'features')
 CLASSES = ('logits_unbiased', 'logits', 'prob', 'probabilities', 'softmax')
 
 
 def add_network_options(parser, required=True):
-    """The options of a command line that choose a network, for `open_network`."""
+    """Adds the options for `open_network`."""
     g = parser.add_argument_group('the network that scores are measured with')
     g.add_argument('--inception', required=required, metavar='FILE', help='image classifier, ONNX '
                    'or CNTK; data/convert_inception.py makes the real one')
@@ -99,7 +99,7 @@ class ImageNetwork:
         return features, self._probabilities(classes)
 
     def _rows(self, name, values, images):
-        """An output, of all that was computed at once, as (N, …)."""
+        """Joins the parts of an output: (N, …)."""
         values = np.concatenate([np.atleast_1d(value) for value in values])
         if len(values) != len(images) or not np.issubdtype(values.dtype, np.number):
             raise UserError('the output %s of the network %s does not have a row of numbers for '
@@ -134,9 +134,9 @@ class ImageNetwork:
         return candidates[0]
 
 
-# What computes a network. Called with images (N, 3, S, S) and names of outputs, it returns those.
-# names: of all outputs. unlike: those that the other engine computes otherwise. size: of an image.
-# at_once: how many to give it in one call.
+# The engines. Called with images (N, 3, S, S) and names of outputs, they return these outputs.
+# names: of all outputs. unlike: outputs for which the other engine has different values. size: of
+# an image. at_once: number of images for one call.
 
 def _first_line(error):
     return str(error).split('\n')[0]
@@ -152,7 +152,9 @@ def _compute(runner, x, names):
 
 
 def _image_size(path, shapes):
-    """The S of a network whose inputs have these shapes. Raises UserError for other inputs."""
+    """Returns the image size S from the shapes of a network's inputs. Raises UserError if there is
+    no single input for images.
+    """
     if len(shapes) != 1:
         raise UserError('the network %s has %d inputs; expected one, for images'
                         % (path, len(shapes)))
@@ -168,7 +170,7 @@ class _OnnxRuntime:
 
     def __init__(self, path):
         self.path, options = path, onnxruntime.SessionOptions()
-        options.log_severity_level = 4                  # what goes wrong is raised as well
+        options.log_severity_level = 4                  # errors are raised as well
         try:
             self.session = onnxruntime.InferenceSession(path, options)
         except ENGINE_ERRORS as error:
@@ -213,11 +215,11 @@ class _Cntk:
 
 
 class _CntkFromOnnx(_Cntk):
-    """CNTK does not keep the names of an ONNX file's outputs. ONNX Runtime knows them: its outputs
-    of two images are held against CNTK's, which also shows that both engines agree.
+    """An ONNX file in CNTK, which loses the names of the outputs. They are found by comparing the
+    outputs for two images with ONNX Runtime's, which also shows that both engines agree.
 
-    A batch axis that the file fixes at 1 is set free, since CNTK takes half as long for an image
-    among several as for one alone; if the results are then wrong, it is left as it is.
+    A batch axis fixed at 1 is made free, because CNTK is twice as fast for several images as for
+    single ones. If the results are then wrong, it stays fixed.
     """
 
     def __init__(self, path, device):
@@ -227,7 +229,7 @@ class _CntkFromOnnx(_Cntk):
         probe = probe.astype(np.float32)
         expected = [np.concatenate(r) for r in zip(*(
             _compute(peer, probe[i:i + 1], peer.names) for i in range(2)))]
-        # On a CPU, four are as fast as more, and each of Inception-v3 takes 0.3 GB.
+        # On a CPU, four images are as fast as more, and Inception-v3 needs 0.3 GB for each.
         for self.at_once in (4 if device == 'cpu' else 16, 1):
             with quiet():
                 try:
@@ -245,7 +247,7 @@ class _CntkFromOnnx(_Cntk):
     def _match(self, probe, names, expected):
         try:
             _, results = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
-        except (ValueError, RuntimeError):              # the freed axis does not go through
+        except (ValueError, RuntimeError):              # CNTK can't compute with the free axis
             return {}
         matches = {}
         for name, value in zip(names, expected):
@@ -271,10 +273,10 @@ def _load_onnx(path, free_batch):
 
 
 def resize_image(image, size, method):
-    """(H, W, 3) → float32 (3, size, size), as networks take it. how: 'tensorflow1' or 'opencv'.
+    """Resizes (H, W, 3) to float32 (3, size, size). method: 'tensorflow1' or 'opencv'.
 
-    Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out, where
-    others, among them OpenCV, take (i + ½) · in / out − ½. The published scores are TensorFlow 1's.
+    Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out; OpenCV
+    and others from (i + ½) · in / out − ½. The published scores use TensorFlow 1.
     """
     image = image.astype(np.float32)
     if method == 'opencv':
@@ -297,7 +299,7 @@ def _interpolation(old, new):
 
 
 def scale_images(x, scale):
-    """0 … 255 to what a network was trained with; float32 (N, 3, S, S)."""
+    """Scales 0 … 255 to the range of the network's training: float32 (N, 3, S, S)."""
     if scale == 'inception':
         return x / np.float32(128) - 1
     if scale == 'torchvision':
