@@ -1,7 +1,7 @@
-"""Where a loaded shared library looks up the addresses of the functions that it calls.
+"""Finds where a loaded shared library stores the addresses of the functions that it calls.
 
 CNTK calls MKL, cuDNN and cuBLAS through tables of addresses (the procedure linkage table of an ELF
-library). Another function can be put there while it runs; CNTK's files stay as they are.
+library). Other functions can be written there at run time, without changing CNTK's files.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ Pointer = ctypes.c_void_p
 
 
 class Unavailable(Exception):
-    """Other functions can't take the place of those that CNTK calls; the text says why."""
+    """CNTK's functions can't be replaced; the text says why."""
 
 
 def find_slots(path, symbols):
@@ -59,7 +59,7 @@ Span = namedtuple('Span', 'start end is_writable')
 
 
 def _spans(lines, path):
-    """Where in memory a library lies that is loaded, from the lines of /proc/self/maps."""
+    """Returns the memory Spans of a loaded library, from the lines of /proc/self/maps."""
     spans = []
     for fields in (line.rstrip('\n').split(None, 5) for line in lines):
         if len(fields) == 6 and fields[5] == path and fields[1].endswith('p'):
