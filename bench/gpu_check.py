@@ -53,7 +53,7 @@ def file_of(folder, turn):
 
 
 def compute_both(options):
-    """[{(what, which): values}] of the two devices, or the exit code of one that failed."""
+    """Returns [{(part, which): values}] of the two devices, or the exit code of one that failed."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for turn, device in enumerate(options.devices):
@@ -69,7 +69,7 @@ def compute_both(options):
 
 
 def table(results):
-    """{what: (deviation, allowed, which)}: the array of each that deviates most, and how far."""
+    """Returns {part: (deviation, allowed, which)}, for the array of each that deviates most."""
     largest, rows = {}, {}
     for (part, _), values in results[0].items():
         largest[part] = max(largest.get(part, 0), np.abs(numbers(values)).max())
@@ -81,7 +81,7 @@ def table(results):
 
 
 def pairs(results, others):
-    """(what, which, found, expected) of both devices."""
+    """Yields (part, which, values, expected) of both devices."""
     for both in (results, others):
         for (part, which), values in both.items():
             if isinstance(values, Own):
@@ -91,8 +91,8 @@ def pairs(results, others):
 
 
 def deviation(values, expected, nothing):
-    """Of `values` from `expected`, as a part of the largest number of that, but at least of
-    `nothing`; for `Whole` ones, root mean squares take the place of the largest numbers.
+    """The largest difference, relative to the largest of `expected`, or to `nothing` if that is
+    larger. For `Whole` values, with root mean squares instead of largest numbers.
     """
     size = root_mean_square if isinstance(values, Whole) else largest_of
     values, expected = numbers(values), numbers(expected)

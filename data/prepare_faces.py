@@ -3,9 +3,9 @@
     python data/prepare_faces.py photographs --out data/faces --size 64
 
 Finds faces with OpenCV's Haar cascade (Viola and Jones 2001, 'Rapid Object Detection using a
-Boosted Cascade of Simple Features'), leaves out what is no face and near-duplicates, and writes
-single images and map.txt into --out, and contact sheets to look through beside it. Stopped at any
-moment, it continues where it was: call it again.
+Boosted Cascade of Simple Features'), removes false detections and near-duplicates, and writes
+single images and map.txt into --out, and contact sheets beside it. If it was stopped, call it
+again to continue.
 """
 
 import collections
@@ -108,7 +108,7 @@ def cut(photograph, box, margin, size):
 
 
 class Seen:
-    """Perceptual hashes of images; says which earlier one an image nearly equals."""
+    """Perceptual hashes of images, to find near-duplicates."""
 
     ONES = np.array([bin(i).count('1') for i in range(256)], np.uint16)
 
@@ -116,7 +116,7 @@ class Seen:
         self.names, self.phashes, self.blocks = [], [], []
 
     def earlier(self, name, hashes):
-        """The name of an earlier image that is nearly the same, or None; then it is kept."""
+        """Returns the name of an earlier near-duplicate, or None. Then it adds the image."""
         phash, block = hashes
         if self.names:
             near = np.flatnonzero(self._bits(self.phashes, phash) <= PHASH_BITS)
@@ -138,13 +138,13 @@ def hashes(image):
                                         cv2.img_hash.BlockMeanHash_create(1))]
 
 
-# What became of a photograph. hashes: None, and the remark says why, if it can't be read. faces:
-# [(face, hashes) …]; the face is None if it was written before.
+# The result for a photograph. hashes: None if it can't be read; then the remark says why. faces:
+# [(face, hashes) …]; the face is None if its file is already written.
 Found = collections.namedtuple('Found', 'path remark hashes faces')
 
 
 def work_on(path, options):
-    """In a process of the pool: a photograph as Found."""
+    """Searches a photograph for faces, in a process of the pool. Returns Found."""
     try:
         photograph, remark = decode(read_file(path))
     except UnreadableImage as error:
@@ -210,10 +210,10 @@ class Journal:
                             'another --out' % one_line(options.out))
 
     def begin(self, paths):
-        """Keep what was done of these photographs, to continue behind it; returns a list of Found.
+        """Returns the Found of photographs that are already done, and removes later lines.
 
-        Only of the first ones, as many as are the same: of others it may be that they were
-        duplicates of something else. If the settings are others, nothing is kept.
+        These are the first photographs of the list, up to the first change. After a change,
+        duplicates may differ. If the settings changed, no photograph counts as done.
         """
         self.file.seek(0)
         settings, *lines = self.file.read().split(b'\n')[:-1] or [self.settings]
@@ -235,7 +235,7 @@ class Journal:
         return done
 
     def add(self, photograph, names):
-        """Note a photograph whose faces are written, in files of these names."""
+        """Adds a photograph whose faces are written, in files of these names."""
         self.file.write(json.dumps([
             os.fsencode(photograph.path).hex(), _state(photograph.path), names, photograph.remark,
             photograph.hashes and _in_digits(photograph.hashes),
@@ -243,7 +243,7 @@ class Journal:
         self.file.flush()
 
     def end(self, names):
-        """Remove it, and faces that are none of these: of photographs that are there no more."""
+        """Deletes the journal, and faces with other names, whose photographs are gone."""
         for name in os.listdir(self.folder):
             if re.match(r'\d{6}_', name) and name not in set(names):
                 os.remove(os.path.join(self.folder, name))
@@ -251,7 +251,7 @@ class Journal:
 
 
 def _state(path):
-    """What changes with a file."""
+    """Returns size and modification time, to detect a changed file."""
     with contextlib.suppress(OSError):
         status = os.stat(path)
         return [status.st_size, status.st_mtime_ns]
@@ -270,8 +270,8 @@ def _unpacked(path, remark, photograph, faces):
 
 
 def prepare(paths, options, folder, journal):
-    """Write the faces of all photographs into the folder; returns the counts, by what became of
-    the photographs, and the names of the faces.
+    """Writes the faces of all photographs into the folder. Returns the counts, by result, and the
+    names of the faces.
     """
     done = journal.begin(paths)
     if done:

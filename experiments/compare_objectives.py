@@ -2,9 +2,9 @@
 
     .venv/bin/python experiments/compare_objectives.py --data data/faces --inception inception.onnx
 
-Trains what is not yet trained (it can be stopped and called again), then writes comparison.png, a
-row of faces and of loss curves for each objective, and comparison.csv: Frechet distance and
-Inception Score, if a network is given; the critic's slope; seconds an iteration.
+Trains each objective (call it again to continue), then writes comparison.png, with a row of faces
+and loss curves for each objective, and comparison.csv: Frechet distance and Inception Score, if
+--inception is given; the critic's gradient norm ('slope'); seconds an iteration.
 """
 
 import os
@@ -50,7 +50,7 @@ def arguments_of(objective, options):
 
 
 def check_run(folder, arguments, digest):
-    """Raise UserError if there is a run in the folder that is not the one that was asked for."""
+    """Raises UserError if the folder holds a run with other settings."""
     out = RunFolder(folder)
     if not out.holds_a_run():
         return
@@ -73,7 +73,7 @@ def check_run(folder, arguments, digest):
 
 
 def train(folder, arguments, iterations):
-    """Run wgan_training.py, or continue with it; a run that is complete is left alone."""
+    """Starts or resumes wgan_training.py, unless the run is complete."""
     latest = checkpoint.latest(os.path.join(folder, 'checkpoints'))
     if latest and latest[1] == iterations and all(
             os.path.exists(os.path.join(folder, name)) for name in RESULTS):

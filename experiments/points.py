@@ -1,6 +1,6 @@
-"""Points for the suite's objectives: data sets, small networks, a critic against a held generator.
+"""Points for the objectives: data sets, small networks, a critic against a fixed generator.
 
-The objectives take images. A point is an image of one pixel, its coordinates are the colours:
+The objectives take images. A point is an image of one pixel whose colours are the coordinates:
 (2, 1, 1) in the plane, (1, 1, 1) on a line.
 """
 
@@ -52,7 +52,7 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
 
 
 def network(name, shape, result, seed, hidden=(64, 64, 64), activation=None):
-    """A fully connected network from the input `name` of shape `given` to the shape `result`."""
+    """A fully connected network from the input `name`, of the shape `shape`, to `result`."""
     x, rng = C.input_variable(shape, name=name), np.random.RandomState(seed)
     one = C.reconcile_dynamic_axes(C.constant(1, 1), x)
 
@@ -75,7 +75,7 @@ def settings_of(objective, **settings):
 
 
 class HeldGenerator:
-    """Critic updates against a generator that does not change: both sets of points are given.
+    """Critic updates against a fixed generator: the caller passes both sets of points.
 
     losses: the objective's, where the generated points stand in for the generator.
     """
