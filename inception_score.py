@@ -4,8 +4,8 @@ and coverage.
     python inception_score.py runs/faces --inception inception.onnx --reference photographs
     python inception_score.py folder --inception inception.onnx
 
-Scores can be compared if network, resize, scale, number of images and splits are the same; all
-of them are printed.
+Compare scores only if network, resize, scale, number of images and splits are the same. The
+program prints all of them.
 """
 
 import io
@@ -33,24 +33,24 @@ def parse():
                usage='%(prog)s WHAT --inception FILE [options]')
     count = number(int, 1)
     p.add_argument('what', metavar='WHAT', help='folder of images, map file, run folder, or '
-                   'generator file; what is transparent in images becomes white')
+                   'generator file; transparent pixels become white')
     p.add_argument('--reference', help='real images: the same, or a file of --save-statistics')
-    p.add_argument('--labels', choices=WHERE, help='where the labels of the images of --reference '
-                   'stand: also FID for each label. If WHAT is images, its labels are in the map '
-                   'file, in labels.txt as wgan_generate.py writes it, or the folders')
+    p.add_argument('--labels', choices=WHERE, help='also compute FID for each label; where to read '
+                   'the labels of --reference. Labels of images in WHAT are read from its map '
+                   'file, its labels.txt (from wgan_generate.py) or its folders')
     p.add_argument('--json', metavar='FILE', help='write all results here')
-    p.add_argument('--save-statistics', metavar='FILE', help='keep the statistics of WHAT in this '
-                   'file, to be a --reference')
-    p.add_argument('--neighbours', metavar='FILE', help='write an image here: some images of WHAT, '
-                   'each beside those of --reference that are nearest to it')
+    p.add_argument('--save-statistics', metavar='FILE', help='save the statistics of WHAT, for '
+                   'later use as --reference')
+    p.add_argument('--neighbours', metavar='FILE', help='write an image: some images of WHAT, each '
+                   'beside its nearest images of --reference')
     p.add_argument('--force', action='store_true', help='overwrite without asking')
 
-    g = p.add_argument_group('how many')
+    g = p.add_argument_group('number of images')
     g.add_argument('--count', type=count, default=50000, help='images to generate')
     g.add_argument('--splits', type=count, default=10, help='parts for the Inception Score')
     g.add_argument('--seed', type=number(int, 0, 2 ** 32 - 1), default=0, help='of the latents')
-    g.add_argument('--batch-size', type=count, default=32, help='images at once')
-    g.add_argument('--skip-unreadable', action='store_true', help='leave out what can not be read')
+    g.add_argument('--batch-size', type=count, default=32, help='images in a batch')
+    g.add_argument('--skip-unreadable', action='store_true', help='skip unreadable images')
 
     add_network_options(p)
     add_device_option(p)
@@ -65,40 +65,40 @@ def main():
     if options.neighbours is not None:
         check_image(options.neighbours)
         if options.reference is None:
-            raise UserError('--neighbours needs a --reference: the images to look for them in')
+            raise UserError('--neighbours needs a --reference: the images to search')
     network = open_network(options, select_device(options.device))
     real, images = open_sources(options, network)
 
     reference = real and real.measured(network, options.splits, options.batch_size)
-    found = images.measured(network, options.splits, options.batch_size)
-    results = dict(made_with(network), what=options.what, count=found['count'],
-                   splits=found['splits'], engine=network.engine,
-                   inception_score_mean=found['inception_score_mean'],
-                   inception_score_std=found['inception_score_std'],
+    statistics = images.measured(network, options.splits, options.batch_size)
+    results = dict(made_with(network), what=options.what, count=statistics['count'],
+                   splits=statistics['splits'], engine=network.engine,
+                   inception_score_mean=statistics['inception_score_mean'],
+                   inception_score_std=statistics['inception_score_std'],
                    versions={'python': platform.python_version(), 'cntk': C.__version__,
                              'numpy': np.__version__, 'onnxruntime': onnxruntime.__version__})
     if reference is not None:
         results.update(
-            distances(found, reference, options.seed), reference=options.reference,
+            distances(statistics, reference, options.seed), reference=options.reference,
             reference_count=int(reference['count']),
             reference_inception_score_mean=float(reference['inception_score_mean']),
             reference_inception_score_std=float(reference['inception_score_std']))
     if options.labels:
-        results['fid_of_labels'] = label_distances(images, found, real, reference)
-    sheet = (neighbours_sheet(images, found, real, reference)
+        results['fid_of_labels'] = label_distances(images, statistics, real, reference)
+    sheet = (neighbours_sheet(images, statistics, real, reference)
              if options.neighbours is not None else None)
-    write(options, dict(found, **made_with(network)), results, sheet)
+    write(options, dict(statistics, **made_with(network)), results, sheet)
     if reference is not None:
-        warn_of_few(min(found['count'], results['reference_count']), found)
-        for name, measured in {options.reference: reference, options.what: found}.items():
+        warn_of_few(min(statistics['count'], results['reference_count']), statistics)
+        for name, measured in {options.reference: reference, options.what: statistics}.items():
             warn_of_copies(name, measured)
     show(results)
 
 
 def open_sources(options, network):
-    """(--reference or None, WHAT), as `source` gives them.
+    """Opens --reference (or None) and WHAT, as `source` returns them.
 
-    Raises UserError for what can't be scored, before any is.
+    Raises UserError if one of them can't be scored. Nothing has been scored then.
     """
     reference = (None if options.reference is None else
                  source(options.reference, '--reference', options, network))
@@ -120,9 +120,9 @@ def open_sources(options, network):
 
 
 def write(options, statistics, results, neighbours):
-    """The files that the options ask for, before anything is printed."""
+    """Writes the files that the options ask for."""
     if options.save_statistics is not None:
-        content = io.BytesIO()                      # to a full disk zipfile writes tracebacks
+        content = io.BytesIO()                      # on a full disk zipfile prints tracebacks
         np.savez(content, **statistics)
         with replacing(options.save_statistics) as aside, open(aside, 'wb') as file:
             file.write(content.getbuffer())
@@ -133,7 +133,7 @@ def write(options, statistics, results, neighbours):
 
 
 def show(results):
-    """Print a table of the results."""
+    """Prints a table of the results."""
     rows = [('Inception Score', plus_minus('%.4f', results, 'inception_score'))]
     if 'fid' in results:
         rows += [('... of the reference', plus_minus('%.4f', results,
@@ -150,7 +150,7 @@ def show(results):
 
 
 def plus_minus(form, results, name):
-    """'1.2000 ± 0.1000'; no '-0.0000' for what is rounded to nothing."""
+    """Formats '1.2000 ± 0.1000'. A number that rounds to zero has no minus sign."""
     digits = int(form[2])
     return ' ± '.join(form % (round(float(results[name + part]), digits) + 0.0)
                       for part in ('_mean', '_std'))

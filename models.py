@@ -5,8 +5,8 @@ labels: call one on Functions or Variables and get its graph, with the same para
 
     DCGAN: Radford, Metz, Chintala 2016, https://arxiv.org/abs/1511.06434
     Layer normalisation in the critic: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028,
-    section 4. Batch normalisation would tie the samples of a minibatch together there, and the
-    penalty is on the gradient of each sample's own score. Objectives without a penalty have it.
+    section 4. The penalty is on the gradient of each sample's own score, and batch normalisation
+    would make that score depend on the other samples. Objectives without a penalty use it.
     Spectral normalisation: Miyato et al. 2018, https://arxiv.org/abs/1802.05957.
 """
 
@@ -22,10 +22,10 @@ import numpy as np
 def generator(image_size, latent_size=100, width=32, seed=None, labels=0, colours=3):
     """Latent (latent_size,) ~ N(0, 1) → RGB image (3, image_size, image_size) in [-1, 1].
 
-    width: channels of the last hidden layer, each layer before it having twice as many: 1024 … 32
-        at 256 pixels and width 32.
-    seed: decides the initial weights; None: others each time.
-    labels: how many there are; then 'label', (labels,), is an input too, and is joined to the
+    width: channels of the last hidden layer. Each layer before it has twice as many: 1024 … 32 at
+        256 pixels and width 32.
+    seed: decides the initial weights; None: different weights each time.
+    labels: number of labels. With labels, 'label', (labels,), is a second input, joined to the
         latent (Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784, section 3.2).
     colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
@@ -37,7 +37,7 @@ def generator(image_size, latent_size=100, width=32, seed=None, labels=0, colour
     latent = C.input_variable(latent_size, name='latent')
     if labels:
         latent = C.splice(latent, C.input_variable(labels, name='label'))
-    # Shapes at 256 pixels and width 32; at 128 it begins with 512 channels, at 64 with 256.
+    # The shapes are those at 256 pixels and width 32.
     h = C.layers.Dense((channels, 4, 4), bias=False,                        # 1024 × 4 × 4
                        init=next(initializers))(latent)
     h = C.relu(batch_normalization(h))
@@ -54,13 +54,13 @@ def generator(image_size, latent_size=100, width=32, seed=None, labels=0, colour
 def critic(image_size, width=32, seed=None, normalization='layer', labels=0, colours=3):
     """RGB image (3, image_size, image_size) in [-1, 1] → score (1,), any real number.
 
-    width: channels of the first layer, each layer after it having twice as many: 32 … 1024 at 256
+    width: channels of the first layer. Each layer after it has twice as many: 32 … 1024 at 256
         pixels and width 32.
-    seed: decides the initial weights; None: others each time.
-    normalization: of all layers but the first, 'layer' or 'batch'; or 'spectral', of the weights
+    seed: decides the initial weights; None: different weights each time.
+    normalization: 'layer' or 'batch', of all layers except the first; or 'spectral', of the weights
         of all layers.
-    labels: how many there are; then 'label', (labels,), is an input too. Its planes, 1 for the
-        label and 0 for the others, are joined to the image: the first convolution sees them.
+    labels: number of labels. With labels, 'label', (labels,), is a second input. The first
+        convolution sees a plane for each label beside the image: 1 for this label, else 0.
     colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
@@ -75,7 +75,7 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
     image = C.input_variable((colours, image_size, image_size), name='image')
     h = _downsample(image, next(initializers), channels, spectral)
     if labels:
-        # Joined channels would be one convolution; its sum with another is the same.
+        # The sum of two convolutions equals one convolution of the joined channels.
         planes = C.constant(np.eye(labels)[:, :, None, None] * np.ones((image_size, image_size)),
                             dtype=image.dtype)
         label = C.input_variable(labels, name='label')
@@ -96,7 +96,7 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
 
 
 def networks(image_size, latent_size, width, normalization, rng, labels=0, colours=3):
-    """(generator, critic) for each other, their initial weights drawn from the RandomState rng."""
+    """Returns (generator, critic). The RandomState rng decides the initial weights."""
     return (generator(image_size, latent_size, width, rng.randint(2 ** 31), labels, colours),
             critic(image_size, width, rng.randint(2 ** 31), normalization, labels, colours))
 
@@ -113,10 +113,10 @@ def _downsample(h, weights, channels, spectral):
 
 
 def _initializers(seed):
-    """Initializers without end, each of N(0, 0.02).
+    """Yields initializers, each of N(0, 0.02), without end.
 
-    Each gets a seed of its own: after `C.cntk_py.set_fixed_random_seed`, CNTK would begin every
-    layer with the same numbers.
+    Each has its own seed. Otherwise, after `C.cntk_py.set_fixed_random_seed`, CNTK would give every
+    layer the same numbers.
     """
     rng = np.random.RandomState(seed)
     while True:

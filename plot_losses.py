@@ -1,4 +1,4 @@
-"""Plot the losses (or scores) of one run, or of several over one another.
+"""Plot the losses (or scores) of one run, or of several runs in one plot.
 
     python plot_losses.py runs/faces/wgan.csv --out losses.png
     python plot_losses.py runs/a/wgan.csv runs/b/wgan.csv --out both.png
@@ -13,7 +13,7 @@ from wgan.pictures.plotting import check_plot, plot
 def main():
     parser = Parser(description='Plot the losses or scores that wgan_training.py wrote.')
     parser.add_argument('csv', nargs='+', metavar='CSV', help='wgan.csv or scores.csv of a run; '
-                        'several are drawn over one another')
+                        'several runs are drawn in one plot')
     parser.add_argument('--out', required=True, metavar='PNG', help='image to write')
     parser.add_argument('--smooth', type=number(float, 0, 1, below=True), default=0.0,
                         help='weight of the past in a moving average; 0.98 shows the trend')

@@ -1,9 +1,9 @@
 """The gradient of a CNTK graph, as another CNTK graph.
 
 CNTK differentiates for its trainers, but gives Python only numbers (`Function.grad`). A penalty
-computed from such numbers and fed back in is a constant to the trainer: it trains nothing. Here
-reverse-mode differentiation is written out in ordinary CNTK operations, which CNTK evaluates and
-differentiates again like any others:
+computed from such numbers is a constant to the trainer: it trains nothing. This module writes
+reverse-mode differentiation in ordinary CNTK operations. CNTK evaluates and differentiates them
+like any others:
 
     y = C.tanh(C.times(x, w))
     g = gradient(y, x)                    # has the shape of x, and uses the same parameter w
@@ -23,19 +23,20 @@ def gradient(output, wrt):
     """Return the CNTK graph of ∂(sum of `output`)/∂`wrt`.
 
     output: a CNTK Function or Variable, of any shape.
-    wrt: the Variable, Parameter or Function to differentiate with respect to, that `output` was
-        computed from. If it has a batch axis, each sample gets the gradient of its own output; if
-        it has none (a parameter), the sum runs over the minibatch too, and over the steps of
+    wrt: the Variable, Parameter or Function to differentiate with respect to. `output` must be
+        computed from it. If it has a batch axis, each sample gets the gradient of its own output.
+        If it has none (a parameter), the sum also runs over the minibatch and the steps of
         sequences.
     Returns a Function of the shape of `wrt`. It shares all parameters with `output` and, except
-    inside blocks, all intermediate results. It may go into `gradient` again.
+    inside blocks, all intermediate results. It can be passed to `gradient` again.
 
-    Where a transposed convolution stands in the way, the result hangs on a copy of the graph that
-    CNTK differentiates correctly (`safe_to_differentiate`). The copy shares the parameters too.
+    If there is a transposed convolution between `wrt` and `output`, the result depends on a copy of
+    the graph that CNTK differentiates correctly (`safe_to_differentiate`). The copy shares the
+    parameters too.
 
-    Raises NotImplementedError, naming the operation, where `RULES` has no rule for one between
-    `wrt` and `output`, and where a recurrent loop is between them; ValueError if `output` was not
-    computed from `wrt`.
+    Raises NotImplementedError, naming the operation, if `RULES` has no rule for an operation
+    between `wrt` and `output`, or if a recurrent loop is between them; ValueError if `output` was
+    not computed from `wrt`.
 
     Source: reverse accumulation; Griewank and Walther, 'Evaluating Derivatives', 2nd ed. 2008,
     section 3.2.
@@ -54,7 +55,7 @@ def gradient(output, wrt):
     gradients = {output.uid: _ones_for(output)}
     for step in reversed(list(steps.values())):
         dy = gradients.get(step.result.uid)
-        if dy is None:                          # reached through operands without gradient only
+        if dy is None:                          # used only by operands without a gradient
             continue
         for i, x in enumerate(step.inputs):
             if step.rules[i] is no_gradient or (x.uid not in steps and x.uid != wrt.uid):
@@ -64,13 +65,13 @@ def gradient(output, wrt):
     return gradients[wrt.uid] if wrt.uid in gradients else C.zeros_like(wrt)
 
 
-# What one operation did: `result` was computed by `operation` from `inputs`; one rule an input.
-# opened: the operation is a block, and its only input is what the inside of the block computes.
+# One computation: `operation` computes `result` from `inputs`, with one rule for each input.
+# opened: the operation is a block; its only input is the result of the graph inside the block.
 Step = namedtuple('Step', 'result operation inputs rules opened')
 
 
 def _gradient_of_operand(step, i, dy):
-    """What the gradient `dy` of the step's result adds to that of its operand i."""
+    """The term that the gradient `dy` of the step's result adds to the gradient of operand i."""
     x, rule, name = step.inputs[i], step.rules[i], step.operation.op_name
     if rule is None:
         raise NotImplementedError(
@@ -93,10 +94,10 @@ def _ones_for(output):
 
 
 def _for_each_sample(value, like):
-    """`value`, which has fewer dynamic axes than `like`, repeated along those of `like`.
+    """Repeats `value`, which has fewer dynamic axes than `like`, along the axes of `like`.
 
-    They come from an input of the graph, not from `like` (as `C.ones_like` would take them): CNTK
-    would backpropagate zeros through the whole graph for that.
+    The axes are taken from an input of the graph. If they came from `like`, as with `C.ones_like`,
+    CNTK would backpropagate zeros through the whole graph.
     """
     if not like.dynamic_axes:
         return value
@@ -105,10 +106,10 @@ def _for_each_sample(value, like):
 
 
 def _steps_between(wrt, output):
-    """The Steps that lead from `wrt` to `output`, and all Steps to both of them.
+    """Returns the Steps that lead from `wrt` to `output`, and all Steps to both of them.
 
-    Each an OrderedDict by the uid of the result, inputs first. Raises NotImplementedError if there
-    is a loop between them: then there is no such order.
+    Each is an OrderedDict by the uid of the result, inputs first. Raises NotImplementedError if
+    there is a loop between them, because a loop has no such order.
     """
     everything, stack, seen = OrderedDict(), [(output, None), (wrt, None)], set()
     users, loops = {}, []
@@ -125,7 +126,7 @@ def _steps_between(wrt, output):
             stack.extend((x, None) for x in step.inputs)
             for x in step.inputs:
                 users.setdefault(x.uid, []).append(variable.uid)
-    # What depends on wrt, and what output depends on otherwise than through wrt.
+    # Results that depend on wrt, and results that output depends on other than through wrt.
     after = _reached(wrt.uid, lambda uid: users.get(uid, []))
     before = _reached(output.uid, lambda uid: [] if uid == wrt.uid or uid not in everything else [
         x.uid for x in everything[uid].inputs])
@@ -140,13 +141,13 @@ def _steps_between(wrt, output):
 
 
 def _reached(start, neighbours):
-    """Everything that can be reached from `start`, itself included."""
-    found, stack = {start}, [start]
+    """The set of all uids that can be reached from `start`, with `start`."""
+    reached, stack = {start}, [start]
     while stack:
-        new = [uid for uid in neighbours(stack.pop()) if uid not in found]
-        found.update(new)
+        new = [uid for uid in neighbours(stack.pop()) if uid not in reached]
+        reached.update(new)
         stack.extend(new)
-    return found
+    return reached
 
 
 def _step_to(variable):
@@ -164,19 +165,19 @@ def _step_to(variable):
 
 
 def _inside(block, inputs):
-    """What a block computes from `inputs`. It hangs on placeholders; this copy, which shares its
-    parameters, hangs on the inputs.
+    """A copy of the graph inside a block, with `inputs` in the place of its placeholders. It shares
+    the parameters.
     """
     replaced = {}
     for (placeholder, _), x in zip(block.block_arguments_mapping, inputs):
-        # CNTK can't clone a block inside of the block that would get the same variable twice.
+        # CNTK can't clone a graph with an inner block that would get the same variable twice.
         twice = any(x.uid == other.uid for other in replaced.values())
         replaced[placeholder] = C.alias(x).output if twice else x
     return block.block_root.clone(C.CloneMethod.share, replaced)
 
 
 def _position(variable):
-    """Which of the outputs of its operation a variable is."""
+    """The index of a variable among the outputs of its operation."""
     return [o.uid for o in variable.owner.outputs].index(variable.uid)
 
 
@@ -188,7 +189,7 @@ def _ruled(variable, operation, inputs, table):
 
 
 def _sum_to_shape_of(x, dx):
-    """Undo broadcasting: sum `dx` over the axes along which CNTK repeated `x`."""
+    """Undoes broadcasting: sums `dx` over the axes along which CNTK repeated `x`."""
     sequences = [len(v.dynamic_axes) > 1 for v in (x, dx)]
     if sequences == [False, True]:
         dx = C.sequence.reduce_sum(dx)
@@ -204,13 +205,13 @@ def _sum_to_shape_of(x, dx):
 
 
 # ---------------------------------------------------------------------------------------------
-# The rules. Each is called with the operation, the gradient dy of its result y, then y and the
-# operands themselves; it returns the gradient of one operand. Repeating an operand along an axis
-# (broadcasting) is undone by the caller, so a rule may return the larger shape.
+# The rules. Each takes the operation, the gradient dy of its result y, then y and the operands. It
+# returns the gradient of one operand. The caller undoes broadcasting, so a rule may return the
+# larger shape.
 
 
 def no_gradient(*_):
-    """Marks an operand whose gradient is zero, or is not wanted."""
+    """Marks an operand whose gradient is zero or not needed."""
     raise AssertionError('never called: gradient() leaves such operands out')
 
 
@@ -230,7 +231,7 @@ def _convolution(op, dy, y, kernel, x):
 
 
 def _times_left(op, dy, y, left, right):
-    """left (R…, K…) · right (K…, O…) sums over K…, of which and of O… there may be several."""
+    """left (R…, K…) · right (K…, O…) sums over K…; K… and O… may be several axes each."""
     _refuse_wrong_product(left, right)
     inner_rank = len(right.shape) - op.attributes['outputRank']
     if inner_rank == 0:                                 # an outer product
@@ -258,7 +259,7 @@ def _is_wrong_product(left, right):
 
 
 def _times(left, right, output_rank=1):
-    """C.times, which is computed correctly in every case."""
+    """C.times without CNTK's wrong result."""
     if _is_wrong_product(left, right):
         return C.reshape(C.times(C.reshape(left, (1,) + left.shape), right), (1,))
     return C.times(left, right, output_rank=output_rank)
@@ -273,7 +274,7 @@ def _refuse_wrong_product(left, right):
 
 
 def _as_matrix(x, columns):
-    """x as rows of so many numbers. A matrix stays what it is: reshaped, it would be copied."""
+    """x as a matrix with this many columns. A matrix is not reshaped, since CNTK would copy it."""
     return x if len(x.shape) == 2 and x.shape[1] == columns else C.reshape(x, (-1, columns))
 
 
@@ -301,7 +302,7 @@ def _transpose_axes(op, dy, y, x):
 
 
 def _python_axis(attribute, rank):
-    """CNTK lists an axis as (…, …, n) and counts it from the last; negative ones from the first."""
+    """Converts CNTK's (…, …, n): it counts from the last axis, negative n from the first."""
     n = attribute[2]
     return rank - 1 - n if n >= 0 else -1 - n
 
@@ -309,8 +310,8 @@ def _python_axis(attribute, rank):
 def _reduce(op, dy, y, x):
     """Reductions over any static axes, and sums over the minibatch.
 
-    CNTK 2.7 aborts the process when asked for the attributes of a reduction over all axes. That
-    over the batch axis alone has a name.
+    CNTK 2.7 aborts the process when asked for the attributes of a reduction over all axes. A sum
+    over the batch axis alone is recognised by its name.
     """
     if len(y.dynamic_axes) < len(x.dynamic_axes):
         while op.is_block:
@@ -328,13 +329,13 @@ def _reduce(op, dy, y, x):
         reduced = [_python_axis(axis, len(x.shape)) for axis in listed]
     if name not in REDUCTIONS:
         raise NotImplementedError('no gradient rule for ReduceElements of the kind %s' % name)
-    kept = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
-    dy, y = C.reshape(dy, kept), C.reshape(y, kept)
-    return REDUCTIONS[name](dy, y, x, _size(kept) / _size(x.shape))
+    shape = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
+    dy, y = C.reshape(dy, shape), C.reshape(y, shape)
+    return REDUCTIONS[name](dy, y, x, _size(shape) / _size(x.shape))
 
 
 def _name_of_reduction(y, x):
-    """The kind of a reduction over all static axes, by what it makes of a few numbers."""
+    """The name of a reduction over all static axes, from its result for a few numbers."""
     sample = np.linspace(0.5, 1.5, _size(x.shape)).astype(x.dtype)
     constant = C.constant(sample.reshape(x.shape), dtype=x.dtype)
     result = C.combine([y]).clone(C.CloneMethod.share, {x: constant}).eval()
@@ -352,7 +353,7 @@ def _reduce_sequence(op, dy, y, x):
 
 
 # By CNTK's reductionOpName: the gradient of x, from dy and y with the reduced axes kept at size 1.
-# share: how many numbers of y there are for one of x.
+# share: the size of y divided by the size of x.
 REDUCTIONS = {
     'Sum': lambda dy, y, x, share: dy * C.constant(1, x.shape, x.dtype),
     'Mean': lambda dy, y, x, share: dy * C.constant(share, x.shape, x.dtype),
@@ -364,8 +365,8 @@ REDUCTIONS = {
 
 
 def _shared_by_equals(dy, y, x):
-    """Several equal maxima share the gradient. CNTK gives each of them all of it, which is too much
-    where they are equal for a reason.
+    """Several equal maxima share the gradient. CNTK gives the whole gradient to each of them, which
+    is too much if they are copies of one value.
     """
     equals = C.equal(x, y)
     axes = [i for i, (n, m) in enumerate(zip(x.shape, y.shape)) if n != m]
@@ -373,7 +374,7 @@ def _shared_by_equals(dy, y, x):
 
 
 def _softmax(op, dy, y, x):
-    """The operation normalises each sample over all its numbers; without a batch axis, each row."""
+    """Softmax runs over all numbers of a sample; without a batch axis, over each row."""
     rows = y.shape and not y.dynamic_axes
     return y * (dy - C.reduce_sum(dy * y, axis=-1 if rows else None))
 
@@ -426,8 +427,8 @@ RULES = {
     'NotEqual': [no_gradient] * 2,
 }
 
-# Blocks are opened and walked through, except where a rule for the whole is shorter. Theirs is a
-# table apart, since CNTK uses some names twice: the layer 'Convolution' is a block with a bias.
+# Blocks are opened, except where a rule for the whole block is shorter. They have their own table,
+# since CNTK uses some names twice: the layer 'Convolution' is a block with a bias.
 BLOCK_RULES = {
     'ReduceElements': [_reduce],
     'Sequence::ReduceElements': [_reduce_sequence],
@@ -444,18 +445,18 @@ def _sign(x):
 
 # ---------------------------------------------------------------------------------------------
 # A defect of CNTK 2.7: backpropagation through a transposed convolution overwrites the gradient of
-# its operand where it should add to it. The result is wrong, without a word, whenever something
-# else uses the operand too: a skip connection, or a gradient graph, which needs the value again.
+# its operand instead of adding to it. The gradient is silently wrong if anything else uses the
+# operand: a skip connection, or a gradient graph, which needs the value again.
 # tests/test_symbolic_gradient.py shows it.
 
 
 def safe_to_differentiate(output):
     """Return a copy of the graph of `output` that CNTK differentiates correctly, if it needs one.
 
-    output: a CNTK Function or Variable. For networks with transposed convolutions: the copy has a
-    reshape to the same shape in front of each that needs one, so that nothing else uses its
-    operand. It computes the same and shares all parameters. `gradient` calls this by itself; call
-    it for a network whose `Function.grad`, or whose own output, goes into a loss as well.
+    output: a CNTK Function or Variable. The copy has a reshape to the same shape in front of each
+    transposed convolution that needs one, so that nothing else uses its operand. It computes the
+    same values and shares all parameters. `gradient` calls this function. Call it yourself for a
+    network whose `Function.grad`, or whose own output, goes into a loss as well.
     """
     output = _variable(output)
     _, everything = _steps_between(output, output)
@@ -464,18 +465,18 @@ def safe_to_differentiate(output):
 
 
 def _alone(x):
-    """x as a variable of its own, which nothing else uses."""
+    """x as a new variable that nothing else uses."""
     return C.reshape(x, x.shape)
 
 
 def _overwritten(everything, ends, reused):
     """The uids of the transposed convolutions whose operand has, or may get, another use.
 
-    ends: where backpropagation begins. reused: uids of the results whose values a gradient graph
-    may use once more. It never uses that of a Reshape: its rule does without.
+    ends: variables where backpropagation begins. reused: uids of results whose values a gradient
+    graph may use again. It never uses the value of a Reshape.
     """
     reached, before = {variable.uid for variable in ends}, 0
-    while len(reached) > before:                # once more for what a loop leads back to
+    while len(reached) > before:                # repeated, since a loop leads back
         before, uses = len(reached), Counter()
         for uid, step in reversed(everything.items()):
             if uid in reached:
@@ -483,15 +484,15 @@ def _overwritten(everything, ends, reused):
                              if rule is not no_gradient]
                 reached.update(backwards)
                 uses.update(backwards)
-    found = set()
+    uids = set()
     for uid in reached:
         if uid in everything and _is_transposed_convolution(everything[uid].operation):
             operand = everything[uid].inputs[1].uid
             reshaped = (operand in everything
                         and everything[operand].operation.op_name == 'Reshape')
             if uses[operand] > 1 or (uid in reused and not reshaped):
-                found.add(uid)
-    return found
+                uids.add(uid)
+    return uids
 
 
 def _is_transposed_convolution(operation):
@@ -500,8 +501,8 @@ def _is_transposed_convolution(operation):
 
 
 def _copy(everything, overwritten, others):
-    """Copies of the `overwritten` steps with `_alone` operands, of the `others`, and of what is
-    computed from any of them, by the uid of what they are copies of.
+    """Copies the `overwritten` steps with `_alone` operands, the `others`, and all steps that
+    depend on them. Returns {uid of the original: copy}.
     """
     copies, passed = {}, set()
     for uid, step in everything.items():
@@ -518,10 +519,10 @@ def _copy(everything, overwritten, others):
         if step.opened:
             copies[uid], = inputs
             continue
-        if step.operation.is_block:                 # cloned as it is, it can't take an input twice
+        if step.operation.is_block:                 # a cloned block can't take an input twice
             copy = _inside(step.operation, inputs)
         else:
-            # What is not replaced, by itself at least, would be copied with all it depends on.
+            # clone would copy every input that is not replaced, with all that it depends on.
             copy = C.as_composite(step.operation).clone(
                 C.CloneMethod.share, dict(zip(step.inputs, inputs)))
         copies[uid] = copy.outputs[_position(step.result)]

@@ -1,9 +1,9 @@
 """The two networks for text: residual networks of one-dimensional convolutions, no normalisation.
 
-Those of gan_language.py, which the authors of Gulrajani et al. 2017,
-https://arxiv.org/abs/1704.00028, published with the paper. Both are CNTK Functions of one argument,
-as those in models.py are. A text is an array (characters, 1, length): for each place the
-probabilities of all characters; in a real text 1 for one of them.
+They are the networks of gan_language.py, which the authors of Gulrajani et al. 2017,
+https://arxiv.org/abs/1704.00028, published with the paper. Both are CNTK Functions of one argument.
+A text is an array (characters, 1, length): the probabilities of all characters at each place. In a
+real text one of them is 1.
 """
 
 from wgan.machine.cntk import C
@@ -16,8 +16,8 @@ BLOCKS = 5
 def generator(characters, length, latent_size=128, width=64, seed=None):
     """Latent (latent_size,) ~ N(0, 1) → text (characters, 1, length): probabilities.
 
-    characters: how many there are. width: channels of all hidden layers.
-    seed: decides the initial weights; None: others each time.
+    characters: number of characters. width: channels of all hidden layers.
+    seed: decides the initial weights; None: different weights each time.
     """
     layers = _Layers(seed)
     h = layers.dense(C.input_variable(latent_size, name='latent'), (width, 1, length))
@@ -39,7 +39,7 @@ def critic(characters, length, width=64, seed=None):
 
 
 def networks(characters, length, latent_size, width, rng):
-    """(generator, critic) for each other, their initial weights drawn from the RandomState rng."""
+    """Returns (generator, critic). The RandomState rng decides the initial weights."""
     return (generator(characters, length, latent_size, width, rng.randint(2 ** 31)),
             critic(characters, length, width, rng.randint(2 ** 31)))
 
@@ -53,9 +53,10 @@ def _residual_block(x, layers):
 
 
 class _Layers:
-    """Layers with a bias, which begins as 0. Weights begin evenly distributed within ±limit, as the
-    authors have it: √(12 / (fan in + fan out)) in a convolution, √(6 / (fan in + fan out)) in a
-    dense layer. They are called W0, b0, W1, b1 … in the order of the layers.
+    """Layers with a bias. Biases begin at 0, weights evenly distributed within ±limit.
+
+    The limits are the authors': √(12 / (fan in + fan out)) in a convolution, √(6 / (fan in + fan
+    out)) in a dense layer. The parameters are named W0, b0, W1, b1 … in the order of the layers.
     """
 
     def __init__(self, seed):

@@ -2,7 +2,7 @@
 
     python wgan_animate.py runs/faces --out training.gif
 
-It can be had while the run is still training.
+The run may still be training.
 """
 
 import os

@@ -14,7 +14,7 @@ from wgan.generators.onnx_file import export
 
 
 def describe(generator):
-    """What the ONNX file says of a Generator: dict of str → str."""
+    """The metadata of a Generator for its ONNX file: dict of str → str."""
     about = {'name': one_line(os.path.basename(generator.path)), 'latent': 'drawn from N(0, 1)',
              'output': 'probabilities of characters' if makes_text(generator.network) else
              '%s, -1 to 1' % {1: 'grey', 3: 'RGB'}[generator.network.output.shape[0]]}

@@ -4,7 +4,7 @@
     python wgan_generate.py runs/faces --out faces --count 1000             single images
     python wgan_generate.py runs/names --out names.txt --count 1000         lines of text
 
-A generator that was trained with labels makes a row for each; --label chooses.
+A generator that was trained with labels makes a row for each label; --label selects some.
 """
 
 import os
@@ -26,22 +26,22 @@ from wgan.generators.latents import add_options, find_latents
 from wgan.machine.disk import remove_left_behind, replacing
 from wgan.pictures.label_grid import label_grid, readable
 
-LINES = 64                      # of text, if --count does not say
-MOST_DRAWN = 20                 # times as many lines are drawn to find different ones
+LINES = 64                      # default of --count for text
+MOST_DRAWN = 20                 # --unique draws at most this many times --count
 
 
 def parse():
-    """The command line, checked; raises UserError if an option in it would have no effect."""
+    """Parses the command line. Raises UserError if an option would have no effect."""
     p = Parser(description='Make images or lines of text with a trained generator.',
                usage='%(prog)s RUN-OR-MODEL --out FILE [options]')
     count = number(int, 1)
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder (its best generator, if '
                    'it was scored, else the averaged one), or a generator file, of CNTK or .onnx')
-    p.add_argument('--out', required=True, help='image of a grid; with --count a folder. Of text: '
-                   'a .txt file, a line for each')
-    p.add_argument('--count', type=count, help='write this many single images, or lines')
-    p.add_argument('--label', metavar='NAME[,NAME]', help='of which kind, if the generator was '
-                   'trained with labels: a grid has rows for each (default: all)')
+    p.add_argument('--out', required=True, help='image file of a grid; with --count, folder of '
+                   'images; for text, a .txt file')
+    p.add_argument('--count', type=count, help='number of single images, or of lines')
+    p.add_argument('--label', metavar='NAME[,NAME]', help='labels to generate, if the generator '
+                   'was trained with labels; a grid has rows for each (default: all)')
     p.add_argument('--rows', type=count, help='rows of the grid; with labels, rows for each '
                    '(default: 8; with labels 1)')
     p.add_argument('--columns', type=count, help='columns of the grid (default: 8)')
@@ -49,8 +49,7 @@ def parse():
                    '(default: 0)')
     p.add_argument('--scale', type=count, help='enlarge each pixel to a square of this width '
                    '(default: 1)')
-    p.add_argument('--unique', action='store_true', default=None, help='of lines: no two that are '
-                   'the same')
+    p.add_argument('--unique', action='store_true', default=None, help='no two equal lines')
     add_options(p)
     options = p.parse_args()
     options.of_text = options.out.lower().endswith('.txt')
@@ -61,7 +60,7 @@ def parse():
             (options.latents, ('rows',), 'there are as many rows as --latents needs'),
             (not options.of_text, ('unique',), 'it is for lines of text: --out FILE.txt'),
             (options.unique, ('latents', 'save_latents'),
-             '--unique draws latents until there are lines enough')):
+             '--unique draws latents until there are enough lines')):
         for name in names:
             if without_effect and getattr(options, name) is not None:
                 p.error('--%s would have no effect: %s' % (name.replace('_', '-'), why))
@@ -71,10 +70,10 @@ def parse():
 
 
 def check_size(options, count, size, labels):
-    """Raises UserError if the format of --out allows no image as large.
+    """Raises UserError if the image would be too large for the format of --out.
 
-    count: of latents. size: width and height of an image that the generator makes. labels: how
-    often a grid has them.
+    count: number of latents. size: width and height of a generated image. labels: number of labels
+    in a grid.
     """
     if options.of_text:
         return
@@ -89,10 +88,10 @@ def check_size(options, count, size, labels):
 
 
 def write_single_images(generator, latents, labels, options):
-    """Write numbered files; and if the generator has labels, a map file that says which has which.
+    """Writes numbered image files. If the generator has labels, also writes their map file.
 
-    labels: the numbers of those to take in turn; if the user named none, they are drawn as often
-    as the data has them.
+    labels: numbers of the labels to take in turn. If the user named none, labels are drawn with
+    the frequencies of the data.
     """
     names, counts = generator.labels
     vectors = (draw_labels(np.random.RandomState([options.seed, 1]), len(latents), counts)
@@ -115,7 +114,7 @@ def write_single_images(generator, latents, labels, options):
 
 
 def _report_others(folder, written):
-    """Say which files were in the folder before, and are still."""
+    """Warns of other files in the folder."""
     others = sorted(name for name in set(os.listdir(folder)) - set(written) if name[0] != '.')
     if others:
         warn('%s has %s that this call did not write (%s%s); what reads the folder reads %s too' % (
@@ -124,7 +123,7 @@ def _report_others(folder, written):
 
 
 def write_grid(generator, latents, labels, options):
-    """A grid of all latents, or with labels the same latents for each of these numbers."""
+    """Writes a grid of all latents; with labels, of the same latents for each label number."""
     columns, border, names = options.columns, options.border * options.scale, generator.labels.names
     vectors = one_hot(np.repeat(labels, len(latents)), len(names))
     images = enlarge(np.concatenate(list(generated(
@@ -136,15 +135,15 @@ def write_grid(generator, latents, labels, options):
     white = np.full((-len(latents) % columns,) + images.shape[1:], 255, np.uint8)
     rows = np.concatenate([part for of_one in np.split(images, len(labels))
                            for part in (of_one, white)])
-    shown, empty = readable(names), [''] * (len(rows) // columns // len(labels) - 1)
+    texts, empty = readable(names), [''] * (len(rows) // columns // len(labels) - 1)
     write_image(options.out, label_grid(
-        rows, [name for label in labels for name in [shown[label]] + empty], columns, border))
+        rows, [name for label in labels for name in [texts[label]] + empty], columns, border))
 
 
 def unique_lines(generator, options):
-    """Lines, no two the same, in the order in which they are drawn.
+    """Returns different lines, in the order in which they are drawn.
 
-    Raises UserError if MOST_DRAWN times as many latents do not make as many lines.
+    Raises UserError if MOST_DRAWN times as many latents do not give enough of them.
     """
     count, lines = options.count or LINES, {}
     rng, characters = np.random.RandomState(options.seed), generator.characters

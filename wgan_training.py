@@ -1,11 +1,11 @@
-"""Train a Wasserstein GAN (or one of its relatives) on a folder of images, or on lines of text.
+"""Train a Wasserstein GAN, or another GAN, on a folder of images or on lines of text.
 
     python wgan_training.py --data photographs --out runs/faces --image-size 64
     python wgan_training.py --text --data names.txt --out runs/names
 
-The losses are in wgan/training/objectives.py, an update in wgan/training/updates.py. What images
-and text have of their own is in wgan/training/image_run.py and text_run.py. Everything that a run
-writes goes into its folder: settings, losses, samples, checkpoints, the two networks.
+wgan/training/objectives.py has the losses, wgan/training/updates.py the update. The parts that
+differ for images and text are in wgan/training/image_run.py and text_run.py. A run writes
+everything into its folder: settings, losses, samples, checkpoints, the two networks.
 """
 
 import os
@@ -31,11 +31,11 @@ from wgan.training.starting import begin_with
 from wgan.training.text_run import TextRun
 from wgan.training.updates import Updates, critic_updates
 
-IS_MAIN = processes.RANK == 0           # of several processes, the one that writes
+IS_MAIN = processes.RANK == 0           # only this process writes
 
 
 def train(training, options):
-    """Train to the last iteration: algorithm 1 of Gulrajani et al. 2017. Returns the exit code."""
+    """Trains to the last iteration: algorithm 1 of Gulrajani et al. 2017. Returns the exit code."""
     updates, batches, held_out = training.updates, training.batches, training.held_out
     step = training.step
     every = {'score': options.score_every, 'sample': options.sample_every,
@@ -54,15 +54,15 @@ def train(training, options):
     processes.end()
     if recorder.stopped:
         recorder.progress.end('stopped after iteration %d and saved; continue with: --out %s '
-                              '--resume' % (step, training.out.shown))
+                              '--resume' % (step, training.out.name))
         return 128 + recorder.stopped                           # what shells expect
-    recorder.progress.end('%d iterations in %s' % (step, training.out.shown))
+    recorder.progress.end('%d iterations in %s' % (step, training.out.name))
     if IS_MAIN:
         animate(training.out)
 
 
 def start(options, domain, device, out):
-    """The Training that begins. domain: the ImageRun or TextRun."""
+    """Returns the Training of a new run. domain: the ImageRun or TextRun."""
     rng = random_numbers(options)
     batches, held_out = domain.make_batches(rng)
     scores = make_scores(options, domain, device, out)
@@ -83,9 +83,9 @@ def start(options, domain, device, out):
 
 
 def resume(options, config, changes, domain, device, out):
-    """The Training that goes on from the last checkpoint; None if it has all its iterations.
+    """Returns the Training that continues from the last checkpoint; None if the run is complete.
 
-    config, changes: as `resumed_options` gives them.
+    config, changes: as `resumed_options` returns them.
     """
     path, step = out.latest_checkpoint()
     score_is_due = owes_score(out, config, step)
@@ -131,14 +131,14 @@ def make_scores(options, domain, device, out):
 
 
 def make_domain(options, config=None):
-    """The ImageRun or TextRun of a training. config: what config.json says of a resumed one."""
+    """Returns the ImageRun or TextRun. config: the config.json of a resumed run."""
     return (TextRun(options, config, text_models.networks) if options.text
             else ImageRun(options, config, models.networks))
 
 
 def make_updates(options, rng, domain):
-    """The two networks, and what trains them."""
-    # All processes begin with the same weights.
+    """Returns the Updates of two new networks."""
+    # All processes must begin with the same weights.
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator, critic = domain.networks(seeds)
     return Updates(generator, critic, OBJECTIVES[options.objective], options.batch_size, rng,
@@ -146,21 +146,21 @@ def make_updates(options, rng, domain):
                    label_counts=domain.label_counts, **objective_settings(options))
 
 
-def read_options(out, given):
-    """(options, config, changes): the settings of this run, checked against what --out holds.
+def read_options(out, arguments):
+    """Returns (options, config, changes), checked against the content of --out.
 
-    out: the RunFolder. given: what the command line has. config, changes: as `resumed_options`
-    gives them; None and [] for a new run.
+    out: the RunFolder. arguments: the options of the command line, a dict. config, changes: as
+    `resumed_options` returns them; None and [] for a new run.
     """
     config, changes = None, []
-    if given.get('resume') and given.get('overwrite'):
+    if arguments.get('resume') and arguments.get('overwrite'):
         raise UserError('--resume and --overwrite exclude each other')
-    if given.get('allow_change') and not given.get('resume'):
+    if arguments.get('allow_change') and not arguments.get('resume'):
         raise UserError('--allow-change has a meaning only with --resume')
-    if given.get('resume'):
-        options, config, changes = resumed_options(out, given)
+    if arguments.get('resume'):
+        options, config, changes = resumed_options(out, arguments)
     else:
-        options = with_defaults(given)
+        options = with_defaults(arguments)
     out.check_place(options.data)
     if not options.resume and options.start_from is not None and os.path.realpath(
             options.start_from) == os.path.realpath(options.out):
@@ -168,7 +168,7 @@ def read_options(out, given):
                         'and a new one needs another --out')
     if not options.resume and not options.overwrite and out.holds_a_run():
         raise UserError('%s holds a run already; continue it with --resume, start again with '
-                        '--overwrite, which renames it, or choose another --out' % out.shown)
+                        '--overwrite, which renames it, or choose another --out' % out.name)
     if not options.text and bool(options.score_every) != bool(options.inception):
         raise UserError('--score-every and --inception need each other')
     if options.batch_size % processes.COUNT:
@@ -178,13 +178,13 @@ def read_options(out, given):
 
 
 def main():
-    given = vars(parser().parse_args())
+    arguments = vars(parser().parse_args())
     processes.start()
-    out = RunFolder(given.get('out', 'runs/wgan'))
-    options, config, changes = read_options(out, given)
-    processes.wait_for_all()            # before the first one writes into --out
+    out = RunFolder(arguments.get('out', 'runs/wgan'))
+    options, config, changes = read_options(out, arguments)
+    processes.wait_for_all()            # all must have read --out before one writes to it
     if options.deterministic:
-        C.cntk_py.force_deterministic_algorithms()          # of what is built from here on
+        C.cntk_py.force_deterministic_algorithms()          # before any network is built
     domain = make_domain(options, config)
     device = select_device(options.device, domain.memory_needed(), options.tf32)
     try:
@@ -194,12 +194,12 @@ def main():
         training = (resume(options, config, changes, domain, device, out) if options.resume
                     else start(options, domain, device, out))
         return train(training, options) if training else processes.end()
-    except OSError as error:            # a full disk, a quota, a folder that can't be written
-        found = checkpoint.latest(out.path('checkpoints'))
+    except OSError as error:            # a full disk, a quota, a read-only folder
+        latest = checkpoint.latest(out.path('checkpoints'))
         raise UserError('%s: %s; %s' % (
             one_line(str(error.filename or options.out)), error.strerror or error,
-            '%s is complete: put it right and continue with --resume' % one_line(found[0])
-            if found else 'nothing was saved yet: put it right and start again with --overwrite'))
+            '%s is complete: put it right and continue with --resume' % one_line(latest[0])
+            if latest else 'nothing was saved yet: put it right and start again with --overwrite'))
 
 
 if __name__ == '__main__':

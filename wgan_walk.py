@@ -18,7 +18,7 @@ from wgan.generators.files import Generator
 from wgan.generators.latents import add_options, find_latents, walk
 from wgan.pictures.animation import check_animation, write_animation
 
-SECONDS = 1 / 15                # that a frame is shown
+SECONDS = 1 / 15                # of each frame
 
 
 def parse():
@@ -26,14 +26,14 @@ def parse():
                usage='%(prog)s RUN-OR-MODEL --out FILE [options]')
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder, or a generator file, of CNTK '
                    'or .onnx')
-    p.add_argument('--out', required=True, help='image of a strip; .gif or .mp4 of a loop; .txt of '
-                   'lines')
+    p.add_argument('--out', required=True, help='image file of a strip, .gif or .mp4 file of a '
+                   'loop, or .txt file of lines')
     p.add_argument('--count', type=number(int, 2), help='latents to walk through (default: 6)')
     p.add_argument('--steps', type=number(int, 2), default=16, help='images on the way from one '
                    'latent to the next')
-    p.add_argument('--linear', action='store_true', help='walk straight, not on the sphere')
-    p.add_argument('--label', metavar='NAME[,NAME]', help='walk from one to the next of these, if '
-                   'the generator was trained with labels (default: all)')
+    p.add_argument('--linear', action='store_true', help='interpolate linearly, not on the sphere')
+    p.add_argument('--label', metavar='NAME[,NAME]', help='labels to walk through, if the '
+                   'generator was trained with labels (default: all)')
     p.add_argument('--scale', type=number(int, 1), help='enlarge each pixel to a square of this '
                    'width (default: 1)')
     add_options(p)

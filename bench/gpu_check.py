@@ -53,8 +53,8 @@ def file_of(folder, turn):
 
 
 def compute_both(options):
-    """[{(what, which): values}] of the two devices, or the exit code of one that failed."""
-    found = []
+    """Returns [{(part, which): values}] of the two devices, or the exit code of one that failed."""
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         for turn, device in enumerate(options.devices):
             print('%s:' % device, flush=True)
@@ -64,41 +64,41 @@ def compute_both(options):
             if code:
                 return code
             with open(file_of(folder, turn), 'rb') as file:
-                found.append(pickle.load(file))
-    return found
+                results.append(pickle.load(file))
+    return results
 
 
 def table(results):
-    """{what: (deviation, allowed, which)}: the array of each that deviates most, and how far."""
+    """Returns {part: (deviation, allowed, which)}, for the array of each that deviates most."""
     largest, rows = {}, {}
-    for (what, _), values in results[0].items():
-        largest[what] = max(largest.get(what, 0), np.abs(numbers(values)).max())
-    for what, which, found, expected in pairs(*results):
-        far = deviation(found, expected, NOTHING * largest[what])
-        if what not in rows or not far <= rows[what][0]:
-            rows[what] = far, ALLOWED_OF_WHOLE if isinstance(found, Whole) else ALLOWED, which
+    for (part, _), values in results[0].items():
+        largest[part] = max(largest.get(part, 0), np.abs(numbers(values)).max())
+    for part, which, values, expected in pairs(*results):
+        far = deviation(values, expected, NOTHING * largest[part])
+        if part not in rows or not far <= rows[part][0]:
+            rows[part] = far, ALLOWED_OF_WHOLE if isinstance(values, Whole) else ALLOWED, which
     return rows
 
 
 def pairs(results, others):
-    """(what, which, found, expected) of both devices."""
+    """Yields (part, which, values, expected) of both devices."""
     for both in (results, others):
-        for (what, which), values in both.items():
+        for (part, which), values in both.items():
             if isinstance(values, Own):
-                yield (what, which) + values
+                yield (part, which) + values
             elif both is results:
-                yield what, which, values, others[what, which]
+                yield part, which, values, others[part, which]
 
 
-def deviation(found, expected, nothing):
-    """Of `found` from `expected`, as a part of the largest number of that, but at least of
-    `nothing`; for `Whole` ones, root mean squares take the place of the largest numbers.
+def deviation(values, expected, nothing):
+    """The largest difference, relative to the largest of `expected`, or to `nothing` if that is
+    larger. For `Whole` values, with root mean squares instead of largest numbers.
     """
-    size = root_mean_square if isinstance(found, Whole) else largest_of
-    found, expected = numbers(found), numbers(expected)
-    if found.shape != expected.shape:
+    size = root_mean_square if isinstance(values, Whole) else largest_of
+    values, expected = numbers(values), numbers(expected)
+    if values.shape != expected.shape:
         return np.inf
-    return size(found - expected) / max(size(expected), nothing, 1e-30)
+    return size(values - expected) / max(size(expected), nothing, 1e-30)
 
 
 def numbers(values):
@@ -129,9 +129,9 @@ def main():
         return results
     rows = table(results)
     print('%-66s deviation  allowed  largest for' % 'what')
-    for what, (far, allowed, which) in rows.items():
+    for part, (far, allowed, which) in rows.items():
         print('%-66s %9.1e  %7.0e  %s%s' % (
-            what, far, allowed, '' if far <= allowed else 'WRONG: ', which))
+            part, far, allowed, '' if far <= allowed else 'WRONG: ', which))
     wrong = sum(not far <= allowed for far, allowed, _ in rows.values())
     print('%d of %d deviate' % (wrong, len(rows)))
     return 1 if wrong else 0

@@ -26,14 +26,14 @@ import models
 
 BATCHES = (16, 16, 16, 7, 16)           # of the calls of a graph; the last again like the third
 UPDATES = 3
-Own, Whole = namedtuple('Own', 'found expected'), namedtuple('Whole', 'values')
+Own, Whole = namedtuple('Own', 'values expected'), namedtuple('Whole', 'values')
 
 
 def draw(seed, *shape):
     return np.random.RandomState(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-def calls(what, graph, kind=lambda values: values, draws=()):
+def calls(part, graph, wrap=lambda values: values, draws=()):
     """Values and gradients of a graph, several times.
 
     draws: inputs that need other numbers than evenly from -1 to 1, and functions of a RandomState
@@ -50,15 +50,15 @@ def calls(what, graph, kind=lambda values: values, draws=()):
         data.update((v, draws[v](np.random.RandomState(count), data[v])) for v in draws)
         gradients, values = graph.grad(data, wrt=wrt, outputs=[graph.output], as_numpy=True)
         gradients = gradients if isinstance(gradients, dict) else {wrt[0]: gradients}
-        found = dict({'gradient %d' % i: np.asarray(gradients[v]) for i, v in enumerate(wrt)},
-                     values=np.asarray(values))
+        arrays = dict({'gradient %d' % i: np.asarray(gradients[v]) for i, v in enumerate(wrt)},
+                      values=np.asarray(values))
         in_use = {'values as it is used': graph.eval(data)}         # not as it is trained
-        for name, array in dict(found, **in_use).items():
-            yield what, 'call %d (%d samples), %s' % (number, count, name), kind(array)
+        for name, array in dict(arrays, **in_use).items():
+            yield part, 'call %d (%d samples), %s' % (number, count, name), wrap(array)
         if number == 3:
-            third = found
-    for name, array in found.items():
-        yield what + ', the same call again', name, Own(kind(array), kind(third[name]))
+            third = arrays
+    for name, array in arrays.items():
+        yield part + ', the same call again', name, Own(wrap(array), wrap(third[name]))
 
 
 def single_operations(options):
@@ -73,7 +73,7 @@ def single_operations(options):
                          layers.convolution(kernel(16, 8, 3, 3), x(8, size, size)))
         yield from calls('transposed convolution, %d pixels' % size, layers.convolution_transpose(
             kernel(16, 8, 5, 5), x(16, size // 2, size // 2)))
-    for what, graph in (
+    for part, graph in (
             ('layer normalisation', layers.layer_normalization(x(8, 16, 16), bias='b')),
             ('leaky ReLU', layers.leaky_relu(x(8, 16, 16))),
             ('bias', layers.add_bias(x(8, 16, 16), 'b')),
@@ -82,20 +82,20 @@ def single_operations(options):
             ('product', C.times(x(64), kernel(64, 32))),
             ('tanh', C.tanh(x(8, 16, 16))),
             ('softplus', C.softplus(x(8)))):
-        yield from calls(what, graph)
+        yield from calls(part, graph)
 
 
 def batch_normalization(options):
     """As in training: values, gradients, and the statistics that it leaves behind."""
-    what, x = 'batch normalisation', C.input_variable((8, 16, 16), needs_gradient=True)
+    part, x = 'batch normalisation', C.input_variable((8, 16, 16), needs_gradient=True)
     graph = layers.batch_normalization(x)
-    yield from calls(what, graph)
+    yield from calls(part, graph)
     for number, count in enumerate(BATCHES):
         data = 3 * draw(number, count, *x.shape) + 1
-        yield what, 'training, call %d' % number, evaluate_in_training(graph, {x: data})
+        yield part, 'training, call %d' % number, evaluate_in_training(graph, {x: data})
         for i, statistic in enumerate(graph.constants):
-            yield what + ', statistics', '%d after call %d' % (i, number), statistic.value
-    yield what, 'afterwards', graph.eval({x: data})
+            yield part + ', statistics', '%d after call %d' % (i, number), statistic.value
+    yield part, 'afterwards', graph.eval({x: data})
 
 
 def networks(options):
@@ -150,7 +150,7 @@ def updates(options):
 def checkpoints(options):
     """A checkpoint gives back what was saved, also on the other device, and goes on as before."""
     for objective, trained, state in trainings(options):
-        what, folder = objective + ', checkpoint', os.path.join(options.folder, objective)
+        name_of_part, folder = objective + ', checkpoint', os.path.join(options.folder, objective)
         iterate(trained, 0)
         saved, continued = None, []
         if not os.path.isdir(folder):                       # the second device reads the first's
@@ -166,11 +166,11 @@ def checkpoints(options):
             continued.append({name: value - restored[name] for name, value in state().items()})
         for name in restored:
             if saved:
-                yield what + ' as it was saved', name, Own(restored[name], saved[name])
-            yield what + ' restored', name, restored[name]
-            yield (what + ' continued, ' + name.rpartition(' ')[0], name,
+                yield name_of_part + ' as it was saved', name, Own(restored[name], saved[name])
+            yield name_of_part + ' restored', name, restored[name]
+            yield (name_of_part + ' continued, ' + name.rpartition(' ')[0], name,
                    Whole(continued[0][name]))
-            yield (what + ' continued again', name,
+            yield (name_of_part + ' continued again', name,
                    Own(Whole(continued[1][name]), Whole(continued[0][name])))
 
 
@@ -183,20 +183,21 @@ def trainings(options):
         rng = np.random.RandomState(7)
         trained = Updates(*models.networks(32, 10, options.width, about.normalization, rng),
                           about, 16, rng, ema=defaults.ema, **objective_settings(defaults))
-        kept = {}
+        parameters = {}
         for name, network in (('generator', trained.generator), ('critic', trained.critic),
                               ('average', trained.average.generator)):
             kinds = {'weights': network.parameters}
-            for kind in ('mean', 'variance'):
-                kinds[kind] = [p for p in network.constants if p.name == 'aggregate_' + kind]
+            for statistic in ('mean', 'variance'):
+                kinds[statistic] = [p for p in network.constants
+                                    if p.name == 'aggregate_' + statistic]
             if name == 'critic' and about.normalization == 'batch':
                 # The biases that a batch normalisation takes away again have rounding for a
                 # gradient, Adam makes steps of it, and the means follow.
                 kinds['weights'] = [p for p in network.parameters if p.name != 'b']
                 del kinds['mean']
-            kept.update(('%s %s %d' % (name, kind, i), p) for kind, found in kinds.items()
-                        for i, p in enumerate(found))
-        yield objective, trained, lambda: {name: p.value for name, p in kept.items()}
+            parameters.update(('%s %s %d' % (name, statistic, i), p)
+                              for statistic, group in kinds.items() for i, p in enumerate(group))
+        yield objective, trained, lambda: {name: p.value for name, p in parameters.items()}
 
 
 def iterate(trained, number):
@@ -243,8 +244,8 @@ def compute(options):
     results = {}
     for part in [part for part in PARTS if part.__name__ in options.parts]:
         begin = time.time()
-        for what, which, values in part(options):
-            assert (what, which) not in results, (what, which)
-            results[what, which] = values
+        for name, which, values in part(options):
+            assert (name, which) not in results, (name, which)
+            results[name, which] = values
         print('%s: %.1f s' % (part.__name__.replace('_', ' '), time.time() - begin), flush=True)
     return results

@@ -42,15 +42,15 @@ def main():
     parser.add_argument('--iterations', type=number(int, 3), default=12, help='of each, each round')
     parser.add_argument('--rounds', type=number(int, 1), default=3)
     options = parser.parse_args()
-    found = {count: [] for count in options.processes}
+    times = {count: [] for count in options.processes}
     for _ in range(options.rounds):
-        for count in found:
-            found[count] += list(seconds(count, options))
-    first = np.median(found[options.processes[0]])
+        for count in times:
+            times[count] += list(seconds(count, options))
+    slowest = np.median(times[options.processes[0]])
     print('| processes | seconds an iteration | speed |\n| --- | --- | --- |')
-    for count, values in found.items():
+    for count, values in times.items():
         low, middle, high = np.percentile(values, [25, 50, 75])
-        print('| %d | %.2f (%.2f–%.2f) | %.2f |' % (count, middle, low, high, first / middle))
+        print('| %d | %.2f (%.2f–%.2f) | %.2f |' % (count, middle, low, high, slowest / middle))
 
 
 if __name__ == '__main__':

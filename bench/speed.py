@@ -56,26 +56,26 @@ class OnnxRuntime:
         pass
 
 
-def programs(what, size, batch, options, file):
+def programs(mode, size, batch, options, file):
     ours, peer = (os.path.join(ROOT, 'bench', name)
                   for name in ('speed_cntk.py', 'speed_pytorch.py'))
-    common = what, size, batch, options.device, 'tf32' if options.tf32 else 'full'
-    found = {OURS: Program(sys.executable, ours, *common, file)}
+    common = mode, size, batch, options.device, 'tf32' if options.tf32 else 'full'
+    running = {OURS: Program(sys.executable, ours, *common, file)}
     if options.pytorch:
-        found.update((name, Program(options.pytorch, peer, *common, os.cpu_count(), order))
-                     for name, order in PEERS.items())
-    return found
+        running.update((name, Program(options.pytorch, peer, *common, os.cpu_count(), order))
+                       for name, order in PEERS.items())
+    return running
 
 
-def time_parts(what, size, batch, options, abouts):
+def time_parts(mode, size, batch, options, abouts):
     """Lines of the table: seconds of each part, then memory. abouts: what computed, to be added."""
-    running = programs(what, size, batch, options, options.data)
+    running = programs(mode, size, batch, options, options.data)
     seconds = in_turn(running, options.rounds)
     for part in running[OURS].parts:
         yield row(size, batch, part + ', ms', {
             name: np.multiply(seconds[name, part], 1e3) for name in running
             if (name, part) in seconds}, best=min)
-    if what == 'training':
+    if mode == 'training':
         yield row(size, batch, 'peak memory, MB', {
             name: [program.ask('memory')] for name, program in running.items()}, best=min)
     end(running, abouts)
@@ -120,11 +120,11 @@ def spread(values):
 def surroundings(options, abouts):
     """What it was measured on, and what with: lines of text."""
     text = processor()
-    said = dict(map(str.strip, line.split(':', 1)) for line in text.splitlines() if ':' in line)
+    facts = dict(map(str.strip, line.split(':', 1)) for line in text.splitlines() if ':' in line)
     sets = ', '.join(name for name, flag in (('AVX2', 'avx2'), ('AVX-512', 'avx512vl'))
                      if flag in text.split())
     yield '%s (%s); %d cores; device %s' % (
-        said.get('model name', text), sets, os.cpu_count(), options.device)
+        facts.get('model name', text), sets, os.cpu_count(), options.device)
     yield '; '.join(abouts)
     yield ', '.join('%s %s' % pair for pair in versions().items())
     for name in ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'ATEN_CPU_CAPABILITY', 'WGAN_KERNELS'):

@@ -74,26 +74,26 @@ def single_layers(size, batch, _):
     def kernel(*shape):
         return C.parameter(shape, init=C.initializer.normal(0.02, seed=1))
 
-    found, channels, at = {}, 32, size // 2
+    cases, channels, at = {}, 32, size // 2
     while at > 4:
         large, small = variable(channels, at, at), variable(2 * channels, at // 2, at // 2)
-        found.update(parts('convolution %d → %d, %d pixels' % (channels, 2 * channels, at),
+        cases.update(parts('convolution %d → %d, %d pixels' % (channels, 2 * channels, at),
                            layers.convolution(kernel(2 * channels, channels, 3, 3), large), large))
-        found.update(parts('transposed %d → %d, %d pixels' % (2 * channels, channels, at // 2),
+        cases.update(parts('transposed %d → %d, %d pixels' % (2 * channels, channels, at // 2),
                            layers.convolution_transpose(
                                kernel(2 * channels, channels, 5, 5), small), small))
         channels, at = 2 * channels, at // 2
     x = variable(64, size // 4, size // 4)
     for name, graph in (('layer norm', layers.layer_normalization(x)),
                         ('leaky ReLU', layers.leaky_relu(x)), ('ReLU', C.relu(x))):
-        found.update(parts('%s, 64 channels, %d pixels' % (name, size // 4), graph, x))
-    return found
+        cases.update(parts('%s, 64 channels, %d pixels' % (name, size // 4), graph, x))
+    return cases
 
 
 def main():
-    what, size, batch, device, precision, file = sys.argv[1:]
+    mode, size, batch, device, precision, file = sys.argv[1:]
     select_device(device, tf32=precision == 'tf32')
-    make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
+    make = {'training': training, 'generation': generation, 'layers': single_layers}[mode]
     parts = make(int(size), int(batch), file)
     serve({name: finished(part) for name, part in parts.items()} if device == 'gpu' else parts,
           'CNTK %s, %s' % (C.__version__, kernels(device)))

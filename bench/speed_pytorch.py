@@ -19,24 +19,25 @@ WEIGHT, STEP, N_CRITIC, WIDTH, LATENT = 10.0, 1e-4, 5, 32, 100
 
 
 def generator(size):
-    maps, at = WIDTH * size // 8, 4
-    layers = [nn.ConvTranspose2d(LATENT, maps, 4, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]
+    channels, at = WIDTH * size // 8, 4
+    layers = [nn.ConvTranspose2d(LATENT, channels, 4, bias=False), nn.BatchNorm2d(channels),
+              nn.ReLU()]
     while at < size // 2:
-        layers += [nn.ConvTranspose2d(maps, maps // 2, 5, 2, 2, 1, bias=False),
-                   nn.BatchNorm2d(maps // 2), nn.ReLU()]
-        maps, at = maps // 2, at * 2
+        layers += [nn.ConvTranspose2d(channels, channels // 2, 5, 2, 2, 1, bias=False),
+                   nn.BatchNorm2d(channels // 2), nn.ReLU()]
+        channels, at = channels // 2, at * 2
     return nn.Sequential(nn.Unflatten(1, (LATENT, 1, 1)), *layers,
-                         nn.ConvTranspose2d(maps, 3, 5, 2, 2, 1), nn.Tanh())
+                         nn.ConvTranspose2d(channels, 3, 5, 2, 2, 1), nn.Tanh())
 
 
 def critic(size):
-    maps, at = WIDTH, size // 2
-    layers = [nn.Conv2d(3, maps, 3, 2, 1), nn.LeakyReLU(0.2)]
+    channels, at = WIDTH, size // 2
+    layers = [nn.Conv2d(3, channels, 3, 2, 1), nn.LeakyReLU(0.2)]
     while at > 4:
-        layers += [nn.Conv2d(maps, maps * 2, 3, 2, 1), nn.GroupNorm(1, maps * 2),
+        layers += [nn.Conv2d(channels, channels * 2, 3, 2, 1), nn.GroupNorm(1, channels * 2),
                    nn.LeakyReLU(0.2)]
-        maps, at = maps * 2, at // 2
-    return nn.Sequential(*layers, nn.Conv2d(maps, 1, 4), nn.Flatten(0))
+        channels, at = channels * 2, at // 2
+    return nn.Sequential(*layers, nn.Conv2d(channels, 1, 4), nn.Flatten(0))
 
 
 def finish(device):
@@ -121,28 +122,29 @@ def single_layers(size, batch, device, order):
 
         return {name + ', forward': forward, name + ', both ways': both_ways}
 
-    found, maps, at = {}, WIDTH, size // 2
+    cases, channels, at = {}, WIDTH, size // 2
     while at > 4:
-        found.update(parts('convolution %d → %d, %d pixels' % (maps, 2 * maps, at),
-                           nn.Conv2d(maps, 2 * maps, 3, 2, 1, bias=False), maps, at, at))
-        found.update(parts('transposed %d → %d, %d pixels' % (2 * maps, maps, at // 2),
-                           nn.ConvTranspose2d(2 * maps, maps, 5, 2, 2, 1, bias=False),
-                           2 * maps, at // 2, at // 2))
-        maps, at = 2 * maps, at // 2
+        cases.update(parts('convolution %d → %d, %d pixels' % (channels, 2 * channels, at),
+                           nn.Conv2d(channels, 2 * channels, 3, 2, 1, bias=False),
+                           channels, at, at))
+        cases.update(parts('transposed %d → %d, %d pixels' % (2 * channels, channels, at // 2),
+                           nn.ConvTranspose2d(2 * channels, channels, 5, 2, 2, 1, bias=False),
+                           2 * channels, at // 2, at // 2))
+        channels, at = 2 * channels, at // 2
     side = size // 4
     for name, layer in (('layer norm', nn.GroupNorm(1, 64)), ('leaky ReLU', nn.LeakyReLU(0.2)),
                         ('ReLU', nn.ReLU())):
-        found.update(parts('%s, 64 channels, %d pixels' % (name, side), layer, 64, side, side))
-    return found
+        cases.update(parts('%s, 64 channels, %d pixels' % (name, side), layer, 64, side, side))
+    return cases
 
 
 def main():
-    what, size, batch, device, precision, threads, order = sys.argv[1:]
+    mode, size, batch, device, precision, threads, order = sys.argv[1:]
     torch.set_num_threads(int(threads))
     # By default PyTorch rounds to TF32 in convolutions, and not in products.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
     torch.manual_seed(0)
-    make = {'training': training, 'generation': generation, 'layers': single_layers}[what]
+    make = {'training': training, 'generation': generation, 'layers': single_layers}[mode]
     serve(make(int(size), int(batch), 'cuda' if device == 'gpu' else 'cpu',
                getattr(torch, order)),
           'PyTorch %s, %s' % (torch.__version__, torch.backends.cpu.get_cpu_capability()

@@ -48,10 +48,10 @@ class Program:
         self.process.stdin.flush()
         return float(self._hear('ANSWER '))
 
-    def _hear(self, what):
+    def _hear(self, prefix):
         for line in self.process.stdout:
-            if line.startswith(what):
-                return line[len(what):].rstrip('\n')
+            if line.startswith(prefix):
+                return line[len(prefix):].rstrip('\n')
         raise RuntimeError('%s ended with code %s' % (' '.join(self.command), self.process.wait()))
 
     def end(self):

@@ -4,10 +4,9 @@
     convert/bin/pip install torch onnx onnxruntime
     convert/bin/python data/convert_inception.py --out inception.onnx
 
-Runs in any current Python with PyTorch, not in the Python 3.6 of the other scripts. Without
+It runs in any current Python with PyTorch, not in the Python 3.6 of the other programs. Without
 --weights it downloads the weights (90 to 110 MB) into the folder of --out; with it, it needs no
-network. The file has opset 9 and a free batch axis; inception_score.py knows its outputs and finds
-in its metadata how images are prepared.
+internet connection. The file has opset 9, a free batch axis, and metadata for inception_score.py.
 
 Inception-v3: Szegedy et al. 2015, https://arxiv.org/abs/1512.00567.
 """

@@ -64,7 +64,7 @@ def read_list(path):
             entries = [line.strip() for line in lines]
     except UnicodeDecodeError:
         raise UserError('%s is no list of addresses in UTF-8' % path)
-    found, refused = {}, []
+    addresses, refused = {}, []
     for entry in (e for e in entries if e and not e.startswith('#')):
         address = next((field.strip() for field in entry.split('\t')
                         if re.match(r'https?://.', field.strip(), re.IGNORECASE)), None)
@@ -74,12 +74,12 @@ def read_list(path):
             refused.append((address, 'an address has no space or control character in it: write '
                             '%20 for a space, and a TAB before a caption'))
         else:
-            found.setdefault(address)
-    if not found:
+            addresses.setdefault(address)
+    if not addresses:
         raise UserError('%s holds no http or https address%s' % (
             path, ' that can be asked for: ' + refused[0][1] if any(
                 '://' in entry for entry, _ in refused) else ''))
-    return list(found), [(e if e.isprintable() else ascii(e), why) for e, why in refused]
+    return list(addresses), [(e if e.isprintable() else ascii(e), why) for e, why in refused]
 
 
 class Downloader:
@@ -228,11 +228,11 @@ def read_log(folder):
             lines = log.read().rpartition('\n')[0].split('\n')
     except UnicodeDecodeError:
         lines = ['not ours']
-    found = [re.fullmatch(r'([0-9a-f]{24}\.\w+)\t(.+)', line) for line in lines if line]
-    if not all(found):
+    matches = [re.fullmatch(r'([0-9a-f]{24}\.\w+)\t(.+)', line) for line in lines if line]
+    if not all(matches):
         raise UserError('%s is not of this script, or is damaged; choose another --out, or move '
                         'it away' % path)
-    return {match.group(2): match.group(1) for match in found
+    return {match.group(2): match.group(1) for match in matches
             if os.path.exists(os.path.join(folder, match.group(1)))}
 
 

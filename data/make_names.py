@@ -25,14 +25,14 @@ LENGTH = 10                     # characters of the longest names
 
 def probabilities():
     """{name: probability} of all names; they sum to 1. A name may be made in several ways."""
-    found = {'': 1.0}
+    total_of = {'': 1.0}
     for part in PARTS:
         total, longer = sum(part.values()), {}
-        for text, p in found.items():
+        for text, p in total_of.items():
             for more, weight in part.items():
                 longer[text + more] = longer.get(text + more, 0) + p * weight / total
-        found = longer
-    return {name.capitalize(): p for name, p in found.items()}
+        total_of = longer
+    return {name.capitalize(): p for name, p in total_of.items()}
 
 
 def draw_names(count, seed):

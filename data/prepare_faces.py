@@ -3,9 +3,9 @@
     python data/prepare_faces.py photographs --out data/faces --size 64
 
 Finds faces with OpenCV's Haar cascade (Viola and Jones 2001, 'Rapid Object Detection using a
-Boosted Cascade of Simple Features'), leaves out what is no face and near-duplicates, and writes
-single images and map.txt into --out, and contact sheets to look through beside it. Stopped at any
-moment, it continues where it was: call it again.
+Boosted Cascade of Simple Features'), removes false detections and near-duplicates, and writes
+single images and map.txt into --out, and contact sheets beside it. If it was stopped, call it
+again to continue.
 """
 
 import collections
@@ -62,20 +62,20 @@ class Finder:
 
     def __init__(self, min_face):
         self.min_face = min_face
-        self.first, self.second = (cv2.CascadeClassifier(os.path.join(
+        self.detector, self.verifier = (cv2.CascadeClassifier(os.path.join(
             cv2.data.haarcascades, 'haarcascade_frontalface_%s.xml' % name))
             for name in ('default', 'alt2'))
 
     def __call__(self, photograph):
         grey = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
-        boxes, _, weights = self.first.detectMultiScale3(
+        boxes, _, weights = self.detector.detectMultiScale3(
             grey, SCALE_FACTOR, NEIGHBOURS, minSize=(self.min_face,) * 2, outputRejectLevels=True)
-        found = sorted(((float(weight) * int(side), int(left), int(top), int(side))
-                        for (left, top, side, _), weight in zip(boxes, np.ravel(weights))),
-                       reverse=True)
+        scored = sorted(((float(weight) * int(side), int(left), int(top), int(side))
+                         for (left, top, side, _), weight in zip(boxes, np.ravel(weights))),
+                        reverse=True)
         faces = []
-        for score, *box in found:
-            if (score >= SECOND_FACE * found[0][0] and not any(_overlap(box, f) for f in faces)
+        for score, *box in scored:
+            if (score >= SECOND_FACE * scored[0][0] and not any(_overlap(box, f) for f in faces)
                     and self._confirmed(grey, box)):
                 faces.append(box)
         return faces
@@ -85,8 +85,8 @@ class Finder:
         around = side // 4
         part = grey[max(0, top - around):top + side + around,
                     max(0, left - around):left + side + around]
-        return len(self.second.detectMultiScale(part, SCALE_FACTOR, 3,
-                                                minSize=(side // 2,) * 2)) > 0
+        return len(self.verifier.detectMultiScale(part, SCALE_FACTOR, 3,
+                                                  minSize=(side // 2,) * 2)) > 0
 
 
 def _overlap(a, b):
@@ -108,7 +108,7 @@ def cut(photograph, box, margin, size):
 
 
 class Seen:
-    """Perceptual hashes of images; says which earlier one an image nearly equals."""
+    """Perceptual hashes of images, to find near-duplicates."""
 
     ONES = np.array([bin(i).count('1') for i in range(256)], np.uint16)
 
@@ -116,7 +116,7 @@ class Seen:
         self.names, self.phashes, self.blocks = [], [], []
 
     def earlier(self, name, hashes):
-        """The name of an earlier image that is nearly the same, or None; then it is kept."""
+        """Returns the name of an earlier near-duplicate, or None. Then it adds the image."""
         phash, block = hashes
         if self.names:
             near = np.flatnonzero(self._bits(self.phashes, phash) <= PHASH_BITS)
@@ -138,13 +138,13 @@ def hashes(image):
                                         cv2.img_hash.BlockMeanHash_create(1))]
 
 
-# What became of a photograph. hashes: None, and the remark says why, if it can't be read. faces:
-# [(face, hashes) …]; the face is None if it was written before.
+# The result for a photograph. hashes: None if it can't be read; then the remark says why. faces:
+# [(face, hashes) …]; the face is None if its file is already written.
 Found = collections.namedtuple('Found', 'path remark hashes faces')
 
 
 def work_on(path, options):
-    """In a process of the pool: a photograph as Found."""
+    """Searches a photograph for faces, in a process of the pool. Returns Found."""
     try:
         photograph, remark = decode(read_file(path))
     except UnreadableImage as error:
@@ -210,40 +210,40 @@ class Journal:
                             'another --out' % one_line(options.out))
 
     def begin(self, paths):
-        """Keep what was done of these photographs, to continue behind it; returns a list of Found.
+        """Returns the Found of photographs that are already done, and removes later lines.
 
-        Only of the first ones, as many as are the same: of others it may be that they were
-        duplicates of something else. If the settings are others, nothing is kept.
+        These are the first photographs of the list, up to the first change. After a change,
+        duplicates may differ. If the settings changed, no photograph counts as done.
         """
         self.file.seek(0)
         settings, *lines = self.file.read().split(b'\n')[:-1] or [self.settings]
-        found, size = [], 0
+        done, size = [], 0
         if settings != self.settings:
             note('the settings are others than before: all photographs are searched again')
             lines = []
         for path, line in zip(paths, lines):            # half a line, as a kill leaves it, is gone
-            known, state, names, *rest = json.loads(line.decode())
-            if (known != os.fsencode(path).hex() or state != _state(path)
+            name, state, names, *rest = json.loads(line.decode())
+            if (name != os.fsencode(path).hex() or state != _state(path)
                     or not all(os.path.isfile(os.path.join(self.folder, n)) for n in names)):
                 break
-            found.append(_found(path, *rest))
+            done.append(_unpacked(path, *rest))
             size += len(line) + 1
-        kept = len(self.settings) + 1 + size
-        self.file.truncate(kept if found else 0)
-        if not found:
+        size = len(self.settings) + 1 + size
+        self.file.truncate(size if done else 0)
+        if not done:
             self.file.write(self.settings + b'\n')
-        return found
+        return done
 
-    def add(self, found, names):
-        """Note a photograph whose faces are written, in files of these names."""
+    def add(self, photograph, names):
+        """Adds a photograph whose faces are written, in files of these names."""
         self.file.write(json.dumps([
-            os.fsencode(found.path).hex(), _state(found.path), names, found.remark,
-            found.hashes and _in_digits(found.hashes),
-            [_in_digits(its_hashes) for _, its_hashes in found.faces]]).encode() + b'\n')
+            os.fsencode(photograph.path).hex(), _state(photograph.path), names, photograph.remark,
+            photograph.hashes and _in_digits(photograph.hashes),
+            [_in_digits(its_hashes) for _, its_hashes in photograph.faces]]).encode() + b'\n')
         self.file.flush()
 
     def end(self, names):
-        """Remove it, and faces that are none of these: of photographs that are there no more."""
+        """Deletes the journal, and faces with other names, whose photographs are gone."""
         for name in os.listdir(self.folder):
             if re.match(r'\d{6}_', name) and name not in set(names):
                 os.remove(os.path.join(self.folder, name))
@@ -251,7 +251,7 @@ class Journal:
 
 
 def _state(path):
-    """What changes with a file."""
+    """Returns size and modification time, to detect a changed file."""
     with contextlib.suppress(OSError):
         status = os.stat(path)
         return [status.st_size, status.st_mtime_ns]
@@ -261,7 +261,7 @@ def _in_digits(its_hashes):
     return [part.tobytes().hex() for part in its_hashes]
 
 
-def _found(path, remark, photograph, faces):
+def _unpacked(path, remark, photograph, faces):
     def array(digits):
         return [np.frombuffer(bytes.fromhex(part), np.uint8) for part in digits]
 
@@ -270,8 +270,8 @@ def _found(path, remark, photograph, faces):
 
 
 def prepare(paths, options, folder, journal):
-    """Write the faces of all photographs into the folder; returns the counts, by what became of
-    the photographs, and the names of the faces.
+    """Writes the faces of all photographs into the folder. Returns the counts, by result, and the
+    names of the faces.
     """
     done = journal.begin(paths)
     if done:
@@ -300,7 +300,7 @@ def keep_faces(done, results, total, options, folder, left_out, journal):
     """
     counts = dict.fromkeys(('read', 'unreadable', 'without a face', 'with several faces',
                             'duplicate photographs', 'duplicate faces', 'faces'), 0)
-    photographs, known, names, reader = Seen(), Seen(), [], ImageReader()
+    photographs, face_hashes, names, reader = Seen(), Seen(), [], ImageReader()
     progress = Progress('looking for faces', total, len(done))
 
     def leave_out(path, why):
@@ -325,7 +325,7 @@ def keep_faces(done, results, total, options, folder, left_out, journal):
             leave_out(path, 'no face found')
         for face, its_hashes in faces:
             name = name_of_face(path, len(names), options.format)
-            twin = known.earlier(name, its_hashes)
+            twin = face_hashes.earlier(name, its_hashes)
             if twin:
                 counts['duplicate faces'] += 1
                 leave_out(path, 'face nearly the same as ' + twin)
@@ -336,11 +336,11 @@ def keep_faces(done, results, total, options, folder, left_out, journal):
             written.append(name)
         return written
 
-    for found in done:
-        keep(*found)
+    for result in done:
+        keep(*result)
     try:
-        for number_done, found in enumerate(results, len(done) + 1):
-            journal.add(found, keep(*found))
+        for number_done, result in enumerate(results, len(done) + 1):
+            journal.add(result, keep(*result))
             progress.show(number_done, '%d faces' % len(names))
     except Stopped:
         progress.end('stopped; %d faces are in %s; call again to continue' % (
@@ -362,14 +362,14 @@ def write_contact_sheets(faces_folder, names, folder):
     """All faces, 200 to a sheet, each with its number: to look through and find the wrong ones."""
     os.makedirs(folder, exist_ok=True)
     page = SHEET_COLUMNS * SHEET_ROWS
-    for first in range(0, len(names), page):
+    for start in range(0, len(names), page):
         thumbnails = []
-        for i, name in enumerate(names[first:first + page], first):
+        for i, name in enumerate(names[start:start + page], start):
             face = resize_square(decode_image(os.path.join(faces_folder, name)), THUMBNAIL)
             cv2.putText(face, str(i), (1, THUMBNAIL - 3), cv2.FONT_HERSHEY_PLAIN, 0.7,
                         (255, 255, 0), 1, cv2.LINE_AA)
             thumbnails.append(face)
-        write_image(os.path.join(folder, 'sheet_%03d.jpg' % (first // page + 1)),
+        write_image(os.path.join(folder, 'sheet_%03d.jpg' % (start // page + 1)),
                     grid(np.stack(thumbnails), SHEET_COLUMNS, border=1))
 
 

@@ -2,9 +2,9 @@
 
     .venv/bin/python experiments/compare_objectives.py --data data/faces --inception inception.onnx
 
-Trains what is not yet trained (it can be stopped and called again), then writes comparison.png, a
-row of faces and of loss curves for each objective, and comparison.csv: Frechet distance and
-Inception Score, if a network is given; the critic's slope; seconds an iteration.
+Trains each objective (call it again to continue), then writes comparison.png, with a row of faces
+and loss curves for each objective, and comparison.csv: Frechet distance and Inception Score, if
+--inception is given; the critic's gradient norm ('slope'); seconds an iteration.
 """
 
 import os
@@ -50,15 +50,15 @@ def arguments_of(objective, options):
 
 
 def check_run(folder, arguments, digest):
-    """Raise UserError if there is a run in the folder that is not the one that was asked for."""
+    """Raises UserError if the folder holds a run with other settings."""
     out = RunFolder(folder)
     if not out.holds_a_run():
         return
     config = out.read_config()
-    found, wanted = config['settings'], settings_of(parse(arguments))
-    other = ['%s is %s, not %s' % (flag(name), found.get(name), wanted[name])
+    settings, wanted = config['settings'], settings_of(parse(arguments))
+    other = ['%s is %s, not %s' % (flag(name), settings.get(name), wanted[name])
              for name in sorted(set(wanted) & set(OPTIONS) - {'data'})
-             if OPTIONS[name].resume != FREE and found.get(name) != wanted[name]]
+             if OPTIONS[name].resume != FREE and settings.get(name) != wanted[name]]
     newest = checkpoint.latest(out.path('checkpoints'))
     if newest and newest[1] > wanted['iterations']:
         other.append('it has had %d iterations, not %d' % (newest[1], wanted['iterations']))
@@ -73,16 +73,16 @@ def check_run(folder, arguments, digest):
 
 
 def train(folder, arguments, iterations):
-    """Run wgan_training.py, or continue with it; a run that is complete is left alone."""
-    found = checkpoint.latest(os.path.join(folder, 'checkpoints'))
-    if found and found[1] == iterations and all(
+    """Starts or resumes wgan_training.py, unless the run is complete."""
+    latest = checkpoint.latest(os.path.join(folder, 'checkpoints'))
+    if latest and latest[1] == iterations and all(
             os.path.exists(os.path.join(folder, name)) for name in RESULTS):
         return
-    how = ['--resume'] if found else []             # what can't be resumed is never deleted
+    flags = ['--resume'] if latest else []             # what can't be resumed is never deleted
     # A signal to this process is passed on: then the training saves, where `call` would kill it.
     # The one of a terminal would reach it twice, so it has a session of its own.
     process = subprocess.Popen([sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--out',
-                                folder] + arguments + how, start_new_session=True)
+                                folder] + arguments + flags, start_new_session=True)
     try:
         code = process.wait()
     except Stopped as stopped:
@@ -104,8 +104,9 @@ def slope(critic_file, generator, faces):
     real = to_network(np.stack([faces[i] for i in rng.permutation(len(faces))[:count]]))
     epsilon = rng.uniform(0, 1, (count, 1, 1, 1)).astype(np.float32)
     image = C.input_variable(real.shape[1:], needs_gradient=True)
-    found = C.Function.load(critic_file)(image).grad({image: epsilon * real + (1 - epsilon) * fake})
-    norms = np.sqrt(np.square(found).sum(axis=(1, 2, 3)))
+    gradients = C.Function.load(critic_file)(image).grad(
+        {image: epsilon * real + (1 - epsilon) * fake})
+    norms = np.sqrt(np.square(gradients).sum(axis=(1, 2, 3)))
     return norms.mean(), norms.std()
 
 
@@ -151,7 +152,7 @@ def main():
 
     images = TrainingImages(faces, options.count, 'the real images')
     real = measure(images, network, SPLITS, 32) if network else None
-    shown, table = [], []
+    rows, table = [], []
     for objective in OBJECTIVES:
         folder = os.path.join(options.out, objective)
         generator = load_generator(os.path.join(folder, 'wgan_generator.model'))
@@ -160,15 +161,15 @@ def main():
         row = {'objective': objective, 'slope': mean, 'slope_std': deviation,
                'seconds': losses['seconds'].median()}
         if network:
-            found = measure(Generated(objective, generator, options.count, 0, Labels([], [])),
-                            network, SPLITS, 32)
-            row.update(distances(found, real, 0), inception_score=found['inception_score_mean'],
-                       inception_score_std=found['inception_score_std'])
+            result = measure(Generated(objective, generator, options.count, 0, Labels([], [])),
+                             network, SPLITS, 32)
+            row.update(distances(result, real, 0), inception_score=result['inception_score_mean'],
+                       inception_score_std=result['inception_score_std'])
         table.append(row)
         latents = draw_latents(COLUMNS * ROWS, generator.arguments[0].shape[0], seed=1)
         images = to_images(generate(generator, latents, 16))
-        shown.append((objective, grid(images, COLUMNS, border=1), losses))
-    draw(shown, os.path.join(options.out, 'comparison.png'))
+        rows.append((objective, grid(images, COLUMNS, border=1), losses))
+    draw(rows, os.path.join(options.out, 'comparison.png'))
     table = pd.DataFrame(table)
     table.to_csv(os.path.join(options.out, 'comparison.csv'), index=False)
     print(table.to_string(index=False, float_format='%.4g'))

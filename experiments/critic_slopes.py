@@ -60,18 +60,18 @@ def train(clip, iterations):
 def main():
     options = points.read_options('Gradients in a deep critic, with clipped weights and penalised.',
                                   'critic_slopes.png', 600)
-    found = [train(clip, options.iterations) for clip in CLIPS + (None,)]
+    results = [train(clip, options.iterations) for clip in CLIPS + (None,)]
 
     figure = new_figure(11, 4)
     left = figure.add_subplot(1, 2, 1)
-    for name, norms, _ in found:
+    for name, norms, _ in results:
         norms[norms == 0] = np.nan                          # too small for a number: no point
         left.semilogy(np.arange(1, LAYERS + 1), norms, marker='.', label=name)
     left.set_xlabel('hidden layer')
     left.set_ylabel('‖∂C/∂h‖')
     left.legend()
     left.grid(alpha=0.3)
-    for i, (name, _, weights) in enumerate((found[1], found[-1])):
+    for i, (name, _, weights) in enumerate((results[1], results[-1])):
         axis = figure.add_subplot(2, 2, 2 + 2 * i)
         axis.hist(weights, bins=60)
         axis.set_yticks([])

@@ -41,16 +41,16 @@ WAYS = {GRAPH: OBJECTIVES['wgan-gp'],
         NUMBER: OBJECTIVES['wgan-gp']._replace(losses=fed_as_number)}
 
 
-def train(how, faces, iterations):
+def train(penalty_form, faces, iterations):
     """Returns the losses as a DataFrame and a grid of images, RGB."""
     options = parse(['--image-size', str(faces.size)])
     rng = np.random.RandomState(0)
     batches = ImageBatches(faces, options.batch_size, rng)
     generator, critic = models.networks(faces.size, options.latent_size, options.width, 'layer',
                                         rng)
-    updates = Updates(generator, critic, WAYS[how], options.batch_size, rng,
+    updates = Updates(generator, critic, WAYS[penalty_form], options.batch_size, rng,
                       **objective_settings(options))
-    rows, progress = [], Progress(how, iterations)
+    rows, progress = [], Progress(penalty_form, iterations)
     for step in range(1, iterations + 1):
         for _ in range(options.n_critic):
             updates.update_critic(*batches.next())
@@ -60,7 +60,7 @@ def train(how, faces, iterations):
         progress.show(step, 'C_loss %(C_loss).2f |grad C| %(grad_norm).2f' % row)
     latents = rng.standard_normal((64, options.latent_size)).astype(np.float32)
     images = generate(updates.generator, latents, options.batch_size)
-    progress.end('%s: done' % how)
+    progress.end('%s: done' % penalty_form)
     return pd.DataFrame(rows), grid(to_images(images), columns=8)
 
 
@@ -80,15 +80,15 @@ def main():
 
     figure = new_figure(11, 7)
     axes = figure.subplots(2, 2, gridspec_kw={'width_ratios': [2, 1]})
-    for row, (how, colour) in enumerate(((GRAPH, 'tab:blue'), (NUMBER, 'tab:red'))):
-        losses, images = train(how, faces, options.iterations)
+    for row, (penalty_form, colour) in enumerate(((GRAPH, 'tab:blue'), (NUMBER, 'tab:red'))):
+        losses, images = train(penalty_form, faces, options.iterations)
         last = losses.tail(options.iterations // 5)
         print('penalty %s: mean of the last %d iterations: C_loss %.2f, |grad C(x̂)| %.2f'
-              % (how, len(last), last['C_loss'].mean(), last['grad_norm'].mean()))
-        axes[0, 0].plot(losses['step'], losses['C_loss'], colour, label='penalty ' + how)
+              % (penalty_form, len(last), last['C_loss'].mean(), last['grad_norm'].mean()))
+        axes[0, 0].plot(losses['step'], losses['C_loss'], colour, label='penalty ' + penalty_form)
         axes[1, 0].plot(losses['step'], losses['grad_norm'], colour)
         axes[row, 1].imshow(images)
-        axes[row, 1].set_title('penalty ' + how)
+        axes[row, 1].set_title('penalty ' + penalty_form)
         axes[row, 1].axis('off')
     axes[0, 0].set_yscale('symlog', linthresh=10)      # one of them leaves any linear scale
     axes[1, 0].set_yscale('log')

@@ -25,11 +25,11 @@ ITERATIONS, EVERY = 20, 4
 NETWORKS = ('wgan_generator.model', 'wgan_generator_average.model', 'wgan_critic.model')
 
 
-def command(data, folder, *how):
+def command(data, folder, *options):
     return [sys.executable, os.path.join(ROOT, 'wgan_training.py'), '--data', data, '--out', folder,
             '--image-size', '32', '--width', '2', '--latent-size', '5', '--batch-size', '4',
             '--n-critic', '2', '--iterations', str(ITERATIONS), '--checkpoint-every', str(EVERY),
-            '--sample-every', '20', *how]
+            '--sample-every', '20', *options]
 
 
 def start(*arguments):

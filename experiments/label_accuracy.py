@@ -79,9 +79,9 @@ def main():
     latents = draw_latents(options.count, generator.latent_size, options.seed)
     print('%-12s %s' % ('label', 'of real images, of generated ones'))
     for i, name in enumerate(labels.names):
-        given = one_hot([i] * options.count, len(labels.names))
+        label = one_hot([i] * options.count, len(labels.names))
         images = np.concatenate(list(generated(
-            generator.network, latents, BATCH, options.run, given)))
+            generator.network, latents, BATCH, options.run, label)))
         print('%-12s %5.1f %%  %5.1f %%' % (
             name, 100 * right[np.equal(tried.labels, i)].mean(),
             100 * (recognised(model, images) == i).mean()))

@@ -37,9 +37,9 @@ def pixels(images):
 
 def statistics(images, features):
     """(mean, covariance) of the features of images (N, S, S, 3), uint8."""
-    found = np.concatenate([features(images[i:i + AT_ONCE])
+    values = np.concatenate([features(images[i:i + AT_ONCE])
                             for i in range(0, len(images), AT_ONCE)]).astype(np.float64)
-    return found.mean(axis=0), np.cov(found, rowvar=False)
+    return values.mean(axis=0), np.cov(values, rowvar=False)
 
 
 def spearman(a, b):
@@ -76,10 +76,10 @@ def train(objective, faces, measures, options, progress, done):
     return pd.DataFrame(rows)
 
 
-def draw(figure, found, name):
+def draw(figure, tables, name):
     """The two curves of each objective; name: of the distance."""
-    for i, (objective, table) in enumerate(found.items(), 1):
-        left = figure.add_subplot(1, len(found), i)
+    for i, (objective, table) in enumerate(tables.items(), 1):
+        left = figure.add_subplot(1, len(tables), i)
         left.plot(table['step'], table['minus_loss'], 'tab:blue', marker='.')
         left.set_title('%s: rank correlation %.2f' % (
             objective, spearman(table['minus_loss'], table[name])), fontsize=9)
@@ -112,17 +112,17 @@ def main():
         measures['FID'] = (features, statistics(real, features))
 
     progress = Progress('trainings', len(OBJECTIVES) * options.iterations)
-    found = {objective: train(objective, faces, measures, options, progress,
-                              i * options.iterations) for i, objective in enumerate(OBJECTIVES)}
-    progress.end('%d trainings' % len(found))
-    print(pd.concat(found)[['step', 'minus_loss', *measures]].to_string(float_format='%.4g'))
+    tables = {objective: train(objective, faces, measures, options, progress,
+                               i * options.iterations) for i, objective in enumerate(OBJECTIVES)}
+    progress.end('%d trainings' % len(tables))
+    print(pd.concat(tables)[['step', 'minus_loss', *measures]].to_string(float_format='%.4g'))
     correlations = pd.DataFrame({
         objective: {'%s, %s' % (loss, name): spearman(table[loss], table[name])
                     for loss in ('minus_loss', 'wasserstein') if loss in table
-                    for name in measures} for objective, table in found.items()})
+                    for name in measures} for objective, table in tables.items()})
     print('rank correlations:\n' + correlations.to_string(float_format='%.2f'))
-    figure = new_figure(3 * len(found), 3.4)
-    draw(figure, found, list(measures)[-1])
+    figure = new_figure(3 * len(tables), 3.4)
+    draw(figure, tables, list(measures)[-1])
     save_figure(figure, options.out, dpi=90)
     print('wrote ' + options.out)
 

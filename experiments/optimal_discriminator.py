@@ -44,9 +44,9 @@ def train(name, fake, iterations, seed=0):
     for step in range(1, iterations + 1):
         real, fake_points = (mean + deviation * rng.standard_normal((BATCH, 1))
                              for mean, deviation in (REAL, fake))
-        found = held.update(real, fake_points, rng)
+        logged = held.update(real, fake_points, rng)
         if step > 0.8 * iterations:
-            values.append(-found['C_loss'])
+            values.append(-logged['C_loss'])
             if step % 10 == 0 or step == iterations:
                 scores.append(critic.eval(points.as_images(X[:, None])).ravel())
         progress.show(step)
@@ -63,15 +63,15 @@ def main():
     for i, (name, fake) in enumerate(FAKES.items(), 1):
         q = density(X, *fake)
         best, there = p / (p + q), (p + q) / 2 > 0.01
-        found, value = train(name, fake, options.iterations)
+        trained, value = train(name, fake, options.iterations)
         expected = -np.log(4) + 2 * jensen_shannon(p, q, X[1] - X[0])
         print('%-14s %10.4f %12.4f %10.4f %12.4f' % (
-            name, np.abs(found - best)[there].max(), expected, value, found[len(X) // 2]))
+            name, np.abs(trained - best)[there].max(), expected, value, trained[len(X) // 2]))
         axis = figure.add_subplot(1, 2, i)
         axis.fill_between(X, p, alpha=0.2, label='real')
         axis.fill_between(X, q, alpha=0.2, label='generated')
         axis.plot(X, best, 'black', linewidth=3, alpha=0.35, label='D* = p_r / (p_r + p_g)')
-        axis.plot(X, found, 'tab:red', linewidth=1.2, label='trained')
+        axis.plot(X, trained, 'tab:red', linewidth=1.2, label='trained')
         for edge in X[there][[0, -1]]:
             axis.axvline(edge, color='grey', linestyle=':', linewidth=0.8)
         axis.set_title('%s: V = %.3f, theorem 1: %.3f' % (name, value, expected), fontsize=10)

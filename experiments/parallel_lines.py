@@ -49,17 +49,17 @@ def estimate(objective, theta, iterations, progress, done, seed=0):
     """
     rng, critic = np.random.RandomState(seed), build_critic(seed, objective)
     held = points.HeldGenerator(objective, critic, BATCH, points.settings_of(objective, **STEPS))
-    norm, found = gradient_norm(critic, held.real), []
+    norm, estimates = gradient_norm(critic, held.real), []
     for step in range(1, iterations + 1):
         real, fake = lines(rng, theta)
         logged = held.update(real, fake, rng)
         if step > 0.8 * iterations:
             part = rng.rand(BATCH, 1)
             between = norm.eval({held.real: points.as_images(part * real + (1 - part) * fake)})
-            found.append((np.log(2) - logged['C_loss'] / 2 if ESTIMATED[objective] == 'JS'
-                          else logged['wasserstein'] / between.mean(), between.mean()))
+            estimates.append((np.log(2) - logged['C_loss'] / 2 if ESTIMATED[objective] == 'JS'
+                              else logged['wasserstein'] / between.mean(), between.mean()))
         progress.show(done + step)
-    return np.mean(found, axis=0)
+    return np.mean(estimates, axis=0)
 
 
 def build_generator():
@@ -95,8 +95,8 @@ def draw(figure, estimates, paths):
     left.plot([0, 0], [0, 2.2], 'grey', linewidth=1, linestyle=':', label='KL = ∞, except at 0')
     left.plot(0, 0, 'o', color='tab:red', markersize=3)
     for (objective, divergence), marker in zip(ESTIMATED.items(), 'sox'):
-        found = [row['estimate'] for row in estimates if row['objective'] == objective]
-        left.plot(DISTANCES, found, marker, fillstyle='none',
+        values = [row['estimate'] for row in estimates if row['objective'] == objective]
+        left.plot(DISTANCES, values, marker, fillstyle='none',
                   color={'W': 'tab:blue', 'JS': 'tab:red'}[divergence],
                   label='%s estimated by %s' % (divergence, objective))
     left.set_xlabel('θ')
@@ -121,11 +121,11 @@ def main():
     estimates, paths = [], {}
     for objective, divergence in ESTIMATED.items():
         for theta in DISTANCES:
-            found, norm = estimate(objective, theta, steps, progress, done)
+            value, norm = estimate(objective, theta, steps, progress, done)
             exact = dict(zip(('KL', 'JS', 'W'), closed_forms(theta)))[divergence]
             estimates.append({
                 'objective': objective, 'divergence': divergence, 'theta': theta, 'exact': exact,
-                'estimate': found, 'percent_off': 100 * (found / exact - 1) if exact else np.nan,
+                'estimate': value, 'percent_off': 100 * (value / exact - 1) if exact else np.nan,
                 'gradient_norm': norm})
             done += steps
     progress.end('%d critics' % len(estimates))

@@ -1,6 +1,6 @@
-"""Points for the suite's objectives: data sets, small networks, a critic against a held generator.
+"""Points for the objectives: data sets, small networks, a critic against a fixed generator.
 
-The objectives take images. A point is an image of one pixel, its coordinates are the colours:
+The objectives take images. A point is an image of one pixel whose colours are the coordinates:
 (2, 1, 1) in the plane, (1, 1, 1) on a line.
 """
 
@@ -48,17 +48,17 @@ def modes_found(samples, centres, deviation=DEVIATION, reach=3):
     """
     distances = np.linalg.norm(samples[:, None] - centres, axis=2)
     on_mode = distances < reach * deviation
-    found = on_mode.sum(axis=0) >= 0.1 * len(samples) / len(centres)
-    return int(found.sum()), on_mode.mean(axis=0).sum()
+    is_found = on_mode.sum(axis=0) >= 0.1 * len(samples) / len(centres)
+    return int(is_found.sum()), on_mode.mean(axis=0).sum()
 
 
-def network(name, given, result, seed, hidden=(64, 64, 64), activation=None, objective='gan'):
-    """A fully connected network from the input `name` of shape `given` to the shape `result`.
+def network(name, shape, result, seed, hidden=(64, 64, 64), activation=None, objective='gan'):
+    """A fully connected network from the input `name`, of the shape `shape`, to `result`.
 
-    objective: its spectral normalisation is the critic's, if it has one.
+    objective: the layers have spectral normalisation if its critics do.
     """
     spectral = OBJECTIVES[objective].normalization == 'spectral'
-    x, rng = C.input_variable(given, name=name), np.random.RandomState(seed)
+    x, rng = C.input_variable(shape, name=name), np.random.RandomState(seed)
     one = C.reconcile_dynamic_axes(C.constant(1, 1), x)
 
     def dense(h, size):
@@ -70,7 +70,7 @@ def network(name, given, result, seed, hidden=(64, 64, 64), activation=None, obj
         return (C.times(h, weights)
                 + C.times(one, C.parameter((1, size), init=0)))
 
-    h = C.reshape(x, (int(np.prod(given)),))
+    h = C.reshape(x, (int(np.prod(shape)),))
     for size in hidden:
         h = (activation or C.relu)(dense(h, size))
     return C.reshape(dense(h, int(np.prod(result))), result)
@@ -83,7 +83,7 @@ def settings_of(objective, **settings):
 
 
 class HeldGenerator:
-    """Critic updates against a generator that does not change: both sets of points are given.
+    """Critic updates against a fixed generator: the caller passes both sets of points.
 
     losses: the objective's, where the generated points stand in for the generator.
     """

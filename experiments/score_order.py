@@ -62,7 +62,7 @@ def main():
     settings = read_settings(os.path.join(options.run, 'config.json'))
     network = open_network(options, select_device('auto'))
     faces = ImageSet(settings['data'], settings['image_size'])
-    halves = [[faces[i] for i in range(first, len(faces), 2)] for first in (0, 1)]
+    halves = [[faces[i] for i in range(start, len(faces), 2)] for start in (0, 1)]
     trained = Generator(options.run, of_text=False)
 
     def measured(images):
@@ -82,10 +82,10 @@ def main():
             ('noise', Noise(options.count, settings['image_size']))):
         rows.append((name, measured(images), real))
     print('%-34s %6s  %16s  %9s  %s' % ('', 'count', 'Inception Score', 'FID', 'KID'))
-    for name, found, reference in rows:
-        d = distances(found, reference, seed=0)
+    for name, results, reference in rows:
+        d = distances(results, reference, seed=0)
         print('%-34s %6d  %7.3f ± %6.3f  %9.2f  %.4f ± %.4f' % (
-            name, found['count'], found['inception_score_mean'], found['inception_score_std'],
+            name, results['count'], results['inception_score_mean'], results['inception_score_std'],
             d['fid'], d['kid_mean'], d['kid_std']))
 
 

@@ -42,9 +42,9 @@ def gradient_norm_of(updates, latents):
     """‖∂ mean loss / ∂ all weights‖ of the generator, for latents (N, LATENT): the gradient that
     its trainer would take, batch normalisation in training mode.
     """
-    found = updates.losses.generator_loss.grad(
+    gradients = updates.losses.generator_loss.grad(
         {updates.latent: latents}, wrt=list(updates.generator.parameters))
-    return np.sqrt(sum(np.square(g).sum() for g in found.values())) / len(latents)
+    return np.sqrt(sum(np.square(g).sum() for g in gradients.values())) / len(latents)
 
 
 def train_critic(way, generator, faces, iterations, progress, done):
@@ -76,11 +76,11 @@ def main():
     rows = {way: train_critic(way, generator, faces, options.iterations, progress,
                               i * options.iterations) for i, way in enumerate(WAYS)}
     progress.end('%d critics' % len(rows))
-    table = pd.DataFrame({way: pd.Series(found[:, 1], found[:, 0].astype(int))
-                          for way, found in rows.items()})
+    table = pd.DataFrame({way: pd.Series(results[:, 1], results[:, 0].astype(int))
+                          for way, results in rows.items()})
     print(table.iloc[::4].to_string(float_format='%.3g'))
-    print('critic loss at the end: ' + ', '.join('%s %.3g' % (way, found[-1, 2])
-                                                 for way, found in rows.items()))
+    print('critic loss at the end: ' + ', '.join('%s %.3g' % (way, results[-1, 2])
+                                                 for way, results in rows.items()))
     figure = new_figure(7, 4)
     axis = figure.add_subplot(1, 1, 1)
     for way in table:

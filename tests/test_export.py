@@ -36,7 +36,7 @@ def test_onnx_in_onnx_runtime(script, untrained, tmp_path):
     b'[' * 100000])
 def test_a_damaged_configuration_beside_a_model(script, untrained, tmp_path, content):
     (untrained / 'config.json').write_bytes(content)
-    assert 'run/config.json is not, or no longer, what training' in script(
+    assert 'run/config.json is damaged: it is not what training wrote' in script(
         'wgan_export.py', 'run', '--out', 'x.onnx').sentence
     assert os.listdir(str(tmp_path)) == ['run']
 

@@ -66,7 +66,7 @@ def test_keys_decide_the_splits_and_what_is_kept(monkeypatch):
         for i in range(0, 60, batch):
             part = order[i:i + batch]
             s.add(features[part], p[part], [keys[k] for k in part])
-        numbers, kept = s.kept()
+        numbers, kept = s.selection()
         assert order[numbers].tolist() == np.argsort(keys)[:12].tolist()
         np.testing.assert_array_equal(kept, features[np.argsort(keys)[:12]])
         found.append(s.inception_score())

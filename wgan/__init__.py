@@ -1,8 +1,8 @@
-"""The parts that the programs are built of.
+"""The modules of the programs.
 
-Loaded before any of them, so whatever is imported first: the environment variables that OpenCV,
-MKL and CUDA read once, when they are loaded or first compute; and what ends a program that can't be
-imported. Nothing else happens at an import: `run` starts the rest.
+Importing it sets the environment variables that OpenCV, MKL and CUDA read only once, and the
+excepthook for errors during imports. No other module has an effect at import: `run` starts the
+rest.
 """
 
 import os
@@ -13,17 +13,17 @@ from wgan.machine.terminal import end_while_importing
 
 __version__ = '1.0.0'                   # CITATION.cff and CHANGELOG.md have it too
 
-# OpenCV refuses larger images: at three bytes a pixel this is 200 MB. Its own messages are held
-# back: the programs say what a user has to know.
+# OpenCV refuses images with more pixels (200 MB at three bytes a pixel). Its own messages are
+# switched off, since the programs print their own.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(1 << 26))
 os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-# What the driver compiles for a card that CNTK has no code for, it keeps if this has room for it.
+# The driver compiles CNTK's kernels for newer cards. It caches them if they fit into this size.
 os.environ.setdefault('CUDA_CACHE_MAXSIZE', str(1 << 32))
 
 
 def processor():
-    """What the system says of the processor, with its instruction sets if it names them."""
+    """The system's description of the processor, with instruction sets if it lists them."""
     try:
         with open('/proc/cpuinfo') as file:
             return file.read().split('\n\n')[0]
@@ -34,14 +34,13 @@ def processor():
 
 
 def _choose_the_code_of_mkl():
-    """Make the MKL in CNTK run its code for AVX2 on every make of processor.
+    """Makes the MKL in CNTK use its AVX2 code on processors of every maker.
 
-    That MKL, of 2018, has several codes for a matrix product. The one for AVX-512 rounds a product
-    of one row or column differently by where in memory it lies, so that no two runs are the same.
-    The one for AVX2 does not, and computes the same bits on an Intel processor and on others. The
-    first variable chooses it, which MKL would not on processors that are not Intel's. The second
-    asks for results that do not depend on addresses, which MKL promises on Intel processors only.
-    Without AVX2, only its code for all processors ('COMPATIBLE') gives such results.
+    With MKL's AVX-512 code, the rounding of a product of one row or column depends on its address
+    in memory, so that no two runs are the same. The AVX2 code does not have this problem, and
+    computes the same bits on processors of Intel and others. MKL_DEBUG_CPU_TYPE selects it; by
+    itself MKL would not on other makers' processors. MKL_CBWR asks for results that do not depend
+    on addresses. Without AVX2, only the code for all processors ('COMPATIBLE') gives such results.
     """
     has_avx2 = 'avx2' in processor().split()
     if has_avx2:

@@ -1,4 +1,4 @@
-"""Minibatches of a data set, and its parts: to train on, and held out."""
+"""Minibatches of a data set, and its split into training and held-out items."""
 
 from collections import defaultdict
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class Batches:
-    """The order of minibatches without end: each epoch all items once, in a new order.
+    """Endless minibatches. Each epoch has all items once, in a new order.
 
-    items: a sequence, of several processes the share of this one, with `source`, what it was read
-        from; `kind`, 'images' or 'lines'; and `noun`, what to call its items in full.
+    items: a sequence, this process's share of the data. Its attributes: `source`, the file or
+        folder; `item_name`, 'images' or 'lines'; `noun`, a longer name of its items.
     rng: the numpy.random.RandomState that the order is drawn from.
     Raises UserError if there are fewer items than batch_size.
     """
@@ -26,11 +26,11 @@ class Batches:
         self.begin_epoch()
 
     def begin_epoch(self):
-        """Have all items before it, in a new order."""
+        """Starts a new epoch in a new order."""
         self.order, self.position = self.rng.permutation(len(self.items)), 0
 
     def choose(self):
-        """The numbers of the items of the next minibatch."""
+        """Returns the indices of the items of the next minibatch."""
         if self.position + self.batch_size > len(self.order):
             self.begin_epoch()
         chosen = self.order[self.position:self.position + self.batch_size]
@@ -39,13 +39,12 @@ class Batches:
 
 
 def split(items, hold_out, seed, contents=None):
-    """(items to train on, items to hold out), each in their order.
+    """Returns (items to train on, items to hold out), each in the order of `items`.
 
-    hold_out: which part of them is held out, 0 … 1; less of it where more than one item has the
-    same content. contents: what each item is; those of the same content are copies, and stay on
-    one side. None: there are no copies.
-    Which ones is drawn from the seed alone: it is the same in all processes, and whenever a run is
-    resumed.
+    hold_out: fraction to hold out, 0 … 1; the result may be smaller where items are copies.
+    contents: a value for each item. Items with equal values are copies and stay on one side. None:
+    there are no copies.
+    The split depends on the seed alone: it is the same in all processes and in a resumed run.
     """
     contents = range(len(items)) if contents is None else contents
     copies = defaultdict(list)
@@ -60,9 +59,9 @@ def split(items, hold_out, seed, contents=None):
                  for is_held_out in (False, True))
 
 
-def nothing_left(hold_out, count, kind, noun):
-    """The UserError of a part, called `noun`, that --hold-out leaves empty. count: of all items."""
+def nothing_left(hold_out, count, item_name, noun):
+    """Returns the UserError for an empty part, called `noun`. count: number of all items."""
     return UserError('--hold-out %g of %d %s leaves no %s%s; --hold-out 0 trains on all%s' % (
-        hold_out, count, kind, noun,
+        hold_out, count, item_name, noun,
         ' for one of %d processes' % COUNT if COUNT > 1 else '',
-        ' (without --hold-out, text has a default)' if kind == 'lines' else ''))
+        ' (without --hold-out, text has a default)' if item_name == 'lines' else ''))

@@ -1,7 +1,7 @@
-"""An image file to an array of RGB: Pillow reads its header, and OpenCV or Pillow its pixels.
+"""Decodes image files to RGB arrays. Pillow reads the header, and OpenCV or Pillow the pixels.
 
-OpenCV is up to three times as fast. Pillow reads GIF, finds the orientation in EXIF data, whatever
-lies before them, and tells a transparent pixel from the colour that lies under it.
+OpenCV is up to three times as fast. Pillow reads GIF, finds the orientation in any EXIF data, and
+reads transparency.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-MAX_FILE = 1 << 29                  # bytes: no image that is read needs more
+MAX_FILE = 1 << 29                  # bytes
 MAX_SIDE = 1 << 20                  # pixels, OpenCV's own limit
-MAX_PIXELS = 1 << 26                # in all, as wgan/__init__.py has told OpenCV
-Image.MAX_IMAGE_PIXELS = None       # Pillow's own would warn of some images, and refuse others
+MAX_PIXELS = 1 << 26                # in all; wgan/__init__.py sets the same limit for OpenCV
+Image.MAX_IMAGE_PIXELS = None       # MAX_PIXELS takes the place of Pillow's own limit
 
 PILLOW_NAMES = {'JPEG': 'JPEG', 'PNG': 'PNG', 'WebP': 'WEBP', 'GIF': 'GIF', 'TIFF': 'TIFF',
                 'BMP': 'BMP', 'JPEG 2000': 'JPEG2000', 'Netpbm': 'PPM', 'Sun raster': 'SUN'}
-# What its parsers raise if a file is damaged: whatever happens to them.
+# Exceptions that Pillow's parsers raise for damaged files.
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
                  AttributeError, RuntimeError, EOFError, struct.error)
 WITH_ALPHA = ('RGBA', 'RGBa', 'LA', 'La', 'PA')
 EXIF_ORIENTATION = 0x112
 PNG_EXTRAS = (b'tRNS', b'acTL', b'eXIf', b'Raw profile type exif', b'XML:com.adobe.xmp')
 TIFF_TAGS = BITS, PHOTOMETRIC, SAMPLES, PLANES, EXTRA_SAMPLES = 258, 262, 277, 284, 338
-NEXT_PAGE = 'next page'             # where it is in the file; 0 for none
+NEXT_PAGE = 'next page'             # its offset in the file; 0: there is none
 WHITE_IS_ZERO = 0                   # a value of PHOTOMETRIC
 JPEG_END = b'\xff\xd9'
 TURNS = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM,
@@ -43,18 +43,18 @@ TURNS = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM
 
 
 class UnreadableImage(UserError):
-    """An image file that can't be read, or not rightly; the text says why, but not which."""
+    """An image file that can't be read correctly. The text says why, but does not name the file."""
 
 
 def decode_image(path):
-    """An image file as it is: RGB, uint8, (H, W, 3). Raises UnreadableImage."""
+    """Reads an image file as RGB, uint8, (H, W, 3). Raises UnreadableImage."""
     return decode(read_file(path))[0]
 
 
 def read_file(path):
-    """The content of an image file. Raises UnreadableImage."""
+    """Returns the bytes of an image file. Raises UnreadableImage."""
     try:
-        # Unlike imread, takes any name of a file. A buffer would take longer than to read it.
+        # imread fails on some file names. A buffer would only make the read slower.
         with open(path, 'rb', buffering=0) as file:
             data = file.read() if os.fstat(file.fileno()).st_size <= MAX_FILE else None
     except FileNotFoundError:
@@ -69,24 +69,23 @@ def read_file(path):
 
 
 def decode(data):
-    """(image, remarks) of the content of an image file.
+    """Decodes the bytes of an image file. Returns (image, remarks).
 
-    image: RGB, uint8, (H, W, 3). Grey becomes RGB, what is transparent lies on white, 16 bits
-        become 8, the orientation that a camera noted is applied, of several images (an animation,
-        pages) the first is taken.
-    remarks: what a user should know of it, {subject: sentence}.
-    Raises UnreadableImage for all that can't be read in full: other formats, files that are
-    damaged or cut off, more than MAX_PIXELS, pixels whose range is not known.
+    image: RGB, uint8, (H, W, 3). Grey becomes RGB, transparent pixels become white, 16 bits become
+        8, the EXIF orientation is applied. Of an animation or several pages, the first is taken.
+    remarks: warnings for the user, {subject: sentence}.
+    Raises UnreadableImage for other formats, damaged or truncated files, more than MAX_PIXELS, and
+    pixels with an unknown range.
     """
     file_format = format_of(data)
     if file_format is None:
         raise UnreadableImage('not an image of a kind that is read here')
     if file_format in NOT_READ:
         raise UnreadableImage('%s is not read here, save it as JPEG or PNG' % file_format)
-    with held_stderr() as said, warnings.catch_warnings():
-        warnings.simplefilter('ignore')         # Pillow's name no file either
+    with held_stderr() as messages, warnings.catch_warnings():
+        warnings.simplefilter('ignore')         # Pillow's warnings don't name the file
         result = _decode(data, file_format)
-    if b'premature end' in b''.join(said):      # an end mark, but the image is not complete
+    if b'premature end' in b''.join(messages):      # an end mark, but the image is not complete
         raise UnreadableImage('a %s that is cut off' % file_format)
     return result
 
@@ -109,7 +108,7 @@ def _decode(data, file_format):
 
 
 def _read_tags(data):
-    """The tags of a TIFF's first page and its NEXT_PAGE, a dict. (Pillow opens not every TIFF.)"""
+    """The tags of a TIFF's first page and NEXT_PAGE, a dict. (Pillow can't open every TIFF.)"""
     file = io.BytesIO(data)
     with contextlib.suppress(*PILLOW_ERRORS):
         tags = ImageFileDirectory_v2(file.read(8))
@@ -121,17 +120,17 @@ def _read_tags(data):
 
 
 def _is_plain_png(data):
-    """Whether a PNG has no transparency, frames or EXIF data: a small one is not to wait for
-    Pillow.
+    """Whether a PNG has no transparency, frames or EXIF data. Then Pillow is not needed, which
+    would take long beside a small PNG.
     """
     return data[25:26] in b'\0\2\3' and not any(name in data for name in PNG_EXTRAS)
 
 
 def _open(data, file_format):
-    """The image as Pillow opens it, of which it has read the header only; None if it can't.
+    """Opens the image with Pillow, which reads the header only. Returns None if Pillow can't.
 
-    It does not know all forms of TIFF, Netpbm and Sun raster, nor a JPEG with an odd segment.
-    Raises UnreadableImage for one that is too large.
+    Pillow lacks some forms of TIFF, Netpbm, Sun raster and JPEG. Raises UnreadableImage for an
+    image that is too large.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[file_format]])
@@ -146,7 +145,7 @@ def _open(data, file_format):
 def _orientation(header, file_format):
     """The orientation in the EXIF data, 1 … 8; None if there is none, or it can't be read.
 
-    Both libraries apply that of a TIFF themselves.
+    Both libraries apply the orientation of a TIFF themselves.
     """
     if header is None or file_format == 'TIFF':
         return None
@@ -155,7 +154,7 @@ def _orientation(header, file_format):
 
 
 def _is_animated(header):
-    """Whether there are further frames or images behind the first."""
+    """Whether the file has more than one frame or image."""
     try:
         return getattr(header, 'is_animated', False)
     except PILLOW_ERRORS:                       # the second one is damaged
@@ -163,7 +162,7 @@ def _is_animated(header):
 
 
 def _needs_pillow(header, file_format, tags):
-    """Whether OpenCV would not read it rightly: transparency, kinds and depths that it lacks."""
+    """Whether OpenCV would read it wrongly: transparency, some formats and bit depths."""
     if file_format in ('GIF', 'WebP') or header.mode in WITH_ALPHA:
         return True
     if file_format == 'TIFF':
@@ -186,7 +185,7 @@ def _with_pillow(image, file_format):
 
 
 def _check_tiff(tags):
-    """Raise UnreadableImage for the forms that neither library reads rightly."""
+    """Raises UnreadableImage for forms that neither library reads correctly."""
     deep = max(tags.get(BITS, (1,))) == 16
     samples, extra = tags.get(SAMPLES, 1), tags.get(EXTRA_SAMPLES, ())
     separate = tags.get(PLANES) == 2 and samples > 1
@@ -205,16 +204,16 @@ def _damaged(file_format):
 
 
 def _with_opencv(data, file_format, tags, header=None):
-    """(RGB, remarks), as `decode`, but not turned if there is a header, Pillow's, to tell how."""
+    """Like `decode`, with OpenCV. With Pillow's header, the orientation is not applied."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     if header:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:                           # a header that asks for too much, or for nonsense
+    except cv2.error:                           # too large, or an invalid header
         bgr = None
     if bgr is None:
-        _open(data, file_format)                # is it too large?
+        _open(data, file_format)                # raises if it is too large
         raise _damaged(file_format)
     if bgr.dtype not in (np.uint8, np.uint16):
         raise UnreadableImage('its pixels are %s numbers, of a range that is not known; save it '
@@ -236,9 +235,9 @@ def _with_opencv(data, file_format, tags, header=None):
 
 
 def _transparent(bgr, data, colour):
-    """Which pixels of a grey or RGB PNG, (H, W), have the colour that it declares transparent.
+    """A mask (H, W) of the pixels of a grey or RGB PNG that have its transparent colour.
 
-    It is compared at its full depth: Pillow compares 16 bits with 8, and 2 with 8.
+    Colours are compared at full depth. Pillow compares 16 bits with 8, and 2 with 8.
     """
     depth = data[24]                            # in the header of a PNG
     largest = (1 << depth) - 1
@@ -247,7 +246,7 @@ def _transparent(bgr, data, colour):
 
 
 def _scale_netpbm(image, data):
-    """0 … the maximum that a header of Netpbm gives → 0 … 255, where OpenCV does not do it."""
+    """Scales 0 … the maximum in a Netpbm header to 0 … 255, where OpenCV does not."""
     if data[1:2] in b'14' or data[1:2] in b'23' and image.dtype == np.uint8:
         return image
     try:
@@ -260,10 +259,10 @@ def _scale_netpbm(image, data):
 
 
 def _is_complete_jpeg(data):
-    """Whether a JPEG has its end mark: OpenCV makes the rest grey if it is cut off.
+    """Whether a JPEG has its end marker. OpenCV fills the rest of a truncated one with grey.
 
-    Phones write more data behind the mark; and a thumbnail, which lies in a segment, has its own.
-    Pillow reads the segments. In the compressed data behind them, these two bytes are the mark.
+    The marker need not be at the end (phones append data), and a thumbnail in a segment has its
+    own. So Pillow reads the segments, and the marker is searched in the compressed data after them.
     """
     if data.endswith(JPEG_END):
         return True
@@ -274,16 +273,16 @@ def _is_complete_jpeg(data):
 
 
 class ImageReader:
-    """Reads the files of one set. A file that can't be read is named on stderr, once.
+    """Reads the files of one set. Names each unreadable file on stderr, once.
 
-    word: what becomes of it. unreadable: the paths of those.
+    word: 'skipped' or another word for the treatment of unreadable files. unreadable: their paths.
     """
 
     def __init__(self, word='skipped'):
         self.word, self.unreadable, self.remarks = word, set(), {}
 
     def read(self, path, digest=None):
-        """The image as `decode` gives it, or None; a hash object is told of what was read."""
+        """Returns the image as `decode` does, or None. digest: a hash object to update."""
         try:
             data = read_file(path)
             image, remarks = decode(data)
@@ -298,12 +297,12 @@ class ImageReader:
         return image
 
     def remark(self, path, remarks):
-        """Remember what `decode` remarked of an image, if anything, for `warn`."""
+        """Collects the remarks of `decode` on an image, for `warn`."""
         for subject, sentence in remarks.items():
             self.remarks.setdefault(subject, {})[path] = sentence
 
     def warn(self):
-        """Say what is to be known of the images that were read: one line a subject, once."""
+        """Prints the collected remarks: one line for each subject."""
         for _, sentences in sorted(self.remarks.items()):
             path = min(sentences)
             note('warning: %s: %s%s' % (

@@ -1,4 +1,4 @@
-"""Which image files there are: in a folder with all below it, or in a map file."""
+"""Finds image files: in a folder and its subfolders, or in a map file."""
 
 import codecs
 import collections
@@ -9,18 +9,18 @@ import unicodedata
 from wgan.machine.command_line import RANK, UserError, note, one_line
 from wgan.machine.disk import as_path, as_text, read_json
 
-# Files of these names are taken for images without a look into them.
+# Files with these suffixes are taken for images; their content is not checked.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
             '.png', '.pnm', '.ppm', '.ras', '.sr', '.tif', '.tiff', '.webp')
 
-# Folders, in lower case, in which systems keep thumbnails, deleted files and what a check of the
-# disk has found: Windows, macOS, Linux, Android, and the storages of Synology and QNAP.
+# Folders, in lower case, where systems keep thumbnails, deleted files and recovered files: Windows,
+# macOS, Linux, Android, Synology and QNAP.
 SYSTEM_FOLDERS = frozenset((
     '$recycle.bin', 'recycler', 'recycled', 'system volume information', 'found.000', '__macosx',
     'network trash folder', 'temporary items', 'lost+found', 'lost.dir', '@eadir', '#recycle',
     '#snapshot', '@recycle', '@recently-snapshot', '@sharebin', '@tmp'))
 
-# How the content of each format begins. What a text could begin with too is checked further on.
+# The first bytes of each format. Where a text could begin with the same bytes, more are checked.
 HEAD = 32
 FORMATS = collections.OrderedDict((name, re.compile(pattern, re.DOTALL)) for name, pattern in (
     ('JPEG', b'\xff\xd8\xff'),
@@ -42,19 +42,19 @@ NOT_READ = ('AVIF', 'HEIC', 'OpenEXR', 'Radiance HDR')
 
 
 def format_of(data):
-    """The kind of image, a name in FORMATS, that a file with this content is; None for no image."""
+    """Returns the format of an image, a name in FORMATS, from its bytes; None for other files."""
     head = bytes(data[:HEAD])
     return next((name for name, pattern in FORMATS.items() if pattern.match(head)), None)
 
 
 def find_images(source, option='--data', report=True):
-    """List the paths of all images of `source`.
+    """Lists the paths of all images of `source`.
 
-    source: a folder, searched as `Search` does, or a map file, as `read_map_file` reads it.
-    option: what the user calls `source`, for the error sentences.
-    report: whether to say, in a line on stderr, what was found and what was passed over.
-    Raises UserError if there is no such thing, no image in it, or a line of the map file that
-    can't be used; OSError if the folder or map file itself can't be read.
+    source: a folder (see `Search`) or a map file (see `read_map_file`).
+    option: the option that names `source`, for error sentences.
+    report: whether to print the numbers of images and of skipped files on stderr.
+    Raises UserError if `source` does not exist, has no images, or has a map file line that can't be
+    used; OSError if the folder or map file can't be read.
     """
     passed_over = ''
     if os.path.isdir(source):
@@ -75,11 +75,11 @@ def find_images(source, option='--data', report=True):
 
 
 def is_run(folder):
-    """Whether a folder holds a run, by its config.json: the images in it are its own grids."""
+    """Whether a folder holds a run, by its config.json. Its images are sample grids, not data."""
     try:
         config = read_json(os.path.join(folder, 'config.json'))
         return bool((config['settings']['n_critic'], config['versions']['cntk']))
-    except (OSError, ValueError, TypeError, LookupError):       # there is none, or it is another's
+    except (OSError, ValueError, TypeError, LookupError):       # none, or not written by a run
         return False
 
 
@@ -88,22 +88,21 @@ def counted(count, noun):
 
 
 class Search:
-    """The images in a folder and in all below it: `paths`, sorted.
+    """The images in a folder and its subfolders: `paths`, sorted.
 
-    Links are followed, to files and to folders. A folder is read once, however many links lead to
-    it; a link to a folder that holds the link is left out. So are runs (a run is never data),
-    hidden files and folders, the SYSTEM_FOLDERS, and all but regular files that may be read: pipes
-    are not opened, because they could block. A file whose suffix says nothing of an image is one
-    if its content does.
-    Raises OSError if the folder can't be read; one below it that can't be is passed over.
+    Links to files and folders are followed. Each folder is read once, even if several links lead to
+    it. Skipped: links to a folder that contains the link, run folders, hidden files and folders,
+    SYSTEM_FOLDERS, unreadable subfolders, and everything that is not a readable regular file
+    (pipes could block). Files without a known image suffix are checked by their content.
+    Raises OSError if the folder itself can't be read.
     """
 
     def __init__(self, source):
-        self.paths, self.links, self.known = [], [], set()
+        self.paths, self.links, self.visited = [], [], set()
         self.hidden, self.others = 0, collections.Counter()     # by suffix
         self.reasons = collections.defaultdict(list)            # reason → paths
         folders = self._read(source)
-        # Links come last, so that a folder that is reached twice goes by its own name.
+        # Links come last, so that a folder that is reached twice has its own path.
         while folders or self.links:
             folder = folders.pop() if folders else self._next_link()
             try:
@@ -123,13 +122,13 @@ class Search:
         return link
 
     def _read(self, folder):
-        """Take in the files of a folder, and the links to folders; returns the folders in it."""
+        """Adds the files of a folder and its links to folders. Returns its subfolders."""
         about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in self.known:
+        if (about.st_dev, about.st_ino) in self.visited:
             self.reasons['repeated folder'].append(folder)
             return []
         entries = list(os.scandir(folder))
-        self.known.add((about.st_dev, about.st_ino))
+        self.visited.add((about.st_dev, about.st_ino))
         if is_run(folder):
             self.reasons['run'].append(folder)
             return []
@@ -161,7 +160,7 @@ class Search:
             self.others[os.path.splitext(name)[1].lower()] += 1
 
     def passed_over(self):
-        """'; passed over 2 hidden, 3 not images (.heic 2, .txt 1)'; '' if nothing was."""
+        """'; passed over 2 hidden, 3 not images (.heic 2, .txt 1)'; '' if nothing was skipped."""
         parts = ['%d hidden' % self.hidden] if self.hidden else []
         for reason, paths in sorted(self.reasons.items()):
             parts.append('%s (%s%s)' % (counted(len(paths), reason), one_line(min(paths)),
@@ -176,9 +175,9 @@ class Search:
 
 
 def _is_image(path):
-    """Whether a file without a suffix that is known holds an image that is read, by its content.
+    """Whether a file without a known suffix is a readable image, by its content.
 
-    A raw file of a camera begins as a TIFF does, and what is easily read of it is its thumbnail.
+    A camera's raw file begins like a TIFF, but only its thumbnail could be read.
     """
     with open(path, 'rb', buffering=0) as file:
         file_format = format_of(file.read(HEAD))
@@ -191,18 +190,16 @@ MapLine = collections.namedtuple('MapLine', 'number path label')
 
 
 def read_map_file(source, option='--data'):
-    """The MapLines of a map file, as CNTK's ImageDeserializer takes it: 'path<TAB>label' in
-    each line, or 'id<TAB>path<TAB>label', or the path alone, whose label is ''; blank lines are
-    passed over.
+    """Reads a map file, as CNTK's ImageDeserializer does. Returns its MapLines.
 
-    A path that begins with '...' begins with the folder of the map file. A relative one counts
-    from that folder, or, if nothing is there, from the working directory. Where a path does not
-    exist as it stands, its backslashes are taken for slashes, or its letters for the same in
-    another Unicode form. The text is UTF-8 or UTF-16 with a byte order mark, or else the bytes of
-    the names as the file system has them.
-    Raises UserError, with the number of the line, for one that names no file that can be read.
+    A line is 'path<TAB>label', 'id<TAB>path<TAB>label', or a path alone, whose label is ''. Blank
+    lines are skipped. '...' at the start of a path stands for the folder of the map file. A
+    relative path counts from that folder or, if nothing is there, from the working directory. If a
+    path does not exist, it is tried with slashes for backslashes and in other Unicode forms. The
+    text is UTF-8, UTF-16 with a byte order mark, or the bytes of the file system.
+    Raises UserError, with the line number, for a line that names no readable file.
     """
-    found, folder, lines = [], os.path.dirname(source), _lines(source, option)
+    map_lines, folder, lines = [], os.path.dirname(source), _lines(source, option)
     for number, line in enumerate(lines, 1):
         columns = line.rstrip('\t\r').split('\t')
         name, label = columns[1 if len(columns) > 2 else 0], columns[-1].strip()
@@ -216,19 +213,17 @@ def read_map_file(source, option='--data'):
         if problem:
             raise UserError('%s, line %d: the image %s %s%s' % (
                 one_line(source), number, one_line(name[:200]) or "''", problem,
-                '' if found else _what_is_expected(lines[number - 1:], folder, option)))
-        found.append(MapLine(number, path, label if len(columns) > 1 else ''))
-    if not found:
+                '' if map_lines else _what_is_expected(lines[number - 1:], folder, option)))
+        map_lines.append(MapLine(number, path, label if len(columns) > 1 else ''))
+    if not map_lines:
         raise UserError('the map file %s lists no image' % one_line(source))
-    return found
+    return map_lines
 
 
 def _what_is_expected(lines, folder, option):
-    """The rest of a sentence: what a file should have in place of its first lines, by what they
-    seem to be.
-    """
-    first, *later = [line.strip() for line in lines if line.strip()][:2]
-    for line in later + [first]:
+    """Returns the end of an error sentence: a hint on what the first lines should be."""
+    header, *later = [line.strip() for line in lines if line.strip()][:2]
+    for line in later + [header]:
         for separator, name in ((',', 'comma'), (';', 'semicolon'), (' ', 'space')):
             fields = line.split(separator)
             fields += [separator.join(fields[:i]) for i in range(2, len(fields))]
@@ -243,7 +238,7 @@ def _what_is_expected(lines, folder, option):
 
 
 def _lines(source, option):
-    """The lines of a text file; the names in them as the file system has them."""
+    """Reads the lines of a text file, decoded so that paths in them can be opened."""
     with open(source, 'rb') as file:
         text = file.read(1 << 16)
         try:
@@ -261,7 +256,7 @@ def _lines(source, option):
 
 
 def _find(name, folder):
-    """(path, None) of the image that a map file in `folder` calls `name`, or (None, problem)."""
+    """Returns (path, None) of the image `name` in a map file in `folder`, or (None, problem)."""
     if re.match(r'\.\.\.[/\\]', name):
         candidates = [os.path.join(folder, name[4:])]
     else:
@@ -277,7 +272,7 @@ def _find(name, folder):
 
 
 def _spellings(path):
-    """The ways in which a map file may have written a path that exists here."""
+    """Yields spellings of a path to try, since a map file may come from another system."""
     yield path
     yield path.replace('\\', '/')
     for form in ('NFC', 'NFD'):

@@ -1,4 +1,4 @@
-"""Images on disk to minibatches, and arrays to image grids. Knows nothing of CNTK."""
+"""Reads images into minibatches, and writes arrays as image grids. Does not use CNTK."""
 
 import copy
 import hashlib
@@ -14,7 +14,7 @@ from wgan.datasets.labels import find_labels, names_of, one_hot
 import cv2
 import numpy as np
 
-IMAGE_SIZES = (32, 64, 128, 256)      # that the networks are made for
+IMAGE_SIZES = (32, 64, 128, 256)      # of the networks
 LOOKED_AT = 100
 MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step
 
@@ -32,34 +32,33 @@ def resize_square(image, size):
     side = len(image)
     if side == size:
         return image
-    # Linear, as the article resizes; but linear interpolation looks at four neighbours only, and
-    # would skip pixels when it shrinks by more than two.
+    # The article interpolates linearly. That reads four neighbours only, so it would skip pixels
+    # when it shrinks by more than two.
     return cv2.resize(image, (size, size), interpolation=(
         cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR))
 
 
 class ImageSet:
-    """A set of images, all cut to squares of one size. Item i: RGB, uint8, (size, size, 3).
+    """A set of images, cropped to squares of one size. Item i: RGB, uint8, (size, size, 3).
 
-    Each file is read once, at the start. One that can't be read is named on stderr, counted in
-    `unreadable`, and left out. The decoded images are kept if they fit into memory_limit bytes
-    (3 · size² each); else each is decoded again whenever it is asked for, and if its file is gone
-    by then, its neighbour is taken.
-    labels: where its labels stand, as `find_labels` takes it, or None. Then label_names are their
-        names, in order, and `labels` the number in them of each image; else there are no names.
-        label_names: the names in the order that they are to have, if they are these.
-    contents: a digest of the content of each file, by which copies are known.
+    Each file is read once, at the start. Unreadable files are named on stderr, listed in
+    `unreadable`, and skipped. The decoded images stay in memory if they fit into memory_limit bytes
+    (3 · size² each). Otherwise each access decodes the file again, or the next one if it is gone.
+    labels: source of the labels, as `find_labels` takes it, or None. With labels, the attribute
+        label_names has their names, in order, and `labels` the index of each image's label.
+        label_names: the order to use, if it has the same names.
+    contents: a digest of each file, to recognise copies.
     option, report: see `find_images`.
-    digest: a SHA-256 in hexadecimal digits, by which a set (or part) is known again wherever its
-        folder stands: of the contents of the readable files, in their order, and their labels.
-    Raises UserError as `find_images` does, and if no image at all can be read.
+    digest: a SHA-256 in hexadecimal digits of the contents of the readable files, in order, and
+        their labels. It identifies a set (or part) wherever its folder is.
+    Raises UserError as `find_images` does, and if no image can be read.
     """
 
-    kind = 'images'
+    item_name = 'images'
 
     def __init__(self, source, size, memory_limit=MEMORY_LIMIT, labels=None,
                  option='--data', report=True, label_names=()):
-        self.source, self.size, self.noun, self.reader = source, size, self.kind, ImageReader()
+        self.source, self.size, self.noun, self.reader = source, size, self.item_name, ImageReader()
         paths = find_images(source, option, report)
         texts = find_labels(source, labels, paths, report) if labels else [''] * len(paths)
         self.label_names = names_of(texts, label_names) if labels else []
@@ -95,7 +94,7 @@ class ImageSet:
         raise self._none_readable()
 
     def part(self, numbers, noun):
-        """The images of these numbers, as a set of their own; noun: what to call them."""
+        """Returns an ImageSet of the images with these indices. noun: name of its items."""
         part = copy.copy(self)
         part._take(numbers)
         part.noun = noun
@@ -130,13 +129,13 @@ class ImageSet:
         self.reader.warn()
 
     def is_grey(self):
-        """Whether all images are; of a set that is decoded later, LOOKED_AT of them."""
+        """Whether all images are grey. Of a set that is not in memory, LOOKED_AT are checked."""
         step = 1 if self.images is not None else max(1, len(self) // LOOKED_AT)
         return all((image == image[:, :, :1]).all() for image in (
             self[i] for i in range(0, len(self), step)))
 
     def label_counts(self):
-        """How many images each label has: (K,)."""
+        """The number of images of each label: (K,)."""
         return np.bincount(self.labels, minlength=len(self.label_names))[:len(self.label_names)]
 
     def _none_readable(self):
@@ -147,10 +146,9 @@ class ImageSet:
 class ImageBatches(Batches):
     """Minibatches of an ImageSet, each image varied at random.
 
-    brightness, contrast, saturation: how far each image is varied at random; 0.2 means by a
-        factor from 0.8 to 1.2 (brightness: a shift by that part of the image's mean), 0 not at
-        all. mirror: whether half of the images are flipped left to right. colours: 3, or 1 for
-        grey images, in which colours become what they weigh (GREY).
+    brightness, contrast, saturation: range of the variation. 0.2 stands for a factor from 0.8 to
+        1.2 (brightness: a shift by up to 0.2 of the image's mean), 0 for none. mirror: whether
+        half of the images are flipped left to right. colours: 3, or 1 for grey (weights: GREY).
     """
 
     def __init__(self, images, batch_size, rng, brightness=0.2, contrast=0.2, saturation=0.2,
@@ -176,24 +174,24 @@ class ImageBatches(Batches):
                   for j, flip in zip(chosen, mirrored)]
         labels = one_hot([self.items.labels[j] for j in chosen], len(self.items.label_names))
         if self.colours == 1:
-            saturations = np.zeros(count)               # then red is grey, and so are the others
+            saturations = np.zeros(count)               # then all three channels are the grey value
         images = varied(images, contrasts, shifts, saturations)[:, :self.colours]
         return np.ascontiguousarray(images), labels
 
 
-# What turns a colour into its grey, as a linear map: ITU-R BT.601 luma, three times.
+# The linear map from a colour to its grey value, three times: ITU-R BT.601 luma.
 GREY = np.float64([[0.299, 0.587, 0.114]] * 3)
 
 
 def varied(images, contrasts, shifts, saturations):
-    """Images in other light, as the article's reader varies them, and as the networks have them.
+    """Varies contrast, brightness and saturation, as the article's reader does.
 
-    images: RGB, uint8, each (H, W, 3). The others: N numbers. contrasts: what an image is
-    multiplied with. shifts: what part of its mean is added to it. saturations: what the distance
-    of each colour from its grey is multiplied with.
-    Returns float32 (N, 3, H, W), cut off at -1 and 1.
+    images: RGB, uint8, each (H, W, 3). The others are N numbers. contrasts: factors. shifts: the
+    fraction of an image's mean that is added to it. saturations: factors of the distance of each
+    colour from its grey value.
+    Returns float32 (N, 3, H, W), clipped to [-1, 1].
     """
-    # Together a linear map of red, green, blue and 1, which OpenCV computes at once.
+    # Together they are a linear map of red, green, blue and 1, which is one call of OpenCV.
     maps = np.empty((len(images), 3, 4))
     maps[:, :, :3] = contrasts[:, None, None] * (
         GREY + saturations[:, None, None] * (np.eye(3) - GREY))
@@ -206,7 +204,7 @@ def varied(images, contrasts, shifts, saturations):
 
 
 def to_network(images):
-    """Images (N, H, W, 3) in 0 … 255 → float32 (N, 3, H, W) in [-1, 1], as the networks have."""
+    """Converts images (N, H, W, 3) in 0 … 255 to float32 (N, 3, H, W) in [-1, 1]."""
     return np.ascontiguousarray(
         np.moveaxis(images, 3, 1).astype(np.float32) / np.float32(127.5) - 1)
 
@@ -221,9 +219,10 @@ def to_images(images):
 
 
 def grid(images, columns, border=0):
-    """Images (N, H, W, 3) side by side, row after row.
+    """Returns one image of images (N, H, W, 3) side by side, row after row.
 
-    border: pixels of white between them. An unfinished last row ends in white then, else in black.
+    border: white pixels between them. An incomplete last row is filled with white if there is a
+    border, else with black.
     """
     count, height, width, channels = images.shape
     rows = -(-count // columns)
@@ -236,12 +235,11 @@ def grid(images, columns, border=0):
 
 
 def enlarge(images, scale):
-    """Each pixel of images (N, H, W, 3) as a square of scale × scale: no blur."""
+    """Enlarges each pixel of images (N, H, W, 3) to a square of scale × scale, without blur."""
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
-# The formats that an image is written in, and the longest side that each allows; 2 ** 20 is what
-# OpenCV reads.
+# Formats for writing images, and the longest side of each. OpenCV reads up to 2 ** 20.
 IMAGES = dict(dict.fromkeys(('.bmp', '.dib', '.ppm', '.pnm', '.tif', '.tiff', '.sr', '.ras'),
                             1 << 20),
               **{'.png': 1000000, '.jpg': 65500, '.jpeg': 65500, '.jpe': 65500, '.webp': 16383})
@@ -249,18 +247,16 @@ LARGEST = 2 ** 31 - 1024              # bytes: OpenCV counts them in 32 bits
 
 
 def check_image(path, height=1, width=1):
-    """Find out before the work whether an image of this size can be written to the path.
-
-    Raises UserError if its suffix is of no format that takes colours, or a format that allows no
-    image as large.
+    """Raises UserError if the path has no suffix of a colour format, or the image is too large for
+    the format. Call it before the work.
     """
     check_format(path, IMAGES, 'images are written as .png, .jpg, .webp, .bmp, .tif or .ppm',
                  height, width)
 
 
 def check_format(path, longest_sides, formats, height, width, frames=1):
-    """Raises UserError if the suffix of a path is none of {suffix: longest side}, or the format
-    allows no image or animation as large. formats: a sentence that says which there are.
+    """Raises UserError if the suffix of a path is none of {suffix: longest side}, or the image or
+    animation is too large for the format. formats: a sentence that lists the formats.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in longest_sides:
@@ -275,10 +271,10 @@ def check_format(path, longest_sides, formats, height, width, frames=1):
 
 
 def write_image(path, image):
-    """Write an RGB image, uint8, (H, W, 3); the suffix of the path says in which format.
+    """Writes an RGB image, uint8, (H, W, 3). The suffix of the path decides the format.
 
     Raises UserError as `check_image` does, and if OpenCV can't write it; OSError if the path
-    can't be written. What was there before is left alone then.
+    can't be written. An existing file then stays unchanged.
     """
     check_image(path, *image.shape[:2])
     try:

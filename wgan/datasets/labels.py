@@ -1,7 +1,6 @@
-"""Labels of images: where they stand, how often each occurs, and as what the networks have them.
+"""Finds labels of images, counts them, encodes them one-hot.
 
-In the networks a label is a vector of as many numbers as there are labels: 1 for its own, 0 for the
-others. Where there are no labels, that is a vector of no numbers.
+Without labels, the one-hot vector has no numbers.
 """
 
 from collections import defaultdict, namedtuple
@@ -16,30 +15,30 @@ from wgan.datasets.image_files import read_map_file
 import numpy as np
 
 WHERE = ('map', 'folders')
-# What wgan_generate.py calls the single images that it writes, and the map file of their labels.
+# File names of wgan_generate.py: the single images, and the map file of their labels.
 IMAGE_FILE, LABELS_FILE = '%06d.png', 'labels.txt'
 FIRST_IMAGE = IMAGE_FILE % 0
 
-# names: in the order in which the networks have them. counts: how many images each has.
+# names: in the order of the one-hot vector. counts: number of images of each label.
 Labels = namedtuple('Labels', 'names counts')
 
 
 def label_name(text):
-    """A label as it is compared, shown and written: in one Unicode form, with single spaces.
+    """Normalises a label: one Unicode form, single spaces.
 
-    Names that look the same are the same then, and a map file can hold each.
+    Labels that look the same are then equal, and each can be written into a map file.
     """
     return ' '.join(unicodedata.normalize('NFC', text).split())
 
 
 def find_labels(source, where, paths, report=True):
-    """The labels, texts, of the images that `find_images` found in `source`, in their order.
+    """Returns the labels, texts, of the images that `find_images` lists in `source`, in order.
 
     where: 'map': the last column of the map file `source`. 'folders': the first folder below the
-    folder `source`. report: whether to say which labels are spelled in several ways, and which
-    images are listed with several labels.
-    Bytes that are no text are as `as_text` keeps them: a label is the same under any locale.
-    Raises UserError if an image has none, a label occurs once, or all are the same.
+    folder `source`. report: whether to warn of labels with several spellings, and of images with
+    several labels.
+    Bytes that are no text are converted with `as_text`: a label is the same under any locale.
+    Raises UserError if an image has no label, a label occurs once, or all labels are the same.
     """
     if where == 'map':
         if os.path.isdir(source):
@@ -78,74 +77,74 @@ def find_labels(source, where, paths, report=True):
 
 
 def _report_spellings(source, labels, spellings):
-    """Say which labels were made one because their names differ in spaces or Unicode form only."""
-    found = defaultdict(set)
+    """Warns of labels that differ in spaces or Unicode form only, and are treated as one."""
+    forms_of = defaultdict(set)
     for label, spelling in zip(labels, spellings):
-        found[label].add(spelling)
-    for label, forms in sorted(found.items()):
+        forms_of[label].add(spelling)
+    for label, forms in sorted(forms_of.items()):
         if len(forms) > 1:
             warn('%s has the label %s in several spellings, which are taken for one: %s' % (
                 one_line(source), one_line(label), ', '.join(map(ascii, sorted(forms)))))
 
 
 def _report_several_labels(source, lines):
-    """Say if the lines of a map file give an image several labels, and where."""
+    """Warns if a map file gives an image several labels."""
     before, others = {}, []
     for line in lines:
-        first = before.setdefault(os.path.abspath(line.path), line)
-        if label_name(as_text(first.label)) != label_name(as_text(line.label)):
-            others.append((line, first))
+        previous = before.setdefault(os.path.abspath(line.path), line)
+        if label_name(as_text(previous.label)) != label_name(as_text(line.label)):
+            others.append((line, previous))
     if others:
-        line, first = others[0]
+        line, previous = others[0]
         warn('%s, line %d: the image %s has the label %s, and in line %d the label %s; it is taken '
              'with both%s' % (one_line(source), line.number, one_line(line.path),
-                              one_line(as_text(line.label)), first.number,
-                              one_line(as_text(first.label)),
+                              one_line(as_text(line.label)), previous.number,
+                              one_line(as_text(previous.label)),
                               ' (%d such lines)' % len(others) if len(others) > 1 else ''))
 
 
 def has_labels(source):
-    """Whether it is a map file with different labels."""
+    """Whether `source` is a map file with different labels."""
     return os.path.isfile(source) and len({line.label for line in read_map_file(source)}) > 1
 
 
 def names_of(labels, names=()):
-    """The different labels, in order: as in `names`, if these are the same ones; else as numbers,
-    if they all are; else as texts.
+    """Returns the different labels. Their order is that of `names` if these are the same labels;
+    else numerical if all are numbers; else alphabetical.
     """
-    found = set(labels)
-    if found == set(names):
+    different = set(labels)
+    if different == set(names):
         return list(names)
     try:
-        numbers = {name: Decimal(name) for name in found}
+        numbers = {name: Decimal(name) for name in different}
     except InvalidOperation:
-        return sorted(found)
+        return sorted(different)
     if not all(number.is_finite() for number in numbers.values()):      # 'nan' is a word
-        return sorted(found)
-    return sorted(found, key=lambda name: (numbers[name], name))
+        return sorted(different)
+    return sorted(different, key=lambda name: (numbers[name], name))
 
 
 def labels_of(config):
-    """The Labels that a config.json (a dict) knows of; none, if its run has none.
+    """Returns the Labels in a config.json (a dict), which may be empty.
 
-    Raises UserError if they are not what a run wrote.
+    Raises UserError if they are damaged.
     """
-    found = config.get('labels')
-    if found is None:
+    saved = config.get('labels')
+    if saved is None:
         return Labels([], [])
     try:
-        names, counts = found['names'], found['counts']
+        names, counts = saved['names'], saved['counts']
         if (len(names) == len(counts) == len(set(names)) and all(isinstance(n, str) for n in names)
                 and all(isinstance(n, int) and n > 0 for n in counts)):
             plain = [label_name(name) for name in names]
             return Labels(plain if len(set(plain)) == len(names) else names, counts)
     except (TypeError, KeyError):
         pass
-    raise UserError('config.json is damaged: its labels are %s' % one_line(repr(found))[:80])
+    raise UserError('config.json is damaged: its labels are %s' % one_line(repr(saved))[:80])
 
 
 def choose(text, labels, model):
-    """The numbers of the labels that a user names, with commas between them; None: of all.
+    """Returns the indices of the labels in a comma-separated text; of all labels if it is None.
 
     labels: the Labels of the generator `model`. Raises UserError for a name that is none of them.
     """
@@ -164,14 +163,14 @@ def choose(text, labels, model):
 
 
 def one_hot(numbers, count):
-    """Labels as the networks have them: float32 (N, count), from numbers below count."""
+    """Encodes label indices below `count` one-hot: float32 (N, count)."""
     return (np.asarray(numbers)[:, None] == np.arange(count)).astype(np.float32)
 
 
 def draw_labels(rng, size, counts):
-    """Labels, (size, K) as `one_hot` gives them, as often as `counts`, (K,), has them.
+    """Draws one-hot labels (size, K) with frequencies in proportion to `counts`, (K,).
 
-    Without labels, K = 0, nothing is drawn.
+    Draws nothing from `rng` if K = 0.
     """
     if not len(counts):
         return np.zeros((size, 0), np.float32)

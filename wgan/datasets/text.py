@@ -1,8 +1,8 @@
-"""Lines of a text file to minibatches, and what a generator makes to lines.
+"""Reads lines of text into minibatches, and decodes generated lines.
 
-A line is `length` characters. In the networks it is an array (characters, 1, length): for each
-place the probabilities of all characters, in a real line 1 for its own. Character number 0 is the
-END; what follows the first one is no part of the line.
+A line has `length` characters. In the networks it is an array (characters, 1, length): the
+probabilities of all characters at each place, which are one-hot in a real line. Character number 0
+is the END: the line ends before the first one.
 """
 
 import collections
@@ -17,49 +17,48 @@ from wgan.machine.disk import replacing
 import numpy as np
 
 END = ''                        # in a list of characters
-MOST_CHARACTERS = 2048          # as the authors of WGAN-GP have it
+MOST_CHARACTERS = 2048          # as in the WGAN-GP authors' code
 LONG_LINES = ('drop', 'cut')
 
 
 def read_lines(path, length, long_lines, report=True):
-    """The lines of a UTF-8 file, without empty ones, in their order.
+    """Reads the lines of a UTF-8 file, in order, without empty ones.
 
-    long_lines: what becomes of lines of more than `length` characters: 'drop' or 'cut'.
-    report: whether to say, in a line on stderr, what was read and what was left out.
-    Raises UserError if there is no such file, it is no text, or no line is left.
+    long_lines: 'drop' or 'cut', for lines of more than `length` characters.
+    report: whether to print the number of lines on stderr.
+    Raises UserError if the file does not exist, is no text, or has no line that can be used.
     """
-    shown = one_line(path)
+    name = one_line(path)
     if not os.path.isfile(path):
         raise UserError('%s %s; with --text, --data takes a text file, a line an example%s' % (
-            shown, 'is no regular file' if os.path.exists(path) else 'does not exist',
+            name, 'is no regular file' if os.path.exists(path) else 'does not exist',
             '' if os.path.exists(path) else '; data/make_names.py makes one to begin with'))
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             text = file.read()
     except UnicodeDecodeError as error:
         raise UserError('%s is no UTF-8 text: byte %d is not; convert it with iconv'
-                        % (shown, error.start))
+                        % (name, error.start))
     if '\0' in text:
-        raise UserError('%s is no text: it has zero bytes' % shown)
-    found = [line for line in text.replace('\r\n', '\n').replace('\r', '\n').split('\n') if line]
-    if not found:
-        raise UserError('%s is empty' % shown)
-    lines = [line[:length] for line in found if long_lines == 'cut' or len(line) <= length]
+        raise UserError('%s is no text: it has zero bytes' % name)
+    text = text.replace('\r\n', '\n').replace('\r', '\n')
+    all_lines = [line for line in text.split('\n') if line]
+    if not all_lines:
+        raise UserError('%s is empty' % name)
+    lines = [line[:length] for line in all_lines if long_lines == 'cut' or len(line) <= length]
     if not lines:
         raise UserError('all %d lines of %s have more than %d characters; set --length, or '
-                        '--long-lines cut' % (len(found), shown, length))
-    long = sum(len(line) > length for line in found)
+                        '--long-lines cut' % (len(all_lines), name, length))
+    long = sum(len(line) > length for line in all_lines)
     if report and RANK == 0:
-        note('found %d lines in %s%s' % (len(found), shown, '; %d of more than %d characters were '
-                                         '%s' % (long, length, {'drop': 'left out', 'cut': 'cut'}[
-                                             long_lines]) if long else ''))
+        note('found %d lines in %s%s' % (
+            len(all_lines), name, '; %d of more than %d characters were %s' % (
+                long, length, {'drop': 'left out', 'cut': 'cut'}[long_lines]) if long else ''))
     return lines
 
 
 def characters_of(lines):
-    """All characters of the lines, the most frequent ones first, after END; at most
-    MOST_CHARACTERS.
-    """
+    """Returns END and the most frequent characters of the lines, at most MOST_CHARACTERS in all."""
     counts = collections.Counter(''.join(lines))
     return [END] + sorted(counts, key=lambda c: (-counts[c], c))[:MOST_CHARACTERS - 1]
 
@@ -67,12 +66,12 @@ def characters_of(lines):
 class Lines:
     """Lines of text. Item i: the numbers of its characters, (length,), uint16.
 
-    texts: the lines. characters: a list of them; each character of a text is one. source: where
-    they are from. noun: what to call them.
-    digest: a SHA-256 in hexadecimal digits, by which they are known again.
+    texts: the lines. characters: the list of all characters that may occur. source: path of the
+    file. noun: name of the items.
+    digest: a SHA-256 of the lines, in hexadecimal digits.
     """
 
-    kind, unreadable = 'lines', ()
+    item_name, unreadable = 'lines', ()
 
     def __init__(self, texts, characters, length, source, noun='lines'):
         self.texts, self.characters, self.source, self.noun = texts, characters, source, noun
@@ -88,15 +87,15 @@ class Lines:
     def __getitem__(self, i):
         return self.codes[i]
 
-    def every(self, step, first):
-        """Each step-th of the lines, from the first on."""
+    def every(self, step, start):
+        """Returns Lines of each step-th line, beginning with number `start`."""
         part = copy.copy(self)
-        part.texts, part.codes = self.texts[first::step], self.codes[first::step]
+        part.texts, part.codes = self.texts[start::step], self.codes[start::step]
         return part
 
 
 def encode(texts, characters, length):
-    """Texts as the numbers of their characters: uint16 (N, length)."""
+    """Converts texts to the numbers of their characters: uint16 (N, length)."""
     number = {character: i for i, character in enumerate(characters)}
     codes = np.zeros((len(texts), length), np.uint16)
     for row, text in zip(codes, texts):
@@ -105,7 +104,7 @@ def encode(texts, characters, length):
 
 
 def decode(codes, characters):
-    """Inverse of `encode`: a list of texts. What follows the first END is left out."""
+    """Inverse of `encode`: a list of texts, each up to its first END."""
     ends = np.where((codes == 0).any(axis=1), (codes == 0).argmax(axis=1), codes.shape[1])
     return [''.join(characters[c] for c in row[:end]) for row, end in zip(codes, ends)]
 
@@ -114,8 +113,8 @@ class TextBatches(Batches):
     """Minibatches of Lines."""
 
     def next(self):
-        """The next minibatch: (float32 (batch_size, characters, 1, length), 1 where a line has the
-        character; no labels, (batch_size, 0)).
+        """Returns the next minibatch: (one-hot lines, float32 (batch_size, characters, 1, length);
+        empty labels, (batch_size, 0)).
         """
         codes = self.items[self.choose()]
         places = codes[:, None, None, :] == np.arange(len(self.items.characters))[:, None, None]
@@ -123,20 +122,20 @@ class TextBatches(Batches):
 
 
 def known_characters(config):
-    """The characters that a config.json (a dict) knows of; None, if its run was on images.
+    """Returns the characters in a config.json (a dict); None for a run on images.
 
-    Raises UserError if they are not what a run wrote.
+    Raises UserError if they are damaged.
     """
-    found = config.get('characters')
-    if found is None:
+    saved = config.get('characters')
+    if saved is None:
         return None
-    if (isinstance(found, list) and found[:1] == [END] and len(set(map(str, found))) == len(found)
-            and all(isinstance(c, str) and len(c) == 1 for c in found[1:])):
-        return found
-    raise UserError('config.json is damaged: its characters are %s' % one_line(repr(found))[:80])
+    if (isinstance(saved, list) and saved[:1] == [END] and len(set(map(str, saved))) == len(saved)
+            and all(isinstance(c, str) and len(c) == 1 for c in saved[1:])):
+        return saved
+    raise UserError('config.json is damaged: its characters are %s' % one_line(repr(saved))[:80])
 
 
 def write_lines(path, lines):
-    """Write lines as UTF-8. What was there before is left alone if it can't be written."""
+    """Writes lines as UTF-8. An existing file stays unchanged if they can't be written."""
     with replacing(path) as aside, open(aside, 'w', encoding='utf-8', newline='\n') as file:
         file.writelines(line + '\n' for line in lines)

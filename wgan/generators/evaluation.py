@@ -1,4 +1,4 @@
-"""What a network gives: as it was trained, and as a trainer sees it."""
+"""Evaluates networks, in evaluation mode and in training mode."""
 
 from wgan.machine.command_line import UserError, one_line
 from wgan.datasets.images import to_images
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def latent_input(generator):
-    """Where a generator gets its latents: its input of that name, or the only one."""
+    """Returns a generator's input for latents: the one of that name, or the only one."""
     return next((x for x in generator.arguments if x.name == 'latent'), generator.arguments[0])
 
 
@@ -17,21 +17,21 @@ def makes_text(generator):
 
 
 def data_input(critic):
-    """Where a critic gets the images or text that it judges: its input that is not the label."""
+    """Returns a critic's input for images or text."""
     return next(x for x in critic.arguments if x.name != 'label')
 
 
 def label_input(network):
-    """Where a network gets labels, as `one_hot` gives them; None if it takes none."""
+    """Returns a network's input for one-hot labels; None if it takes none."""
     return next((x for x in network.arguments if x.name == 'label'), None)
 
 
 def generate(generator, latents, batch_size, labels=None):
-    """Images for latents (N, latent_size), float32 (N, 3, S, S) in [-1, 1]; or text, (N,
-    characters, 1, length).
+    """Generates images, float32 (N, 3, S, S) in [-1, 1], or text, (N, characters, 1, length), from
+    latents (N, latent_size).
 
-    labels: (N, K), for a generator that takes some. batch_size: how many are computed at once.
-    Batch normalisation uses its running statistics, so an image depends on its own latent alone.
+    labels: (N, K), for a generator that takes labels. batch_size: does not change the results:
+    batch normalisation uses its running statistics.
     """
     return np.concatenate(list(_batches(generator, latents, batch_size, labels)))
 
@@ -46,7 +46,7 @@ def _batches(generator, latents, batch_size, labels):
 
 
 def generated(generator, latents, batch_size, name, labels=None):
-    """Images for latents (and labels) as they are saved: RGB, uint8, (N, S, S, 3), batch by batch.
+    """Yields batches of generated images as RGB, uint8, (N, S, S, 3).
 
     Raises UserError as `generate_batches` does.
     """
@@ -54,7 +54,7 @@ def generated(generator, latents, batch_size, name, labels=None):
 
 
 def generated_codes(generator, latents, batch_size, name):
-    """For latents (N, latent_size), the numbers of the most probable characters: (N, length).
+    """Generates text: the numbers of the most probable characters, (N, length).
 
     Raises UserError as `generate_batches` does.
     """
@@ -64,23 +64,23 @@ def generated_codes(generator, latents, batch_size, name):
 
 
 def generate_batches(generator, latents, batch_size, name, labels=None):
-    """What `generate` gives, batch by batch.
+    """Like `generate`, but yields batches.
 
     Raises UserError, with the name of the generator, if it makes NaN or infinite values.
     """
-    for made in _batches(generator, latents, batch_size, labels):
-        if not np.isfinite(made).all():
+    for batch in _batches(generator, latents, batch_size, labels):
+        if not np.isfinite(batch).all():
             raise UserError('the generator %s makes values that are NaN or infinite: its weights, '
                             'or the latents, are not usable' % one_line(name))
-        yield made
+        yield batch
 
 
 def evaluate_in_training(graph, feed):
-    """What a trainer would see `graph` give: batches normalised by their own statistics.
+    """Evaluates `graph` in training mode: batches are normalised by their own statistics.
 
-    feed: {argument: array}. Returns an array, (N, …). It moves the running statistics.
+    feed: {argument: array}. Returns an array, (N, …). Updates the running statistics.
     """
     output = graph.output
-    # CNTK is in training mode when it is asked to keep what a backward pass would need.
+    # keep_for_backward puts CNTK into training mode.
     _, values = graph.forward(feed, [output], keep_for_backward={output})
     return values[output]

@@ -1,4 +1,4 @@
-"""A trained generator from its file, of CNTK or ONNX, and what its run knows of it."""
+"""Loads trained generators from CNTK or ONNX files, with the settings of their runs."""
 
 import os
 
@@ -11,20 +11,21 @@ from wgan.generators.evaluation import label_input, latent_input, makes_text
 from wgan.datasets.labels import Labels, labels_of
 from wgan.datasets.text import known_characters
 
-# What a run folder calls its generators, best first: the one of the lowest FID, if the run was
-# scored; then averaged weights, which make steadier images.
+# The generators in a run folder, best first: the one with the lowest FID, if the run was scored;
+# then the averaged weights.
 GENERATORS = ('wgan_generator_best.model', 'wgan_generator_average.model', 'wgan_generator.model')
 
 
 class Generator:
-    """The generator that `what`, a run folder or a file, stands for: `network`, from `path`.
+    """A trained generator: `network`, loaded from the file `path`.
 
-    of_text: whether it has to make lines of text, or images; None: either.
-    Raises UserError if there is none, or it makes the other.
+    source: a run folder or a file. of_text: True if it has to generate text, False for images,
+    None for either.
+    Raises UserError if there is no such generator.
     """
 
-    def __init__(self, what, of_text=None):
-        self.name, self.path = what, find_generator(what)
+    def __init__(self, source, of_text=None):
+        self.name, self.path = source, find_generator(source)
         self.network = load_generator(self.path)
         self.latent_size = latent_input(self.network).shape[0]
         if of_text is False and makes_text(self.network):
@@ -36,14 +37,14 @@ class Generator:
 
     @property
     def config(self):
-        """What its run knows of itself, as `config_of` has it."""
+        """The config.json of its run: see `config_of`."""
         return config_of(self.path)
 
     @property
     def labels(self):
-        """Its Labels. Those that nothing names are called 0, 1, 2 …, each as often as the others.
+        """Its Labels. If their names are unknown, they are 0, 1, 2 …, with equal counts.
 
-        Raises UserError if what is known is damaged, or of another number of labels.
+        Raises UserError if the labels of the run are damaged, or their number does not fit.
         """
         label = label_input(self.network)
         if label is None:
@@ -56,7 +57,7 @@ class Generator:
 
     @property
     def characters(self):
-        """The characters that it makes lines of: a list of them, the end first.
+        """The list of its characters, END first.
 
         Raises UserError if its run is not known, or had others.
         """
@@ -70,8 +71,8 @@ class Generator:
 
 
 def find_generator(path):
-    """The model file that `path`, a run folder or a file, stands for; of several it says which.
-    Raises UserError.
+    """Returns the model file of `path`, a run folder or a file. If a folder has several, it prints
+    which one it takes. Raises UserError.
     """
     if os.path.isfile(path):
         return path
@@ -87,14 +88,14 @@ def find_generator(path):
 
 
 def load_generator(path):
-    """The network in a CNTK or ONNX file. Raises UserError if it is no generator."""
+    """Loads the network in a CNTK or ONNX file. Raises UserError if it is no generator."""
     of_onnx = path.lower().endswith('.onnx')
     with quiet():
         try:
             model = onnx_file.load(path) if of_onnx else load_model(path)
         except (RuntimeError, ValueError) as error:
-            raise UserError('%s is no %s model that can be read (%s)' % (
-                path, 'ONNX' if of_onnx else 'CNTK', str(error).split('\n')[0] or 'damaged'))
+            raise UserError('cannot read %s as %s model (%s)' % (
+                path, 'an ONNX' if of_onnx else 'a CNTK', str(error).split('\n')[0] or 'damaged'))
     latents, outputs = ([x.shape for x in model.arguments if x != label_input(model)],
                         [y.shape for y in model.outputs])
     if not (len(latents) == len(outputs) == 1 and len(latents[0]) == 1
@@ -105,8 +106,8 @@ def load_generator(path):
 
 
 def config_of(path):
-    """What the run of a generator's file knows of itself: its config.json, or what an ONNX file
-    kept of it; {} if nothing. Raises UserError if that is damaged.
+    """Returns the config.json beside a generator's file, or the copy in an ONNX file; {} if there
+    is none. Raises UserError if it is damaged.
     """
     if path.lower().endswith('.onnx'):
         return onnx_file.training_of(path)
@@ -118,6 +119,6 @@ def config_of(path):
     except ValueError:
         config = None
     if not isinstance(config, dict) or 'settings' not in config:
-        raise UserError('%s is not, or no longer, what training wrote there; move it away, and '
-                        'nothing is known of the run' % one_line(path))
+        raise UserError('%s is damaged: it is not what training wrote; move it away to use the '
+                        'generator without the settings of its run' % one_line(path))
     return config

@@ -1,4 +1,4 @@
-"""A generator as an ONNX file, and back.
+"""Exports a generator to an ONNX file, and loads it.
 
     input   'latent'   float32 (batch, N), drawn from N(0, 1)
     input   'label'    float32 (batch, K), 1 for the label and 0 for the others, if it takes labels
@@ -14,7 +14,7 @@ import shutil
 import tempfile
 
 from wgan.machine.command_line import UserError
-from wgan.machine.disk import make_room, replacing
+from wgan.machine.disk import check_space, replacing
 from wgan.machine.cntk import C, quiet
 from wgan.machine.cntk_files import size_of
 from wgan.generators.evaluation import generate, label_input, latent_input, makes_text
@@ -26,17 +26,17 @@ import onnx
 from onnx import numpy_helper
 import onnxruntime
 
-TOLERANCE = 1e-5            # how far ONNX Runtime may be from CNTK, images being in [-1, 1]
+TOLERANCE = 1e-5            # largest difference of ONNX Runtime from CNTK, for images in [-1, 1]
 LARGEST_FILE = 2 ** 31 - (1 << 20)          # bytes of weights: a limit of protocol buffers
 
 
 def export(generator, path, metadata):
-    """Write the generator to an ONNX file and hold it against CNTK.
+    """Writes the generator to an ONNX file and compares it with CNTK.
 
-    metadata: dict of str → str, kept in the file.
+    metadata: dict of str → str, saved in the file.
     Returns the largest deviation of ONNX Runtime's output from CNTK's, for 16 latents. Raises
     UserError if it is larger than TOLERANCE, or the generator can't be an ONNX file; OSError if
-    the file can't be written. What was there before is left alone then.
+    the file can't be written. An existing file then stays unchanged.
     """
     if size_of(generator) > LARGEST_FILE:
         raise UserError('%s can not be written: an ONNX file has at most 2 GiB' % path)
@@ -51,10 +51,10 @@ def export(generator, path, metadata):
 
 
 def _as_cntk_exports(generator):
-    # By way of a folder with a plain name: CNTK cuts off a path where the locale lacks a letter.
+    # CNTK truncates a path at a letter that the locale lacks, so the folder has a plain name.
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = os.path.join(folder, 'generator.onnx')
-        make_room(path, size_of(generator))
+        check_space(path, size_of(generator))
         try:
             generator.save(path, format=C.ModelFormat.ONNX)
         except (RuntimeError, ValueError) as error:             # an operation that ONNX lacks
@@ -68,7 +68,7 @@ def _output_name(generator):
 
 
 def _for_any_batch(model, output, metadata):
-    _drop_initializers_from_inputs(model.graph)     # CNTK may list them before the latent
+    _drop_initializers_from_inputs(model.graph)     # CNTK may list weights before the latent
     _free_the_batch_axis(model.graph)
     _rename(model.graph, model.graph.output[0].name, output)
     if len(model.graph.input) == 1:
@@ -85,38 +85,38 @@ def _deviation(generator, path):
         labels = inputs['label'] = one_hot(np.arange(16) % count, count)
     with open(path, 'rb') as file:
         session = onnxruntime.InferenceSession(file.read())
-    made, = session.run([_output_name(generator)], inputs)
-    return float(np.abs(made - generate(generator, inputs['latent'], 16, labels)).max())
+    output, = session.run([_output_name(generator)], inputs)
+    return float(np.abs(output - generate(generator, inputs['latent'], 16, labels)).max())
 
 
 def load(path):
-    """The generator in an ONNX file as a CNTK Function, latent (N,) → image (3, S, S).
+    """Loads an ONNX file as a CNTK Function, latent (N,) → image (3, S, S).
 
     Raises RuntimeError or ValueError, as CNTK does, if it can't read the file.
     """
-    with tempfile.TemporaryDirectory() as folder:               # as above
+    with tempfile.TemporaryDirectory() as folder:               # a plain name, as in the export
         plain = shutil.copyfile(path, os.path.join(folder, 'generator.onnx'))
         network = C.Function.load(plain, format=C.ModelFormat.ONNX)
-    # CNTK reads the free batch axis as an axis of the data, where its own functions have none.
+    # CNTK reads the free batch axis as an axis of the data; it has to be a batch axis.
     inputs = [C.input_variable(x.shape[1:], name=x.name if len(network.arguments) > 1 else 'latent')
               for x in network.arguments]
     return C.to_batch(network(*map(C.unpack_batch, inputs)))
 
 
 def training_of(path):
-    """What an ONNX file that `export` wrote knows of the run: its config.json; {} if nothing."""
+    """Returns the config.json in an ONNX file that `export` wrote; {} if there is none."""
     about = {p.key: p.value for p in onnx.load(path).metadata_props}
     try:
-        found = json.loads(about.get('training', '{}'))
+        config = json.loads(about.get('training', '{}'))
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        config = None
+    if not isinstance(config, dict):
         raise UserError('%s is damaged: it does not say how it was trained' % path)
-    return found
+    return config
 
 
 def _free_the_batch_axis(graph):
-    """CNTK exports for minibatches of one."""
+    """Makes the batch axis free: CNTK exports for minibatches of one."""
     for value in list(graph.input) + [graph.output[0]]:
         value.type.tensor_type.shape.dim[0].dim_param = 'batch'
     weights = {tensor.name for tensor in graph.initializer}
@@ -127,11 +127,11 @@ def _free_the_batch_axis(graph):
             shape = numpy_helper.to_array(tensor).copy()
             shape[0] = -1
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
-    del graph.value_info[:]                         # shapes of inner results, for one image
+    del graph.value_info[:]                         # shapes of intermediate results for one image
 
 
 def _drop_initializers_from_inputs(graph):
-    """Weights listed as inputs may be overridden by a caller, and ONNX Runtime warns of each."""
+    """Removes weights from the inputs, since ONNX Runtime warns of each."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     del graph.input[:]

@@ -1,1 +1,1 @@
-"""The machine and the user: CNTK and its kernels, devices, processes, disk, terminal, signals."""
+"""The system: CNTK and its kernels, devices, processes, disk, terminal, signals."""

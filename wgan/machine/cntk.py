@@ -1,9 +1,8 @@
-"""CNTK without its noise, with the kernels that are wanted. All modules have CNTK from here.
+"""Loads CNTK quietly, with the chosen kernels. All modules import CNTK from here.
 
-It is loaded when something of it is first used: the help of a program, an option that is refused
-and a program that computes nothing do without. CNTK warns then of Linux distributions and GPU
-parts, and writes on stderr from C++: notes, the chosen device, and a call stack for every
-exception. `quiet` holds that back.
+CNTK is loaded at its first use, so that --help, a refused option or a program without CNTK need not
+wait for it. CNTK warns of Linux distributions and missing GPU parts, and writes notes, the device
+and call stacks to stderr from C++. `quiet` suppresses that.
 """
 
 import functools
@@ -15,7 +14,7 @@ from wgan.machine.terminal import UserError
 
 
 class _Cntk:
-    """The module cntk, loaded at the first use of it."""
+    """The module cntk, loaded at its first use."""
 
     def __getattr__(self, name):
         return getattr(_load()[0], name)
@@ -26,7 +25,7 @@ C = _Cntk()
 
 @functools.lru_cache(maxsize=None)
 def _load():
-    """(CNTK, the folder with its shared libraries, what computes convolutions on a CPU)."""
+    """Returns (CNTK, the folder with its shared libraries, the name of its CPU kernels)."""
     with quiet():
         try:
             import cntk
@@ -40,22 +39,22 @@ def _load():
 
 
 def libraries():
-    """The folder with CNTK's shared libraries, which are loaded."""
+    """Loads CNTK and returns the folder with its shared libraries."""
     return _load()[1]
 
 
 def cpu_kernels():
-    """What computes convolutions on a CPU: a line for config.json."""
+    """Returns the name of the library that computes convolutions on a CPU, for config.json."""
     return _load()[2]
 
 
 def _choose_kernels(cntk, folder):
-    """Have CNTK compute on a CPU as fast as it can. Returns what with.
+    """Chooses CNTK's CPU kernels and returns their name.
 
-    The environment variable WGAN_KERNELS is the switch: onednn (the default, where it can be) or
-    mkl, which CNTK has by itself.
+    The environment variable WGAN_KERNELS selects onednn (the default, if available) or mkl, CNTK's
+    own kernels.
     """
-    # What CNTK calls its optimisation for inference makes a ReLU ten times as slow.
+    # CNTK's 'optimisation' for inference makes a ReLU ten times as slow.
     cntk.cntk_py.disable_cpueval_optimization()
     wanted = os.environ.get('WGAN_KERNELS', 'onednn')
     if wanted not in ('onednn', 'mkl'):

@@ -1,4 +1,4 @@
-"""Files that CNTK reads and writes: names that it can open, models that do not crash it."""
+"""Reads and writes files with CNTK, whatever their names, without crashes."""
 
 import contextlib
 import faulthandler
@@ -16,10 +16,10 @@ except ImportError:         # Windows: it stays, since CNTK has packages for it;
 
 @contextlib.contextmanager
 def plain_path(folder):
-    """A name of a folder that CNTK can open files in, for as long as the block lasts.
+    """Yields a name of the folder that CNTK can use, valid within the block.
 
-    CNTK fails on a name that is no text: with bytes of another encoding, and, under LC_ALL=C, with
-    any letter that is not ASCII. Linux also knows an open folder by its number.
+    CNTK fails on names with bytes of another encoding and, under LC_ALL=C, with letters outside
+    ASCII. On Linux an open folder also has a name with its file descriptor.
     """
     if _is_text(folder) or not os.path.isdir('/proc/self/fd'):
         yield folder
@@ -40,11 +40,11 @@ def _is_text(path):
 
 
 def load_model(path):
-    """The network in a file of CNTK's own format.
+    """Loads a network from a file in CNTK's own format.
 
-    Raises RuntimeError or ValueError, whatever the file holds; OSError if it can't be opened.
+    Raises RuntimeError or ValueError for a damaged file; OSError if it can't be opened.
     """
-    with open(path, 'rb') as file:          # CNTK itself can't open each name that there may be
+    with open(path, 'rb') as file:          # CNTK itself can't open every file name
         data = file.read()
     if not data or _crashes(data):
         raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
@@ -52,22 +52,22 @@ def load_model(path):
 
 
 def size_of(network):
-    """About how many bytes its weights and constants take in a file."""
+    """Returns about how many bytes the weights and constants of a network take in a file."""
     return sum(4 * int(np.prod(p.shape))
                for p in list(network.parameters) + list(network.constants))
 
 
 def _crashes(data):
-    """Whether CNTK brings the process down when it loads these bytes, as some damaged ones do.
+    """Whether CNTK crashes when it loads these bytes, as with some damaged files.
 
-    Tried in a copy of this process. Not where a GPU is in use, which copies can't share.
+    A forked process tries it; not where a GPU is in use, because forked processes can't share it.
     """
     if resource is None or C.use_default_device().type() != C.device.DeviceKind.CPU:
         return False
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))        # it may die in silence
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))        # a crash leaves no core file
             faulthandler.disable()
             C.Function.load(data)
         finally:

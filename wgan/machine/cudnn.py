@@ -1,10 +1,10 @@
-"""cuDNN 9 and today's cuBLAS in the place of those of 2018 that cntk-gpu 2.7 brings along.
+"""Lets CNTK call cuDNN 9 and a current cuBLAS instead of the versions of 2018 in cntk-gpu 2.7.
 
-CNTK's own kernels are in its library as PTX, which the driver compiles for any newer card. What
-fails there are cuDNN 7 and cuBLAS 10.0, whose kernels are machine code for compute capability 3.0
-to 7.5. CNTK calls both through a table of addresses (the procedure linkage table of an ELF
-library). `install` puts the addresses of today's functions there. There is no compiled code, and
-CNTK's files stay as they are. The table `FUNCTIONS` says what becomes of each function.
+CNTK's library has its own kernels as PTX, which the driver compiles for any newer card. Its cuDNN 7
+and cuBLAS 10.0 fail there: they are machine code for compute capability 3.0 to 7.5. CNTK calls both
+through a table of addresses (the procedure linkage table of an ELF library). `install` writes the
+addresses of the current functions into it. This needs no compiled code and does not change CNTK's
+files. The table `FUNCTIONS` lists the replacement of each function.
 
 Sources: CNTK 2.7, Source/Math/CuDnnConvolutionEngine.cu, fpgeneric.h; the API references of cuDNN 9
 and cuBLAS 12 (https://docs.nvidia.com).
@@ -23,8 +23,8 @@ Pointer, Int, Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 
 MATH = 'libCntk.Math-2.7.so'
 
-# cudnnStatus_t. CNTK itself has number 8 of cuDNN 7, and the last two are of this file: cuDNN's own
-# are 0 and from 1001 to 5004.
+# cudnnStatus_t. Number 8 is cuDNN 7's, which CNTK's code uses. The last two are defined here; cuDNN
+# 9 uses 0 and 1001 to 5004.
 SUCCESS, EXECUTION_FAILED_7, NO_ALGORITHM, NO_RECURRENCE = 0, 8, 9901, 9902
 TEXTS = {
     EXECUTION_FAILED_7: b'CUDNN_STATUS_EXECUTION_FAILED',
@@ -32,7 +32,7 @@ TEXTS = {
                   b'for it',
     NO_RECURRENCE: b'optimized_rnnstack needs cuDNN 7, which cuDNN 9 has replaced for this card: '
                    b'build the network from C.layers.Recurrence instead'}
-# cudnnMathType_t. For the first, cuDNN 8 and later may round to TF32.
+# cudnnMathType_t. With the first, cuDNN 8 and later may round to TF32.
 DEFAULT_MATH, FMA_MATH = 0, 3
 # cublasMath_t. The first is full precision. CNTK asks for 1 (for half precision only), which lets
 # cuBLAS 11 and later round single precision to half.
@@ -45,7 +45,7 @@ UNCHANGED = "today's function of that name"
 GONE = 'a status that says what to use instead'
 MATH_TYPE = "today's, with FMA_MATH for DEFAULT_MATH unless TF32 is wanted"
 
-# What becomes of each function of cuDNN and cuBLAS that CNTK calls: all 82.
+# The replacement of each of the 82 functions of cuDNN and cuBLAS that CNTK calls.
 FUNCTIONS = dict.fromkeys((
     'cublasAxpyEx cublasDasum_v2 cublasDaxpy_v2 cublasDdot_v2 cublasDgeam cublasDgemmBatched '
     'cublasDgemm_v2 cublasDotEx cublasDscal_v2 cublasGetMatrix cublasHgemmBatched cublasIdamax_v2 '
@@ -84,18 +84,18 @@ for _name in COMPUTATIONS:
         'cudnnFindConvolution%sAlgorithmEx' % _name: "today's, without what can't be used",
         'cudnnGetConvolution%sAlgorithm' % _name: 'the first of its successor …_v7 that fits'})
 
-# cudnn, cublas: ctypes libraries. cuda: the major version of CUDA that they are for.
+# cudnn, cublas: ctypes libraries. cuda: the major version of CUDA that they need.
 Libraries = namedtuple('Libraries', 'cudnn cublas cuda')
 
 
 def install(cntk_libraries, tf32=False):
-    """Let CNTK call today's cuDNN and cuBLAS. Returns their versions, as text.
+    """Lets CNTK call the current cuDNN and cuBLAS. Returns their versions, as text.
 
-    cntk_libraries: the folder with CNTK's shared libraries, which are loaded. It must be called
-    before CNTK first computes on a card.
+    Call it before CNTK first computes on a card.
+    cntk_libraries: the folder with CNTK's shared libraries, which must be loaded.
     tf32: whether convolutions and products may round their operands to TF32, 10 bits for 23.
-    Raises Unavailable, and changes nothing, where that can't be: not on Linux, another build of
-    CNTK, libraries that are not installed, a card that was used before.
+    Raises Unavailable, and changes nothing, on other systems than Linux, for another build of CNTK,
+    if the libraries are not installed, or if CNTK has already used a card.
     """
     libraries = load()
     replaced = replacements(libraries, tf32)
@@ -110,7 +110,7 @@ def install(cntk_libraries, tf32=False):
     for name, slot in slots.items():
         slot.value = address(replaced[name])
     KEPT.append((libraries, replaced))          # CNTK calls them until the process ends
-    # When Python ends, nothing of this file can be called any more.
+    # No function of this file can be called after Python has ended.
     atexit.register(setattr, slots['cudnnGetErrorString'], 'value',
                     address(libraries.cudnn.cudnnGetErrorString))
     return versions(libraries) + (', with TF32' if tf32 else ', in full single precision')
@@ -128,7 +128,7 @@ def load():
         cudnn = ctypes.PyDLL(_installed('libcudnn.so.9'))
         cudnn.cudnnGetVersion.restype = cudnn.cudnnGetCudartVersion.restype = Size
         cuda = cudnn.cudnnGetCudartVersion() // 1000
-        # Both others look for this one by its name.
+        # The other two libraries look for this one by its name.
         ctypes.PyDLL(_installed('libcublasLt.so.%d' % cuda))
         return Libraries(cudnn, ctypes.PyDLL(_installed('libcublas.so.%d' % cuda)), cuda)
     except (OSError, AttributeError) as error:
@@ -138,9 +138,9 @@ def load():
 def _installed(name):
     """The path of a shared library in NVIDIA's packages for Python."""
     for folder in sys.path:
-        found = sorted(glob.glob(os.path.join(glob.escape(folder), 'nvidia', '*', 'lib', name)))
-        if found:
-            return found[0]
+        paths = sorted(glob.glob(os.path.join(glob.escape(folder), 'nvidia', '*', 'lib', name)))
+        if paths:
+            return paths[0]
     raise Unavailable('%s is not installed (packages nvidia-cudnn-cu12, nvidia-cublas-cu12)' % name)
 
 
@@ -155,14 +155,14 @@ def versions(libraries):
 
 
 def _check_unused(path):
-    """Raise Unavailable if CNTK has a handle of its own cuBLAS already, as a first product gets it.
+    """Raises Unavailable if CNTK has a handle of its own cuBLAS, which it creates at first use.
 
-    path: of CNTK's library that has them, for each type of numbers those of 16 cards.
+    path: CNTK's library with the handles, 16 (one a card) for each type of numbers.
     """
     math = ctypes.PyDLL(path)
-    for kind in ('f', 'd', '4half'):
+    for number_type in ('f', 'd', '4half'):
         handles = (Pointer * 16).in_dll(
-            math, '_ZN9Microsoft3MSR4CNTK9GPUMatrixI%sE10s_cuHandleE' % kind)
+            math, '_ZN9Microsoft3MSR4CNTK9GPUMatrixI%sE10s_cuHandleE' % number_type)
         if any(handles):
             raise Unavailable('CNTK has computed on a card already, with its own libraries')
 
@@ -176,21 +176,21 @@ def replacements(libraries, tf32=False):
     cudnn, cublas, _ = libraries
     recurrent = ctypes.CFUNCTYPE(Int)(lambda: NO_RECURRENCE)
     try:
-        found = {name: recurrent if what == GONE else
-                 getattr(cudnn if name.startswith('cudnn') else cublas, name)
-                 for name, what in FUNCTIONS.items() if what in (GONE, UNCHANGED)}
-        found.update(_of_cublas(cublas, CUBLAS_TF32 if tf32 else CUBLAS_DEFAULT))
-        found.update(_of_math_type(cudnn, DEFAULT_MATH if tf32 else FMA_MATH))
-        found.update(_of_errors(cudnn))
+        functions = {name: recurrent if treatment == GONE else
+                     getattr(cudnn if name.startswith('cudnn') else cublas, name)
+                     for name, treatment in FUNCTIONS.items() if treatment in (GONE, UNCHANGED)}
+        functions.update(_of_cublas(cublas, CUBLAS_TF32 if tf32 else CUBLAS_DEFAULT))
+        functions.update(_of_math_type(cudnn, DEFAULT_MATH if tf32 else FMA_MATH))
+        functions.update(_of_errors(cudnn))
         for name in COMPUTATIONS:
-            found.update(Algorithms(cudnn, name).functions())
+            functions.update(Algorithms(cudnn, name).functions())
     except AttributeError as error:
         raise Unavailable('cuDNN 9 or cuBLAS lacks a function (%s)' % error)
-    return found
+    return functions
 
 
 def _of_cublas(cublas, mode):
-    """The functions of cuBLAS that are to be others. mode: the cublasMath_t that is wanted."""
+    """The changed functions of cuBLAS. mode: the cublasMath_t to use."""
     create, create_types = _function(cublas, 'cublasCreate_v2', ctypes.POINTER(Pointer))
     set_mode, mode_types = _function(cublas, 'cublasSetMathMode', Pointer, Int)
     gemm, gemm_types = _function(
@@ -202,16 +202,16 @@ def _of_cublas(cublas, mode):
         return gemm(*operands, COMPUTE_TYPES.get(compute_type, compute_type), algorithm)
 
     return {
-        'cublasCreate_v2': create_types(lambda made: create(made) or set_mode(made[0], mode)),
+        'cublasCreate_v2': create_types(lambda handle: create(handle) or set_mode(handle[0], mode)),
         'cublasSetMathMode': mode_types(lambda handle, _: set_mode(handle, mode)),
         'cublasGemmEx': gemm_types(multiply)}
 
 
 def _of_math_type(cudnn, wanted):
-    """Functions that see to it that single precision is computed with the wanted math type.
+    """Functions that set the wanted math type for single precision.
 
-    CNTK sets the default before each convolution, but not before algorithms are timed; so it is
-    also set where a convolution's descriptor is.
+    CNTK sets the default before each convolution, but not before it times algorithms. So the type
+    is also set with a convolution's descriptor.
     """
     set_type, type_types = _function(cudnn, 'cudnnSetConvolutionMathType', Pointer, Int)
     describe, describe_types = _function(cudnn, 'cudnnSetConvolutionNdDescriptor', Pointer, Int,
@@ -226,7 +226,7 @@ def _of_math_type(cudnn, wanted):
 
 
 def _of_errors(cudnn):
-    """Texts of errors: cuDNN's own, and those of numbers that it does not know."""
+    """The function for error texts: cuDNN's own texts, and TEXTS."""
     texts = {status: ctypes.create_string_buffer(text) for status, text in TEXTS.items()}
     types = ctypes.CFUNCTYPE(Pointer, Int), ctypes.PYFUNCTYPE(Pointer, Int)
     theirs = types[1](('cudnnGetErrorString', cudnn))
@@ -235,7 +235,7 @@ def _of_errors(cudnn):
 
 
 def _function(library, name, *types):
-    """A function of a library that returns a status, and the type of one that replaces it."""
+    """Returns a function of a library, whose result is a status, and the type of a replacement."""
     return (ctypes.PYFUNCTYPE(Int, *types)((name, library)), ctypes.CFUNCTYPE(Int, *types))
 
 
@@ -247,12 +247,12 @@ class Performance(ctypes.Structure):
 
 
 class Algorithms:
-    """How cuDNN can compute a convolution, or one of its two gradients.
+    """The algorithms of cuDNN for a convolution, or for one of its two gradients.
 
-    cuDNN 9 answers with pairs of an algorithm and a math type. CNTK takes the algorithm and its
-    memory, and computes with the math type of the convolution's descriptor. So the memory is asked
-    for again, for that type; and what failed, or has not enough memory, is left out: CNTK takes the
-    first without looking at its status, and of an empty list it reads what is not there.
+    cuDNN 9 returns pairs of an algorithm and a math type. CNTK reads the algorithm and its memory,
+    but computes with the math type of the convolution's descriptor. So the memory is queried again
+    for that type. Algorithms that failed or need too much memory are removed, because CNTK takes
+    the first of the list without checking its status, even if the list is empty.
     """
 
     AT_MOST = 10                        # a computation has at most 8 algorithms; CNTK asks for 10
@@ -278,7 +278,7 @@ class Algorithms:
 
     def find(self, handle, a, a_data, b, b_data, convolution, result, result_data, wanted, count,
              performances, workspace, size):
-        """All that can be used, timed, the fastest first."""
+        """Times all algorithms that can be used; the fastest is first."""
         status = self.timed(handle, a, a_data, b, b_data, convolution, result, result_data, wanted,
                             count, performances, workspace, size)
         if status != SUCCESS:
@@ -290,7 +290,7 @@ class Algorithms:
         return SUCCESS if usable else NO_ALGORITHM
 
     def choose(self, handle, a, b, convolution, result, preference, limit, algorithm):
-        """The one that cuDNN holds for the fastest, of those whose memory CNTK allows."""
+        """Chooses the algorithm that cuDNN expects to be fastest within CNTK's memory limit."""
         described = handle, a, b, convolution, result
         count, performances = Int(), (Performance * self.AT_MOST)()
         status = self.ranked(*described, self.AT_MOST, ctypes.byref(count), performances)
@@ -304,9 +304,9 @@ class Algorithms:
         return SUCCESS
 
     def _usable(self, performances, described, limit):
-        """Copies of those that need at most `limit` bytes, as the descriptor says to compute.
+        """Copies of the algorithms that need at most `limit` bytes with the descriptor's math type.
 
-        Those that were timed so come first.
+        Algorithms that were timed with this type come first.
         """
         math, usable = Int(), []
         self.math_type(described[3], ctypes.byref(math))

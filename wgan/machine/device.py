@@ -1,8 +1,8 @@
-"""Which device CNTK computes on: the CPU, or a card, and with which cuDNN.
+"""Selects the device for CNTK: the CPU or a GPU, and the version of cuDNN.
 
-CNTK 2.7 was built for NVIDIA cards of compute capability 3.0 to 7.0; that code runs on 7.5 as well:
-Kepler to Turing. It does not list older cards. For newer ones the driver compiles CNTK's kernels
-once, and cuDNN 9 takes the place of cuDNN 7 (cudnn.py). docs/gpu.md says what is known.
+CNTK 2.7 was built for NVIDIA cards of compute capability 3.0 to 7.0, and that code also runs on 7.5
+(Kepler to Turing). CNTK does not list older cards. For newer cards the driver compiles CNTK's
+kernels once, and cuDNN 9 replaces cuDNN 7 (cudnn.py). docs/gpu.md has details.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from wgan.machine.cntk import C, cpu_kernels, libraries, quiet
 from wgan.machine.command_line import UserError, gpu_failure, warn
 from wgan.machine.slots import Unavailable
 
-FIRST, LAST = (3, 0), (7, 5)                    # compute capabilities that there is code for
+FIRST, LAST = (3, 0), (7, 5)                    # compute capabilities that CNTK has code for
 FIRST_WITH_TF32 = (8, 0)
-DRIVERS = {12: '525.60.13', 13: '580.65.06'}    # the first for each version of CUDA, on Linux
-KERNELS = {'gpu': 'cuDNN'}                      # what computes convolutions
+DRIVERS = {12: '525.60.13', 13: '580.65.06'}    # the oldest for each version of CUDA, on Linux
+KERNELS = {'gpu': 'cuDNN'}                      # the library that computes convolutions
 
 # name: for people. capability: its compute capability, (major, minor). memory: in MB.
 # device: CNTK's, or None if CNTK does not list it.
@@ -29,15 +29,15 @@ Card = namedtuple('Card', 'name capability memory device')
 
 def add_device_option(parser):
     parser.add_argument('--device', choices=('auto', 'cpu', 'gpu'), default='auto',
-                        help='auto takes a GPU if there is one that will do')
+                        help='auto takes a GPU if there is a suitable one')
 
 
 def select_device(name, memory=0, tf32=False):
-    """Make CNTK compute on 'cpu', on 'gpu', or, for 'auto', on a GPU that will do.
+    """Makes CNTK compute on 'cpu', on 'gpu', or, with 'auto', on a suitable GPU if there is one.
 
-    memory: what the work takes at least, in MB. tf32: whether a GPU may round to TF32.
-    Of several GPUs the first that will do is taken; of several processes of a machine, each takes
-    its own. A GPU that may not do is taken for 'gpu' only; what is known of it is said either way.
+    memory: the least memory that the work needs, in MB. tf32: whether a GPU may round to TF32.
+    Each process of a machine takes the next suitable GPU. A GPU that may be unsuitable is only used
+    for 'gpu'; a warning says why in both cases.
     Returns 'cpu' or 'gpu'. Raises UserError if a GPU is asked for and CNTK finds none.
     """
     card = _select_card(name, memory)
@@ -57,7 +57,7 @@ NO_TF32 = ('--tf32 has no effect on the %s: it takes compute capability 8.0 or n
 
 
 def _select_card(name, memory):
-    """The Card to compute on, or None for the CPU: see select_device."""
+    """Returns the Card to compute on, or None for the CPU: see `select_device`."""
     if name == 'cpu':
         return None
     cards = cntk_cards() or driver_cards()
@@ -67,7 +67,7 @@ def _select_card(name, memory):
         raise UserError('--device gpu: %s; or use --device cpu' % (
             doubt(cards[0], memory) if cards else
             'CNTK finds no GPU. It needs an NVIDIA card of compute capability %s or newer with its '
-            'driver, and the cntk-gpu package ("make setup DEVICE=gpu")' % shown(FIRST)))
+            'driver, and the cntk-gpu package ("make setup DEVICE=gpu")' % dotted(FIRST)))
     if name == 'auto' and not good:
         if cards:
             warn('the CPU computes: %s. --device cpu chooses it without this warning%s' % (
@@ -82,9 +82,9 @@ def _select_card(name, memory):
 
 
 def wants_cudnn_9(card):
-    """Whether cuDNN 9 is to compute on a card: on newer ones, and where the user says so.
+    """Whether to use cuDNN 9 on a card: by default only on cards newer than CNTK's code.
 
-    The environment variable WGAN_CUDNN is the switch: 7, which CNTK has by itself, or 9.
+    The environment variable WGAN_CUDNN selects 7 (CNTK's own) or 9.
     """
     wanted = os.environ.get('WGAN_CUDNN') or ('9' if card.capability > LAST else '7')
     if wanted not in ('7', '9'):
@@ -93,7 +93,7 @@ def wants_cudnn_9(card):
 
 
 def obstacle_to_cudnn_9():
-    """Why cuDNN 9 can't be used here, as a part of a sentence; None if nothing is known of it."""
+    """Returns why cuDNN 9 can't be used here, as a part of a sentence, or None."""
     try:
         cuda = cudnn.load().cuda
     except Unavailable as error:
@@ -102,7 +102,7 @@ def obstacle_to_cudnn_9():
 
 
 def driver_too_old(cuda):
-    """Why the driver can't be used with a version of CUDA, as a part of a sentence; None if it can.
+    """Returns why the driver can't be used with a version of CUDA, as part of a sentence, or None.
     """
     version = driver_cuda()
     if version is not None and version[0] < cuda:
@@ -112,7 +112,7 @@ def driver_too_old(cuda):
 
 
 def driver_cuda():
-    """The version of CUDA that NVIDIA's driver is for, (major, minor); None without a driver."""
+    """The version of CUDA that NVIDIA's driver supports, (major, minor); None without a driver."""
     number = ctypes.c_int()
     try:
         _driver().cuDriverGetVersion(ctypes.byref(number))
@@ -133,16 +133,16 @@ def _use_cudnn_9(card, tf32):
 
 
 def kernels(device):
-    """What computes the convolutions on a device, 'cpu' or 'gpu'."""
+    """The name of the library that computes convolutions on a device, 'cpu' or 'gpu'."""
     return cpu_kernels() if device == 'cpu' else KERNELS[device]
 
 
 def doubt(card, memory=0):
-    """Why a card may not do, as a part of a sentence; None if nothing is known against it."""
-    what = 'the %s has compute capability %s' % (card.name, *shown(card.capability))
-    has = 'CNTK 2.7 has code for %s to %s' % shown(FIRST, LAST)
+    """Returns why a card may be unsuitable, as a part of a sentence, or None."""
+    fact = 'the %s has compute capability %s' % (card.name, *dotted(card.capability))
+    has = 'CNTK 2.7 has code for %s to %s' % dotted(FIRST, LAST)
     if card.capability < FIRST:
-        return '%s, and %s' % (what, has)
+        return '%s, and %s' % (fact, has)
     if card.device is None and not has_gpu_part():
         return ('this is CNTK for the CPU, and the %s needs that for the GPU; "make setup '
                 'DEVICE=gpu" installs it' % card.name)
@@ -153,17 +153,17 @@ def doubt(card, memory=0):
         obstacle = obstacle_to_cudnn_9()
         if obstacle:
             return ('%s, and is to be used with cuDNN 9: %s. Without that CNTK takes its own '
-                    'cuDNN 7, which has code for %s to %s' % (what, obstacle, *shown(FIRST, LAST)))
+                    'cuDNN 7, which has code for %s to %s' % (fact, obstacle, *dotted(FIRST, LAST)))
     elif card.capability > LAST:
         return ('%s, and cuDNN 7 has code for %s to %s: it is reported to hang or fail there' % (
-            what, *shown(FIRST, LAST)))
+            fact, *dotted(FIRST, LAST)))
     if card.memory < memory:
         return ('the %s has %d MB of memory, and this takes %d or more; a smaller --batch-size, '
                 '--image-size or --width takes less' % (card.name, card.memory, memory))
     return None
 
 
-def shown(*capabilities):
+def dotted(*capabilities):
     """Compute capabilities as NVIDIA writes them."""
     return tuple('%d.%d' % capability for capability in capabilities)
 
@@ -171,16 +171,16 @@ def shown(*capabilities):
 def cntk_cards():
     """The cards that CNTK lists."""
     gpu = C.device.DeviceKind.GPU
-    found = [(device, C.device.get_gpu_properties(device))
-             for device in C.device.all_devices() if device.type() == gpu]
+    devices = [(device, C.device.get_gpu_properties(device))
+               for device in C.device.all_devices() if device.type() == gpu]
     return [Card(p.name, (p.version_major, p.version_minor), p.total_memory, device)
-            for device, p in found]
+            for device, p in devices]
 
 
 def driver_cards():
-    """The cards that NVIDIA's driver lists, as it orders them; none without a driver.
+    """The cards that NVIDIA's driver lists, in its order; none without a driver.
 
-    CNTK says nothing of cards that it can't use, and its package for the CPU of none.
+    CNTK does not list cards that it can't use, and its package for the CPU lists none.
     """
     try:
         cuda = _driver()
@@ -203,7 +203,7 @@ def driver_cards():
 
 
 def _driver():
-    # The name on Windows was not tried; it stays, since CNTK has packages for it.
+    # The Windows branch is untested. It stays, since CNTK has packages for Windows.
     return ctypes.CDLL('nvcuda.dll' if sys.platform == 'win32' else 'libcuda.so.1')
 
 
@@ -213,9 +213,9 @@ def has_gpu_part():
 
 
 def _note_slow_sums(cards, count):
-    """Say so if CNTK will not use NCCL, which sums gradients from card to card.
+    """Warns if CNTK will not use NCCL, which sums gradients from card to card.
 
-    count: how many processes this machine has.
+    count: number of processes on this machine.
     """
     if count > len(cards):
         warn('%d processes of this machine see %d GPU%s: CNTK then adds gradients up on the host, '
@@ -226,21 +226,21 @@ def _note_slow_sums(cards, count):
 
 @contextlib.contextmanager
 def _waiting_explained(card):
-    """Say what takes so long, if it does, and that it goes on: on a card that CNTK has no code for.
+    """Explains the wait while the driver compiles kernels for a card that CNTK has no code for.
 
-    CNTK keeps Python's lock meanwhile, so a small process says it. It ends with this one.
+    CNTK holds Python's lock meanwhile, so a small process prints it. It ends with this one.
     """
     if card.capability <= LAST or processes.RANK:
         yield
         return
     if os.environ.get('CUDA_CACHE_DISABLE', '0') != '0':
-        kept = 'and does not keep them, since CUDA_CACHE_DISABLE is set'
+        storage = 'and does not keep them, since CUDA_CACHE_DISABLE is set'
     else:
-        kept = 'and keeps them in ' + os.environ.get('CUDA_CACHE_PATH', '~/.nv/ComputeCache')
+        storage = 'and keeps them in ' + os.environ.get('CUDA_CACHE_PATH', '~/.nv/ComputeCache')
     process = subprocess.Popen(
         [sys.executable, '-S', '-E', '-c', SAY_WHILE_WAITING,
          "the driver compiles CNTK's kernels for the %s at the first start, which takes about a "
-         'minute, %s' % (card.name, kept)], stdin=subprocess.PIPE)
+         'minute, %s' % (card.name, storage)], stdin=subprocess.PIPE)
     try:
         yield
     finally:
@@ -260,10 +260,10 @@ while not select.select([sys.stdin], [], [], seconds if texts else 10)[0]:
 
 
 def _use(name, device):
-    with quiet(), signals.deadly():             # nothing is begun yet
+    with quiet(), signals.deadly():             # there is no work to save yet
         try:
             C.device.try_set_default_device(device)
-            C.plus([0.0], [0.0]).eval()         # names the device, and has the driver compile
+            C.plus([0.0], [0.0]).eval()         # makes the driver compile
         except RuntimeError as error:
             raise UserError(gpu_failure(error) or str(error))
     return name

@@ -1,6 +1,7 @@
-"""Files that have to be complete: written beside and renamed, room for them, sync, checksums, JSON.
+"""Writes files completely or not at all; checks free space; checksums; JSON.
 
-Needs no other package. What is for Windows stays, since CNTK has packages for it; it was not tried.
+Needs no other package. The Windows branches are untested. They stay, since CNTK has packages for
+Windows.
 """
 
 import contextlib
@@ -13,24 +14,24 @@ import re
 import shutil
 
 _NUMBERS = itertools.count()
-# How a process names what it writes beside its files; a kill may leave one.
+# The names of temporary files. A killed process leaves them.
 ASIDE = re.compile(r'\.partial-([0-9]+)-')
 
 
 def aside_prefix():
-    """How such names of this process begin."""
+    """The prefix of this process's temporary files."""
     return '.partial-%d-' % os.getpid()
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yield the name of an empty file beside `path`, which takes its place when the block ends.
+    """Yields the name of an empty file beside `path`, and replaces `path` with it after the block.
 
-    The block writes to that name; it ends in the suffix of `path`, which decides the format in
-    many libraries. If the block raises, the new file is removed and `path` keeps what it held. A
-    symbolic link stays one: the file that it points to is replaced.
-    Raises OSError, with `path` as its filename, if the file can't be written, or `path` is
-    something else than a regular file.
+    The name has the suffix of `path`, since many libraries choose the format by it. If the block
+    raises, the new file is removed and `path` stays unchanged. If `path` is a symbolic link, its
+    target is replaced.
+    Raises OSError, with `path` as its filename, if the file can't be written, or `path` is not a
+    regular file.
     """
     target = os.path.realpath(path)
     if os.path.lexists(target) and not os.path.isfile(target):
@@ -45,7 +46,7 @@ def replacing(path):
         yield aside
         sync(aside)
         os.replace(aside, target)
-    except OSError as error:                            # some libraries give a sentence alone
+    except OSError as error:                            # some libraries set only a message
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), path)
     finally:
         if os.path.exists(aside):
@@ -53,9 +54,7 @@ def replacing(path):
 
 
 def keep_aside(path, ending='.kept'):
-    """Give what is at `path` a name beside it that nothing has, which is returned: `path` with the
-    ending and a number.
-    """
+    """Renames `path` to an unused name, `path` with the ending and a number. Returns this name."""
     aside = next(name for name in ('%s%s%d' % (path, ending, n) for n in itertools.count(1))
                  if not os.path.lexists(name))
     os.rename(path, aside)
@@ -63,15 +62,15 @@ def keep_aside(path, ending='.kept'):
 
 
 def remove_left_behind(folder):
-    """Delete what `replacing` left in the folder because its process was killed."""
+    """Deletes temporary files of killed processes in the folder: see `replacing`."""
     for name in os.listdir(folder):
-        found = re.match(ASIDE.pattern + r'\d+(\.\w+)?$', name)
-        if found and not _is_running(int(found.group(1))):
+        match = re.match(ASIDE.pattern + r'\d+(\.\w+)?$', name)
+        if match and not _is_running(int(match.group(1))):
             os.remove(os.path.join(folder, name))
 
 
 def _is_running(process):
-    if os.name == 'nt':                     # there, this signal would end it
+    if os.name == 'nt':                     # os.kill would end the process
         return True
     try:
         os.kill(process, 0)
@@ -82,11 +81,11 @@ def _is_running(process):
     return True
 
 
-def make_room(path, size):
-    """Raises OSError if a file of `size` bytes and a little more can't be written to `path`.
+def check_space(path, size):
+    """Raises OSError if a file of `size` bytes plus 1 MiB can't be written to `path`.
 
-    CNTK aborts the whole process if it can't write a file to its end: a full disk, a quota and a
-    limit for files have to be found out before.
+    CNTK aborts the process if it can't write a complete file. So this checks for a full disk, a
+    quota or a file size limit before. It deletes the file.
     """
     try:
         with open(path, 'wb') as file:
@@ -102,7 +101,7 @@ def make_room(path, size):
 
 
 def sync(path):
-    """Have a file or folder written to the disk itself; Windows can't do it for folders."""
+    """Flushes a file or folder to the disk. Windows can't do this for folders."""
     if os.name == 'nt' and os.path.isdir(path):
         return
     handle = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
@@ -122,9 +121,9 @@ def sha256(path):
 
 
 def read_json(path):
-    """What a file of JSON holds. Raises ValueError for anything else, OSError if there is none."""
+    """Reads a JSON file. Raises ValueError if it is not JSON, OSError if it can't be read."""
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError                        # a folder; a pipe, which nobody writes to
+        raise ValueError                        # a folder, or a pipe that would block
     with open(path, encoding='utf-8') as file:
         try:
             return json.load(file)
@@ -133,16 +132,17 @@ def read_json(path):
 
 
 def write_json(path, value):
-    """Replace a file by JSON that people can read. Raises OSError as `replacing` does."""
+    """Writes indented JSON to a file. Raises OSError as `replacing` does."""
     with replacing(path) as aside, open(aside, 'w', encoding='utf-8') as file:
         json.dump(value, file, indent=2, sort_keys=True)
         file.write('\n')
 
 
 def as_text(value):
-    """A path as it is kept in JSON: bytes that are no text of UTF-8 as lone surrogates.
+    """Converts a path to text for JSON. Only bytes that are not UTF-8 become lone surrogates.
 
-    Under LC_ALL=C Python has all but ASCII as such; kept like this, a run is the same under any.
+    Under LC_ALL=C, Python's paths have surrogates for all bytes outside ASCII. The converted text
+    is the same under every locale.
     """
     if not isinstance(value, str):
         return value

@@ -1,16 +1,16 @@
-"""CNTK's convolutions on a CPU, computed by oneDNN: today's kernels, and no copies that stay.
+"""Lets oneDNN compute CNTK's convolutions on a CPU: faster kernels and less memory.
 
-CNTK computes them with an MKL of 2018, which hardly uses AVX-512 and keeps a reordered copy of
-every operand of every convolution for as long as the network lives. It calls MKL through a table
-of addresses (the procedure linkage table of an ELF library). `install` puts functions of this file
-there, which call oneDNN through its C interface. There is no compiled code, and CNTK's files stay
-as they are. Whatever oneDNN does not take goes on to MKL: other shapes, double precision, groups.
+CNTK uses an MKL of 2018, which hardly uses AVX-512 and keeps a reordered copy of every operand of
+every convolution as long as the network lives. It calls MKL through a table of addresses (the
+procedure linkage table of an ELF library). `install` writes functions of this file into it, which
+call oneDNN through its C interface. This needs no compiled code and does not change CNTK's files.
+MKL still computes what oneDNN does not support: other shapes, double precision, groups.
 
-The order of memory that oneDNN prefers differs from CNTK's. Operands are reordered for each
+The memory format that oneDNN prefers differs from CNTK's. Operands are reordered for each
 operation, in scratch memory that all convolutions share.
 
-Gradients are a second thing. Where CNTK has to add a gradient to one that is there, it copies that
-one aside, computes, and adds. Here the result is added as it is brought into CNTK's order.
+To add a gradient to an existing one, CNTK copies the existing one, computes, and adds. Here the
+result is added while it is reordered to CNTK's format.
 
 Source: https://oneapi-src.github.io/oneDNN/v3.2/ (the C interface: dnnl.h, dnnl_types.h).
 """
@@ -35,12 +35,12 @@ OUT_OF_MEMORY = -127                                                        # dn
 
 # The three computations. symbol: MKL's function that prepares one. operands, the result last: MKL's
 # number; oneDNN's query for the layout (dnnl_query_t) and number as an argument (DNNL_ARG_*).
-Kind = namedtuple('Kind', 'symbol operands')
-FORWARD = Kind('dnnConvolutionCreateForward_F32', (
+Computation = namedtuple('Computation', 'symbol operands')
+FORWARD = Computation('dnnConvolutionCreateForward_F32', (
     (SRC, 129, 1), (FILTER, 131, 33), (DST, 133, 17)))
-BACKWARD_DATA = Kind('dnnConvolutionCreateBackwardData_F32', (
+BACKWARD_DATA = Computation('dnnConvolutionCreateBackwardData_F32', (
     (DIFF_DST, 134, 145), (FILTER, 131, 33), (DIFF_SRC, 130, 129)))
-BACKWARD_FILTER = Kind('dnnConvolutionCreateBackwardFilter_F32', (
+BACKWARD_FILTER = Computation('dnnConvolutionCreateBackwardFilter_F32', (
     (DIFF_DST, 134, 145), (SRC, 129, 1), (DIFF_FILTER, 132, 161)))
 
 # CNTK's own functions: ConvolutionEngine<float>::BackwardData and ::BackwardKernel, which take
@@ -56,11 +56,11 @@ MATH, CORE = 'libCntk.Math-2.7.so', 'libCntk.Core-2.7.so'
 
 
 def install(cntk_libraries):
-    """Let CNTK's convolutions be computed by oneDNN. Returns what computes now, as text.
+    """Lets oneDNN compute CNTK's convolutions. Returns its version and instruction set, as text.
 
-    cntk_libraries: the folder with CNTK's shared libraries, which are loaded.
-    Raises Unavailable, and changes nothing, where that can't be: not on Linux, another build of
-    CNTK, oneDNN not installed.
+    cntk_libraries: the folder with CNTK's shared libraries, which must be loaded.
+    Raises Unavailable, and changes nothing, on other systems than Linux, for another build of CNTK,
+    or if oneDNN is not installed.
     """
     path = os.path.join(sys.prefix, 'lib', 'libdnnl.so.3')
     if not sys.platform.startswith('linux'):
@@ -68,7 +68,7 @@ def install(cntk_libraries):
     if not os.path.exists(path):
         raise Unavailable('it is not installed (%s)' % path)
     try:
-        # Its threads are to be CNTK's: found first, this library answers oneDNN's calls of OpenMP.
+        # Loaded first, CNTK's OpenMP library also serves oneDNN, so that both share its threads.
         ctypes.CDLL(os.path.join(cntk_libraries, 'libiomp5.so'), mode=ctypes.RTLD_GLOBAL)
         mkl, math = (ctypes.PyDLL(os.path.join(cntk_libraries, name))
                      for name in ('libmklml_intel.so', MATH))
@@ -91,10 +91,10 @@ KEPT = []
 
 
 def _tanh():
-    """{symbol: C function}: glibc's tanh of four numbers at once, of which CNTK gets the first.
+    """{symbol: C function}: glibc's tanh of four numbers, of which CNTK gets the first.
 
-    CNTK calls that of one number, which takes twice as long and is less accurate. It stays so
-    before glibc 2.35, which has the other one first.
+    CNTK calls the tanh of one number, which takes twice as long and is less accurate. With a glibc
+    before 2.35 there is no other.
     """
     try:
         return {'tanhf': ctypes.CDLL('libmvec.so.1')._ZGVbN4v_tanhf}
@@ -103,8 +103,8 @@ def _tanh():
 
 
 def _delete_no_more(slot):
-    """When Python ends, CNTK still has networks to delete, and nothing of this file can be called.
-    It gets a C function that does nothing with the address that it is given.
+    """Replaces the delete function by a C function without effect. After Python has ended, CNTK
+    still deletes networks, but no function of this file can be called.
     """
     slot.value = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
 
@@ -114,10 +114,10 @@ class Refused(Exception):
 
 
 class OneDnn:
-    """The C interface of oneDNN, as far as it is needed. Its objects are ctypes.c_void_p.
+    """The part of oneDNN's C interface that is needed here. Its objects are ctypes.c_void_p.
 
-    A function that fails raises Refused. What was made while `owner` was a contextlib.ExitStack is
-    destroyed when that is closed.
+    A function that fails raises Refused. If `owner` is a contextlib.ExitStack, closing it destroys
+    the objects created meanwhile.
     """
 
     FLOAT = 3                           # dnnl_f32
@@ -146,13 +146,13 @@ class OneDnn:
         if status:
             raise Refused('dnnl_%s: %d' % (name, status))
 
-    def new(self, kind, *arguments, how='create'):
-        """An object of a kind, made by the function dnnl_KIND_HOW."""
-        made = Pointer()
-        self.call('%s_%s' % (kind, how), ctypes.byref(made), *arguments)
-        kind = 'primitive_desc' if kind.endswith('primitive_desc') else kind
-        self.owner.callback(getattr(self.library, 'dnnl_%s_destroy' % kind), made)
-        return made
+    def new(self, object_type, *arguments, function='create'):
+        """Returns a new object of oneDNN, created by the function dnnl_TYPE_FUNCTION."""
+        handle = Pointer()
+        self.call('%s_%s' % (object_type, function), ctypes.byref(handle), *arguments)
+        object_type = 'primitive_desc' if object_type.endswith('primitive_desc') else object_type
+        self.owner.callback(getattr(self.library, 'dnnl_%s_destroy' % object_type), handle)
+        return handle
 
     def version(self):
         return 'oneDNN %s with %s' % (
@@ -163,7 +163,7 @@ class OneDnn:
         return bool(self.library.dnnl_get_effective_cpu_isa() & AVX512)
 
     def order(self, name):
-        """The number of an order of memory (dnnl_format_tag_t), by its name."""
+        """The number of a memory format (dnnl_format_tag_t), by its name."""
         for number in range(1000):
             if self.library.dnnl_fmt_tag2str(Int(number)) == name:
                 return number
@@ -171,10 +171,10 @@ class OneDnn:
 
     def layout(self, sizes, order):
         return self.new('memory_desc', Int(4), _int64s(sizes), Int(self.FLOAT), Int(order),
-                        how='create_with_tag')
+                        function='create_with_tag')
 
     def is_reference(self, description):
-        """Whether it would be computed by code that is there for completeness, very slowly."""
+        """Whether oneDNN would use its reference code, which is very slow."""
         name = ctypes.c_char_p()
         self.call('primitive_desc_query', description, Int(8), Int(0), ctypes.byref(name))
         return b'ref' in name.value
@@ -183,7 +183,7 @@ class OneDnn:
         return Pointer(self.library.dnnl_primitive_desc_query_md(description, Int(query), Int(0)))
 
     def size(self, layout):
-        """In bytes, of which scratch memory has room for."""
+        """The size of a layout in bytes, rounded up to ALIGNMENT."""
         return -(-self.library.dnnl_memory_desc_get_size(layout) // ALIGNMENT) * ALIGNMENT
 
     def equal(self, layout, other):
@@ -200,11 +200,11 @@ class OneDnn:
                                               self.engine, attributes or Pointer(0)))
 
     def step(self, primitive, arguments):
-        """What `execute` takes: the arguments of dnnl_primitive_execute."""
+        """Returns a step for `execute`: the arguments of dnnl_primitive_execute."""
         return primitive, self.stream, Int(len(arguments)), arguments
 
     def execute(self, steps):
-        """Do all steps, in order. Returns 0, or a status that is not."""
+        """Executes all steps in order. Returns 0, or the status of an error."""
         status, execute = 0, self.library.dnnl_primitive_execute
         for step in steps:
             status = execute(*step) or status
@@ -226,7 +226,7 @@ def _arguments(*pairs):
 
 
 class Operand:
-    """An operand of a Convolution: in CNTK's order of memory, and as oneDNN wants it.
+    """An operand of a Convolution: in CNTK's memory format, and in oneDNN's.
 
     size: of the copy in oneDNN's order, in bytes. is_plain: the two orders are the same.
     reordered: none or one step, which brings an input to oneDNN's order, or a result to CNTK's.
@@ -236,7 +236,7 @@ class Operand:
     def __init__(self, library, plain, wanted, is_result):
         self.plain, self.used = library.memory(plain), library.memory(wanted)
         self.is_plain = library.equal(plain, wanted)
-        # A result that is added is always computed beside what is there.
+        # A result that is to be added is always computed in scratch memory.
         self.size = library.size(wanted) if is_result or not self.is_plain else 0
         if is_result:
             way, moved = (wanted, plain), _arguments((1, self.used), (17, self.plain))
@@ -254,13 +254,13 @@ class Convolution:
     the padding of those before the first. Raises Refused if oneDNN can't compute it.
     """
 
-    def __init__(self, library, kind, x, y, kernel, strides, padding):
+    def __init__(self, library, computation, x, y, kernel, strides, padding):
         self.library = library
         with contextlib.ExitStack() as library.owner:
-            self._make(kind, x, y, kernel, strides, padding)
+            self._make(computation, x, y, kernel, strides, padding)
             self.owner = library.owner.pop_all()
 
-    def _make(self, kind, x, y, kernel, strides, padding):
+    def _make(self, computation, x, y, kernel, strides, padding):
         library = self.library
         self.sizes = {SRC: x, DIFF_SRC: x, FILTER: kernel, DIFF_FILTER: kernel, DST: y, DIFF_DST: y}
         after = [(o - 1) * stride + k - i - before for o, stride, k, i, before in zip(
@@ -268,22 +268,22 @@ class Convolution:
         if not all(0 <= p < k for p, k in zip(padding, kernel[2:])):
             raise Refused('padding %s' % padding)
         geometry = [_int64s(n) for n in (strides, (0, 0), padding, [max(p, 0) for p in after])]
-        description = self._describe(kind, geometry, self._preferred_order(kind))
+        description = self._describe(computation, geometry, self._preferred_order(computation))
         if library.is_reference(description):
-            description = self._describe(kind, geometry, library.any)
+            description = self._describe(computation, geometry, library.any)
             if library.is_reference(description):
                 raise Refused('only slowly')
-        self.numbers = [number for number, _, _ in kind.operands]
+        self.numbers = [number for number, _, _ in computation.operands]
         self.operands = [
             Operand(library, library.layout(self.sizes[number], library.plain),
                     library.layout_in(description, query), is_result=number == self.numbers[2])
-            for number, query, _ in kind.operands]
+            for number, query, _ in computation.operands]
         scratchpad = library.layout_in(description, 136)
         self.scratchpad, self.scratchpad_size = library.memory(scratchpad), library.size(scratchpad)
         primitive = library.new('primitive', description)
         computed = library.step(primitive, _arguments(
             *[(argument, operand.used) for operand, (_, _, argument) in zip(
-                self.operands, kind.operands)],
+                self.operands, computation.operands)],
             (80, self.scratchpad)))
         *inputs, result = self.operands
         before = [*inputs[0].reordered, *inputs[1].reordered, computed]
@@ -291,38 +291,37 @@ class Convolution:
         self.needs = sum(o.size for o in self.operands) + self.scratchpad_size
         self.place = None
 
-    def _preferred_order(self, kind):
-        """Of x and y in memory: what is fastest, as measured in bench/results.
-
-        oneDNN's own choice, except for the gradient of x.
+    def _preferred_order(self, computation):
+        """Returns the fastest memory format of x and y (measured in bench/results): oneDNN's own
+        choice, except for the gradient of x.
         """
-        if kind is not BACKWARD_DATA:
+        if computation is not BACKWARD_DATA:
             return self.library.any
         if self.sizes[SRC][1] < 16:                             # channels: a matrix product
             return self.library.plain
         return self.library.blocked if self.library.has_avx512() else self.library.any
 
-    def _describe(self, kind, geometry, order):
+    def _describe(self, computation, geometry, order):
         """oneDNN's choice of an implementation, with x and y in an order of memory."""
         library = self.library
         x, kernel, y = (library.layout(self.sizes[number], order) for number, order in (
             (SRC, order), (FILTER, library.any), (DST, order)))
         forward = library.new('convolution_forward_primitive_desc', library.engine, Int(64), Int(1),
                               x, kernel, Pointer(0), y, *geometry, library.with_scratch)
-        if kind is BACKWARD_DATA:
+        if computation is BACKWARD_DATA:
             return library.new('convolution_backward_data_primitive_desc', library.engine, Int(1),
                                x, kernel, y, *geometry, forward, library.with_scratch)
-        if kind is BACKWARD_FILTER:
+        if computation is BACKWARD_FILTER:
             return library.new('convolution_backward_weights_primitive_desc', library.engine,
                                Int(1), x, kernel, Pointer(0), y, *geometry, forward,
                                library.with_scratch)
         return forward
 
     def steps(self, addresses, scratch, is_added):
-        """What there is to execute, in order: see `OneDnn.execute`.
+        """Returns the steps for `OneDnn.execute`.
 
-        addresses: of the operands in CNTK's memory, by MKL's numbers. scratch: of as many bytes as
-        `needs` says. is_added: whether the result is added to what is there.
+        addresses: of the operands in CNTK's memory, by MKL's numbers. scratch: address of `needs`
+        bytes. is_added: whether the result is added to the existing gradient.
         """
         place = [*[addresses[number] for number in self.numbers], scratch, is_added]
         if place != self.place:                 # rarely: CNTK's operands stay where they are
@@ -341,7 +340,7 @@ class Convolution:
 
 
 class Scratch:
-    """Memory that all convolutions share, one after the other. It grows with the largest."""
+    """Memory that all convolutions use in turn. It grows to the size of the largest."""
 
     def __init__(self):
         self.memory, self.address = np.empty(0, np.uint8), 0
@@ -353,9 +352,9 @@ class Scratch:
 
 
 class Convolutions:
-    """The functions that CNTK calls instead of MKL's and its own, and the Convolutions that live.
+    """The functions that CNTK calls instead of MKL's and its own, and all live Convolutions.
 
-    CNTK knows each by a number that MKL would not give: the address of a byte that is kept.
+    CNTK identifies a Convolution by a number: the address of a byte that belongs to it.
     """
 
     def __init__(self, library, mkl, math):
@@ -369,8 +368,9 @@ class Convolutions:
         """{symbol: C function}, for the library that calls MKL."""
         create = (Int, ctypes.POINTER(Pointer), Pointer, Int, Size, *[ctypes.POINTER(Size)] * 4,
                   ctypes.POINTER(Int), Int)
-        functions = {kind.symbol: self._instead_of(kind.symbol, self.mkl, create, functools.partial(
-            self._create, kind)) for kind in (FORWARD, BACKWARD_DATA, BACKWARD_FILTER)}
+        functions = {computation.symbol: self._instead_of(
+            computation.symbol, self.mkl, create, functools.partial(self._create, computation))
+            for computation in (FORWARD, BACKWARD_DATA, BACKWARD_FILTER)}
         functions.update({
             'dnnLayoutCreateFromPrimitive_F32': ctypes.CFUNCTYPE(
                 Int, ctypes.POINTER(Pointer), Pointer, Int)(self._layout),
@@ -379,29 +379,29 @@ class Convolutions:
             'dnnDelete_F32': ctypes.CFUNCTYPE(Int, Pointer)(self._delete)})
         return functions
 
-    def _create(self, kind, mkl_create, made, attributes, algorithm, rank, *rest):
+    def _create(self, computation, mkl_create, result, attributes, algorithm, rank, *rest):
         x, y, kernel, strides, padding, border = rest
         try:
             if rank != 4:
                 raise Refused('%d axes' % rank)
             x, y, kernel = ([int(sizes[i]) for i in (3, 2, 1, 0)] for sizes in (x, y, kernel))
-            convolution = Convolution(self.library, kind, x, y, kernel, [strides[1], strides[0]],
-                                      [-padding[1], -padding[0]])
+            convolution = Convolution(self.library, computation, x, y, kernel,
+                                      [strides[1], strides[0]], [-padding[1], -padding[0]])
         except Refused:
-            return mkl_create(made, attributes, algorithm, rank, *rest)
+            return mkl_create(result, attributes, algorithm, rank, *rest)
         convolution.number = ctypes.create_string_buffer(1)
-        made[0] = ctypes.addressof(convolution.number)
-        self.alive[made[0]] = convolution
+        result[0] = ctypes.addressof(convolution.number)
+        self.alive[result[0]] = convolution
         return 0
 
-    def _layout(self, made, primitive, number):
-        """CNTK's own order: then it makes no copies."""
+    def _layout(self, result, primitive, number):
+        """Returns CNTK's own memory format as the layout, so that CNTK makes no copies."""
         convolution = self.alive.get(primitive)
         if convolution is None:
-            return self.mkl.dnnLayoutCreateFromPrimitive_F32(made, Pointer(primitive), number)
+            return self.mkl.dnnLayoutCreateFromPrimitive_F32(result, Pointer(primitive), number)
         sizes = convolution.sizes[number][::-1]
         strides = np.cumprod([1] + sizes[:3]).tolist()
-        return self.mkl.dnnLayoutCreate_F32(made, Size(4), (Size * 4)(*sizes),
+        return self.mkl.dnnLayoutCreate_F32(result, Size(4), (Size * 4)(*sizes),
                                             (Size * 4)(*strides))
 
     def _execute(self, primitive, addresses):
@@ -429,24 +429,23 @@ class Convolutions:
         """{symbol: C function}, for the library that calls CNTK's own gradients."""
         return {symbol: self._instead_of(
             symbol, self.math, (None, *[Pointer] * 4, *[Bool] * flags, Pointer),
-            functools.partial(self._gradient, kind))
-            for symbol, kind, flags in ((ADD_DATA_GRADIENT, BACKWARD_DATA, 1),
-                                        (ADD_FILTER_GRADIENT, BACKWARD_FILTER, 2))}
+            functools.partial(self._gradient, computation))
+            for symbol, computation, flags in ((ADD_DATA_GRADIENT, BACKWARD_DATA, 1),
+                                               (ADD_FILTER_GRADIENT, BACKWARD_FILTER, 2))}
 
     def _instead_of(self, symbol, library, types, function):
         """A C function that calls `function` with the one that it replaces, then its arguments."""
         replaced = ctypes.PYFUNCTYPE(*types)((symbol, library))
         return ctypes.CFUNCTYPE(*types)(functools.partial(function, replaced))
 
-    def _gradient(self, kind, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
-        """Compute a gradient; if it `is_added` to one that is there, spare CNTK its copies.
-
-        That can be promised only for a Convolution that this engine has, for as many samples.
+    def _gradient(self, computation, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
+        """Computes a gradient. If it `is_added` to an existing one, this avoids CNTK's copies, but
+        only for a Convolution that this engine has already used with the same batch size.
         """
-        known = self.in_engine.get((engine, kind))
-        is_taken_over = is_added and known is not None and (
-            known.sizes[DST][0] == self.columns(dy))
+        previous = self.in_engine.get((engine, computation))
+        is_taken_over = is_added and previous is not None and (
+            previous.sizes[DST][0] == self.columns(dy))
         self.last, self.is_added = None, is_taken_over
         cntk_gradient(engine, dy, other, gradient, is_added and not is_taken_over, *rest)
         if self.last is not None:
-            self.in_engine[engine, kind] = self.last
+            self.in_engine[engine, computation] = self.last

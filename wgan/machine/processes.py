@@ -1,8 +1,8 @@
 """Several processes that train the same networks: mpiexec -n N python wgan_training.py …
 
 CNTK's data-parallel learners add up the gradients of all processes over MPI and make the same
-update in each. A process without mpiexec is the first of one, and never touches MPI.
-What says 'all must call it' returns when all have.
+update in each. Without mpiexec there is one process, which does not use MPI.
+A function that all processes must call returns when all have called it.
 """
 
 import functools
@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 
-# Which of the processes this is, from 0, and how many there are.
+# The number of this process, from 0, and the number of processes.
 from wgan.machine.terminal import COUNT, LAUNCHER, RANK, UserError
 from wgan.machine.cntk import C, quiet
 
@@ -24,29 +24,29 @@ def _communicator():
 
 
 def start():
-    """Connect the processes, before they compute. All must call it.
+    """Connects the processes. All must call it before they compute.
 
-    Raises UserError if they were started by something that MPI does not know of.
+    Raises UserError if they were not started by this MPI.
     """
     if COUNT == 1:
         return
-    found = len(_communicator().workers())
-    if found != COUNT:
+    count = len(_communicator().workers())
+    if count != COUNT:
         raise UserError(
             '%s says that this is one of %d processes, but MPI sees %d: start them with "mpiexec" '
             'of OpenMPI, the MPI that CNTK is built on, or with "srun --mpi=pmix"' % (
-                LAUNCHER, COUNT, found))
-    # Each takes its share of this machine's cores. CNTK takes all, whatever OMP_NUM_THREADS says.
+                LAUNCHER, COUNT, count))
+    # Each process uses its share of the cores. CNTK would use all, and ignores OMP_NUM_THREADS.
     C.cntk_py.set_max_num_cputhreads(max(1, os.cpu_count() // local_place()[1]))
 
 
 def shared(learner):
-    """The learner, made to update by the gradients of all processes."""
+    """Returns a learner that uses the gradients of all processes."""
     return C.data_parallel_distributed_learner(learner) if COUNT > 1 else learner
 
 
 def total(values):
-    """The sum of each number over all processes, exact for whole numbers. All must call it."""
+    """Returns sums over all processes, exact for whole numbers. All must call it."""
     if COUNT == 1:
         return list(values)
     sums = C.NDArrayView.from_dense(np.float64(values), device=C.cpu())
@@ -55,20 +55,17 @@ def total(values):
 
 
 def mean(values):
-    """The mean of each number over all processes. All must call it."""
+    """Returns means over all processes. All must call it."""
     return [value / COUNT for value in total(values)]
 
 
 def any_of(condition):
-    """Whether the condition holds in one of the processes or more. All must call it."""
+    """Whether the condition is true in any process. All must call it."""
     return total([float(bool(condition))])[0] > 0
 
 
 def digests_of_all(digest):
-    """The SHA-256 that each process gives, in hexadecimal digits, in their order.
-
-    All must call it.
-    """
+    """Returns the SHA-256 of each process, in order, in hexadecimal digits. All must call it."""
     table = np.zeros((COUNT, 32))
     table[RANK] = list(bytes.fromhex(digest))
     table = np.uint8(total(table.ravel())).reshape(COUNT, 32)
@@ -76,10 +73,7 @@ def digests_of_all(digest):
 
 
 def digest_of_all(digest):
-    """One SHA-256 for all processes, in hexadecimal digits, of the one that each gives.
-
-    All must call it.
-    """
+    """Returns one SHA-256, in hexadecimal digits, of those of all processes. All must call it."""
     if COUNT == 1:
         return digest
     return hashlib.sha256(bytes.fromhex(''.join(digests_of_all(digest)))).hexdigest()
@@ -87,21 +81,21 @@ def digest_of_all(digest):
 
 @functools.lru_cache(maxsize=None)
 def local_place():
-    """(which of the processes of this machine this is, how many it has). `start` has asked before.
+    """Returns (number of this process on this machine, number of processes on it).
 
-    OpenMPI's mpiexec would say, others in other ways, or not at all.
+    MPI is asked, since launchers tell this in different ways or not at all.
     """
     machines = digests_of_all(hashlib.sha256(platform.node().encode()).hexdigest())
     return machines[:RANK].count(machines[RANK]), machines.count(machines[RANK])
 
 
 def wait_for_all():
-    """Return when all processes have come here."""
+    """Returns when all processes have called it."""
     if COUNT > 1:
         _communicator().barrier()
 
 
 def end():
-    """Say to MPI that this process is done. Without it, an exit ends all other processes."""
+    """Tells MPI that this process is done. Otherwise its exit would end all others."""
     if COUNT > 1:
         C.Communicator.finalize()

@@ -11,14 +11,14 @@ import threading
 import time
 
 # SIGTERM comes before a kill, SIGHUP when a terminal is closed. Batch systems send the others
-# before a job's time or processor time is over. By default each of them ends a process where it is.
+# before a job's time is over. By default each of them ends a process at once.
 ENDING = tuple(getattr(signal, name) for name in (
     'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU') if hasattr(signal, name))
-SECOND = 0.5            # seconds after which a second Ctrl-C is one: some launchers send each twice
+SECOND = 0.5            # seconds; a faster second Ctrl-C is ignored: some launchers send it twice
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has come, number `number`."""
+    """A signal was received, with the number `number`."""
 
     def __init__(self, number):
         super().__init__(number)
@@ -26,16 +26,16 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_code(interrupt):
-    """What shells expect of a program that a KeyboardInterrupt ends."""
+    """Returns the exit code that shells expect after a KeyboardInterrupt."""
     return 128 + getattr(interrupt, 'number', signal.SIGINT)
 
 
 class Stop:
-    """While entered, the number of the first signal is kept in `requested`. With at_once, it also
-    raises Stopped; else it calls `then`. After that, only a second Ctrl-C raises.
+    """A context manager that stores the number of the first signal in `requested`. With at_once, it
+    also raises Stopped; else it calls `then`. After that, only a second Ctrl-C raises.
 
-    A signal that the caller ignores stays ignored, as nohup wants SIGHUP to be. Ctrl-C does not: a
-    shell script ignores it in all programs that it starts with &, though nobody asked for that.
+    A signal that the caller ignores stays ignored, as nohup needs for SIGHUP. Ctrl-C is an
+    exception, since shell scripts make all programs that they start with & ignore it.
     """
 
     def __init__(self, at_once=False, then=None):
@@ -55,7 +55,7 @@ class Stop:
 
     @contextlib.contextmanager
     def interrupting(self):
-        """Meanwhile a signal raises Stopped; so does one that has come before."""
+        """Within the block a signal raises Stopped; so does an earlier one, at once."""
         if self.requested:
             raise Stopped(self.requested)
         before, self.at_once = self.at_once, True
@@ -87,17 +87,17 @@ def _not_ignored():
 
 
 def raise_stopped(number, frame):
-    """Handle a signal by raising Stopped, where that reaches the program; else a moment later."""
+    """Handles a signal: raises Stopped, or sends the signal again if that can't be caught here."""
     if _can_raise(frame):
         raise Stopped(number)
     _send_again(number)
 
 
 def _can_raise(frame):
-    """Whether an exception from here reaches the program.
+    """Whether an exception from this frame reaches the program.
 
-    In the functions of this project that CNTK calls nothing could catch it, and a result would be
-    missing. Python passes over it in destructors, which CNTK's classes have as lambdas.
+    It would be lost in functions of this project that CNTK calls, and in destructors (CNTK's are
+    lambdas).
     """
     while frame is not None:
         module, function = frame.f_globals.get('__name__'), frame.f_code.co_name
@@ -117,7 +117,7 @@ def _send_again(number):
 
 
 def replace_pythons_handler():
-    """Have Ctrl-C raise where it reaches the program, in a Python that did not call `run`."""
+    """Replaces Python's own Ctrl-C handler, for programs that did not call `run`."""
     if (signal.getsignal(signal.SIGINT) is signal.default_int_handler
             and threading.current_thread() is threading.main_thread()):
         signal.signal(signal.SIGINT, raise_stopped)
@@ -125,7 +125,7 @@ def replace_pythons_handler():
 
 @contextlib.contextmanager
 def deadly():
-    """Meanwhile the signals end the process at once, where Python would wait for C code."""
+    """Within the block signals end the process at once, without waiting for C code."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in _not_ignored()}
     try:
         yield

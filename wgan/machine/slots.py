@@ -1,7 +1,7 @@
-"""Where a loaded shared library looks up the addresses of the functions that it calls.
+"""Finds where a loaded shared library stores the addresses of the functions that it calls.
 
 CNTK calls MKL, cuDNN and cuBLAS through tables of addresses (the procedure linkage table of an ELF
-library). Another function can be put there while it runs; CNTK's files stay as they are.
+library). Other functions can be written there at run time, without changing CNTK's files.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ Pointer = ctypes.c_void_p
 
 
 class Unavailable(Exception):
-    """Other functions can't take the place of those that CNTK calls; the text says why."""
+    """CNTK's functions can't be replaced; the text says why."""
 
 
 def find_slots(path, symbols):
@@ -27,10 +27,10 @@ def find_slots(path, symbols):
     try:
         with open('/proc/self/maps') as lines:
             spans = _spans(lines, os.path.realpath(path))
-        addresses = {symbol: spans[0].first + offsets[symbol] for symbol in symbols}
+        addresses = {symbol: spans[0].start + offsets[symbol] for symbol in symbols}
     except (OSError, ValueError, LookupError):
         raise Unavailable(UNKNOWN)
-    if not all(any(span.first <= at < span.end and span.is_writable for span in spans)
+    if not all(any(span.start <= at < span.end and span.is_writable for span in spans)
                for at in addresses.values()):
         raise Unavailable(UNKNOWN)
     return {symbol: Pointer.from_address(at) for symbol, at in addresses.items()}
@@ -55,17 +55,17 @@ def called_functions(path):
 
 
 UNKNOWN = 'this CNTK is not one that it is known to work with'
-Span = namedtuple('Span', 'first end is_writable')
+Span = namedtuple('Span', 'start end is_writable')
 
 
 def _spans(lines, path):
-    """Where in memory a library lies that is loaded, from the lines of /proc/self/maps."""
-    found = []
+    """Returns the memory Spans of a loaded library, from the lines of /proc/self/maps."""
+    spans = []
     for fields in (line.rstrip('\n').split(None, 5) for line in lines):
         if len(fields) == 6 and fields[5] == path and fields[1].endswith('p'):
-            first, end = (int(address, 16) for address in fields[0].split('-'))
-            found.append(Span(first, end, 'w' in fields[1]))
-    return found
+            start, end = (int(address, 16) for address in fields[0].split('-'))
+            spans.append(Span(start, end, 'w' in fields[1]))
+    return spans
 
 
 def _tables(data):
@@ -73,12 +73,12 @@ def _tables(data):
     def number(at, size):
         return int.from_bytes(data[at:at + size], 'little')
 
-    first, size, count, names = number(40, 8), number(58, 2), number(60, 2), number(62, 2)
-    sections = [np.frombuffer(data, '<u8', 3, first + i * size + 16) for i in range(count)]
+    table_start, size, count, names = number(40, 8), number(58, 2), number(60, 2), number(62, 2)
+    sections = [np.frombuffer(data, '<u8', 3, table_start + i * size + 16) for i in range(count)]
     texts = int(sections[names][1])
     by_name = {}
     for i, (_, offset, length) in enumerate(sections):
-        start = texts + number(first + i * size, 4)
+        start = texts + number(table_start + i * size, 4)
         by_name[data[start:data.find(b'\0', start)]] = int(offset), int(length)
 
     def table(name, fields):

@@ -1,4 +1,4 @@
-"""What libraries write to stderr, by C++ too, held back.
+"""Suppresses what libraries write to stderr, also from C++.
 
 Needs no other package.
 """
@@ -15,7 +15,7 @@ from wgan.machine.terminal import UserError
 
 @contextlib.contextmanager
 def held_stderr():
-    """Hold back what is written to stderr; yields a list, which has it when the block ends."""
+    """Suppresses stderr. Yields a list that contains the text after the block."""
     held, free = [], _free_files(os.getpid())
     file = free.pop() if free else _scratch_file()
     sys.stderr.flush()
@@ -37,9 +37,8 @@ def held_stderr():
 
 @contextlib.contextmanager
 def quiet():
-    """Hold back warnings and what is written to stderr; show it if the block raises.
-
-    A UserError is a sentence that says it all: then it stays hidden.
+    """Suppresses warnings and stderr. Prints the text if the block raises, except for a UserError,
+    which explains enough.
     """
     try:
         with held_stderr() as held, warnings.catch_warnings():
@@ -48,15 +47,15 @@ def quiet():
     except UserError:
         raise
     except Exception:
-        with contextlib.suppress(OSError):                  # nobody reads it
+        with contextlib.suppress(OSError):                  # stderr is closed
             os.write(2, b''.join(held))
         raise
 
 
 @functools.lru_cache(maxsize=1)
 def _free_files(process):
-    """Files for what is held back, that are not in use. (A new one takes as long as an image.)
-    Forked processes would share those of their parent.
+    """Returns unused scratch files of a process. (Creating a file takes as long as an image.
+    Forked processes must not share files.)
     """
     return []
 

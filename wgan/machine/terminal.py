@@ -1,4 +1,4 @@
-"""How a script talks to its user: error sentences, questions, outputs checked before the work.
+"""How a program talks to its user: error sentences, questions, checks of outputs.
 
 Needs no other package: data/convert_inception.py uses it in another Python.
 """
@@ -14,7 +14,7 @@ import time
 
 from wgan.machine import signals
 
-# By what starts several processes: where it tells each which one it is, and how many there are.
+# Launchers of several processes, with the variables for a process's number and their total.
 LAUNCHERS = {"OpenMPI's mpiexec": ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'),
              "Slurm's srun": ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'),
              "another MPI's mpiexec": ('PMI_RANK', 'PMI_SIZE')}
@@ -32,20 +32,19 @@ PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas'
 
 
 class UserError(Exception):
-    """Something that the user can put right; the text says what and how."""
+    """An error that the user can correct; the text says how."""
 
 
 def one_line(path):
-    """A path on one line of any terminal: newlines and bytes that are no text are written out."""
+    """Returns a path as one printable line, with newlines and invalid bytes escaped."""
     return path if path.isprintable() else ascii(path)
 
 
 def run(main):
-    """Run a script and end the process with what `main` returns as the exit code.
+    """Runs a program. Ends the process with the result of `main` as the exit code.
 
-    What a user can put right ends in one sentence on stderr and 2; Ctrl-C in 130, other signals in
-    128 + their number, and a reader of stdout that has gone away in 141, all quietly and as shells
-    have it.
+    A UserError ends in one sentence on stderr and the code 2. Without a message, Ctrl-C ends in
+    130, other signals in 128 + their number, and a closed stdout in 141, as in shells.
     """
     start()
     stop = signals.Stop(at_once=True)
@@ -68,7 +67,7 @@ def run(main):
 
 
 def start():
-    """Have all three streams open, and those for writing take whatever is written to them."""
+    """Opens closed standard streams, and makes stdout and stderr robust."""
     _open_closed_streams()
     if sys.stdout is sys.__stdout__:                # else somebody has put something in its place
         sys.stdout = _Stdout(sys.stdout)
@@ -76,16 +75,16 @@ def start():
         sys.stderr = _Stderr(sys.stderr)
 
 
-def end_while_importing(kind, error, trace):
-    """sys.excepthook for a program that still imports, and has not come to `run`.
+def end_while_importing(error_type, error, trace):
+    """sys.excepthook until a program calls `run`.
 
-    Ctrl-C ends it without a word, what a user can put right (a missing package) in one sentence.
+    Ctrl-C ends it without a message; a missing package or a UserError prints one sentence.
     """
-    if issubclass(kind, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
+    if issubclass(error_type, KeyboardInterrupt) and not hasattr(sys, 'ps1'):
         os._exit(signals.exit_code(error))
     sentence = _sentence_on(error) if isinstance(error, (ImportError, UserError)) else None
     if sentence is None:
-        sys.__excepthook__(kind, error, trace)
+        sys.__excepthook__(error_type, error, trace)
         return
     start()
     _say(sentence)
@@ -93,7 +92,7 @@ def end_while_importing(kind, error, trace):
 
 
 def _sentence_on(error):
-    """What to tell the user of an error; None if it is a fault of this project."""
+    """Returns the sentence for an error that the user can correct; None for other errors."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ImportError):
@@ -109,7 +108,7 @@ def _sentence_on(error):
 
 
 def _missing_packages(error):
-    """A sentence on a package that could not be imported; None if it is none of PACKAGES."""
+    """Returns a sentence on a missing package; None if it is none of PACKAGES."""
     if (error.name or '').split('.')[0] not in PACKAGES:
         return None
     missing = [package for module, package in PACKAGES.items()
@@ -119,7 +118,7 @@ def _missing_packages(error):
 
 
 def gpu_failure(error):
-    """A sentence on an error that a GPU or its libraries gave CNTK; None if it is another error."""
+    """Returns a sentence on an error of a GPU or its libraries; None for other errors."""
     failure = re.search(r'(CUDA|CUBLAS|CUSPARSE|CURAND|cuDNN) failure \d+: [^;\n]*', str(error))
     if failure is None:
         return None
@@ -139,17 +138,15 @@ def _run_and_flush(main):
 
 
 def report(text):
-    """Say on stdout what was done, where that is not the result: the work does not end if nobody
-    reads it.
-    """
+    """Prints a message on stdout. A closed stdout does not end the program."""
     sys.stdout.flush()                              # results that were printed before
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
 
 class _Stdout(io.TextIOWrapper):
-    """Writes what its encoding lacks as \\xb1, and is named in the errors that it raises. After one
-    it raises that again, so that a result is not lost without a word.
+    """Escapes characters that its encoding lacks, and names itself in errors. It raises an error
+    again at each later use, so that no result is lost silently.
     """
 
     NAME = 'standard output'
@@ -179,7 +176,7 @@ class _Stdout(io.TextIOWrapper):
 
 
 class _Stderr(io.TextIOWrapper):
-    """Takes what nobody reads, or what there is no room for, without a word: it only reports."""
+    """Ignores write errors, such as a closed stream or a full disk."""
 
     def __init__(self, old):
         encoding = old.encoding
@@ -206,7 +203,7 @@ def _say(sentence):
 
 
 def _open_closed_streams():
-    """A caller may have closed them (>&-); the next file that is opened would take their place."""
+    """Opens streams that the caller closed (>&-), so that no other file gets their numbers."""
     for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
         try:
             os.fstat(number)
@@ -220,12 +217,11 @@ def _open_closed_streams():
 
 
 def check_outputs(*paths, force):
-    """Find out before the work whether these files can be written, and may be.
+    """Checks before the work that these files can be written.
 
-    A path that is None is passed over. Asks before a file is overwritten; without a terminal to
-    ask at, only force will do.
-    Raises UserError if a folder is missing or can't be written to, if something else than a file
-    is in the way, if two of the paths are the same, or if a file is not to be overwritten.
+    Paths that are None are skipped. Asks before a file is overwritten, unless `force` is set.
+    Raises UserError if a folder is missing or read-only, if a path is not a regular file, if two
+    paths are equal, or if a file must not be overwritten.
     """
     paths = [path for path in paths if path is not None]
     for i, path in enumerate(paths):
@@ -238,9 +234,9 @@ def check_outputs(*paths, force):
 
 
 def check_output_folder(path, force):
-    """The same for a folder that files are to be written into. It need not exist yet.
+    """Checks that files can be written into a folder, which may not exist yet.
 
-    Asks before anything is written into a folder that is not empty.
+    Asks if the folder is not empty, unless `force` is set.
     """
     if os.path.lexists(path) and not os.path.isdir(path):
         raise UserError('%s is not a folder, and can not be written into' % path)
@@ -266,7 +262,7 @@ def _check_output(path):
 
 
 def _check_writable(path, folder):
-    """Raises UserError if nothing can be written in the folder, or the path can't be a name."""
+    """Raises UserError if the folder is read-only, or the path is no valid name."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
         os.stat(path)
@@ -278,7 +274,7 @@ def _check_writable(path, folder):
 
 
 def _ask(fact, consequence, question, force):
-    """Return if force is set, or whoever sits at the terminal agrees. Else raises UserError."""
+    """Raises UserError unless force is set or the user agrees."""
     if force:
         return
     if not sys.stdin.isatty():

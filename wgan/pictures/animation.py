@@ -1,4 +1,4 @@
-"""Animations: images to a GIF or MP4, and the training of a run as one."""
+"""Writes GIF and MP4 animations, also of the training of a run."""
 
 import os
 import re
@@ -21,20 +21,18 @@ ANIMATIONS = {'.gif': 65535, '.mp4': 8191}      # the formats, and the longest s
 
 
 def check_animation(path, height=1, width=1, frames=1):
-    """Find out before the work whether such an animation can be written to the path.
-
-    Raises UserError if its suffix is not .gif or .mp4, or the format allows none as large. All
-    frames are held in memory.
+    """Raises UserError if the suffix is not .gif or .mp4, or the animation is too large for the
+    format. Call it before the work.
     """
     check_format(path, ANIMATIONS, 'animations are written as .gif or .mp4', height, width, frames)
 
 
 def write_animation(path, frames, seconds):
-    """Write RGB frames, uint8, (H, W, 3), all of one size, to a .gif or .mp4 file.
+    """Writes RGB frames, uint8, (H, W, 3), all of one size, to a .gif or .mp4 file.
 
-    seconds: how long each frame is shown. A GIF starts again at its end.
+    seconds: duration of each frame. A GIF repeats without end.
     Raises UserError as `check_animation` does, and if OpenCV can't write an MP4; OSError if the
-    file can't be written. What was there before is left alone then.
+    file can't be written. An existing file then stays unchanged.
     """
     check_animation(path, *frames[0].shape[:2], frames=len(frames))
     with replacing(path) as aside:
@@ -48,7 +46,7 @@ def write_animation(path, frames, seconds):
 
 
 def _write_mp4(path, frames, seconds):
-    """Returns whether all frames are in the file: OpenCV does not say that a disk is full."""
+    """Returns whether all frames are in the file: OpenCV does not report a full disk."""
     height, width = frames[0].shape[:2]
     writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'mp4v'), 1 / seconds, (width, height))
     for frame in frames:
@@ -61,11 +59,11 @@ def _write_mp4(path, frames, seconds):
 
 
 def animate_samples(run_folder, path):
-    """The sample grids of a run, each labelled with its step, as one animation.
+    """Writes the sample grids of a run, each labelled with its step, as an animation.
 
-    At most FRAMES of them, evenly spread, the first and the last among them; shrunk to at most
-    WIDTH pixels, and all to the size of the last. That one stays for two seconds. A grid that
-    can't be read is named on stderr and left out.
+    It has at most FRAMES grids, evenly spaced, with the first and the last. They are shrunk to at
+    most WIDTH pixels, and to the size of the last one, which stays for two seconds. Unreadable
+    grids are named on stderr and skipped.
     Raises UserError if fewer than two grids can be read, and as `write_animation` does.
     """
     grids = find_grids(run_folder)
@@ -89,16 +87,16 @@ def animate_samples(run_folder, path):
 
 
 def find_grids(run_folder):
-    """[(step, path), …] of the sample grids of a run, in order of the steps."""
+    """Returns [(step, path), …] of the sample grids of a run, in order of the steps."""
     folder = os.path.join(run_folder, 'samples')
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
-    grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in found if m)
+    matches = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
+    grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in matches if m)
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 
 def _shrunk(image):
-    """At most WIDTH pixels wide and high."""
+    """Shrinks an image to at most WIDTH pixels in width and height."""
     shrink = min(1, WIDTH / max(image.shape))
     size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]
     return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)

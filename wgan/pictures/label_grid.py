@@ -13,17 +13,17 @@ from matplotlib.ft2font import FT2Font
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
-ROWS = 32                       # in the sample grids of a run; further labels are not shown there
+ROWS = 32                       # labels in the sample grids of a run, at most
 LARGEST_FONT, MARGIN = 24, 6    # pixels
-LONGEST = 24                    # letters of a name that are shown
-LISTED = 5                      # names at most that are listed
+LONGEST = 24                    # longer names are cut
+LISTED = 5                      # at most this many names are listed
 DEFAULT_FONT = os.path.join(get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
 
 
 def label_grid(images, names, columns, border=0):
-    """Images (N, H, W, 3), uint8, side by side, with the names, one for each row, to the left.
+    """Returns a grid of images (N, H, W, 3), uint8, with a name to the left of each row.
 
-    names: as `readable` gives them.
+    names: as `readable` returns them.
     """
     sheet, height = grid(images, columns, border), images.shape[1]
     size = max(8, min(LARGEST_FONT, height // 3))
@@ -39,8 +39,8 @@ def label_grid(images, names, columns, border=0):
 
 
 def readable(names):
-    """The names of all labels, with its number in the place of each that no font here can draw.
-    Says which these are.
+    """Returns the names of labels. A name that no font can draw is replaced by its number, with a
+    warning.
     """
     numbers = [number for number, name in enumerate(names) if not find_font(_printable(name))]
     if numbers:
@@ -56,8 +56,8 @@ def readable(names):
 
 @functools.lru_cache(maxsize=None)
 def find_font(text):
-    """The file of a font that has all letters of a text; None if there is none, or the letters
-    have to be joined or reordered and nothing here can do that.
+    """Returns the file of a font that can draw a text; None if there is none, or its letters must
+    be joined or reordered and no library for this is installed.
     """
     if _needs_shaping(text) and not features.check('raqm'):
         return None
@@ -66,7 +66,7 @@ def find_font(text):
 
 
 def _needs_shaping(text):
-    """Whether it has letters from right to left, or marks that join others, as Hindi has."""
+    """Whether a text has right-to-left letters or combining marks (as in Hindi)."""
     return any(unicodedata.bidirectional(letter) in ('R', 'AL')
                or unicodedata.category(letter) in ('Mn', 'Mc') for letter in text)
 
@@ -84,9 +84,7 @@ def _fonts():
 
 @functools.lru_cache(maxsize=None)
 def _letters_of(path):
-    """The code points that a font has; none of one that can't be drawn with, as of coloured
-    images.
-    """
+    """The code points of a font; none if it can't be used, such as one of coloured images."""
     try:
         ImageFont.truetype(path, LARGEST_FONT)
         return frozenset(FT2Font(path).get_charmap())
@@ -95,7 +93,7 @@ def _letters_of(path):
 
 
 def _printable(name):
-    """A name on one line; joiners, which have no width, may be in it."""
+    """Returns a name, escaped if it has characters that can't be printed (joiners may stay)."""
     return name if all(map(str.isprintable, filter(_is_drawn, name))) else ascii(name)
 
 

@@ -1,4 +1,4 @@
-"""Loss and score tables as plots."""
+"""Plots loss and score tables."""
 
 import os
 
@@ -38,9 +38,9 @@ PANELS = [                                              # column, label, target 
     ('in_training', 'part of the lines that\nare in the training set', None),
     ('distinct', 'part of the lines that\nare distinct', None),
 ]
-BEGINNING = 0.05             # the part of a curve that may leave its panel
-FEW = 50                     # so short a curve has dots, and none of it leaves
-GAP_SMOOTH = 0.98            # for both: minibatches differ by more than the gap between them
+BEGINNING = 0.05             # the fraction of a curve that may leave its panel
+FEW = 50                     # a shorter curve has dots, and must not leave its panel
+GAP_SMOOTH = 0.98            # smoothing of training and held-out curves, to show their gap
 LOSSES = ['step', 'G_loss', 'C_loss']
 LARGEST = 1e100             # beyond it, matplotlib can't compute the limits of an axis
 FORMATS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.pdf', '.svg', '.ps', '.eps')
@@ -49,12 +49,12 @@ TEXT_SCORES = ['step', 'js_4']
 
 
 def read_losses(path):
-    """The CSV of a run as a DataFrame, one row a step, in the order of the steps.
+    """Reads the CSV of a run: a DataFrame with one row a step, in order.
 
-    A last line without its end is left out: the run is still writing it. If a step is there more
-    than once, the last row counts: rows are appended. Numbers that can't be drawn are NaN.
+    An incomplete last line is skipped: the run is still writing it. If a step has several rows, the
+    last one counts. Numbers that can't be drawn are NaN.
     Raises UserError if the file is no CSV, lacks one of the columns LOSSES, SCORES or TEXT_SCORES,
-    has something else than numbers in a column that is drawn, or has no rows.
+    has text in a column of numbers, or has no rows.
     """
     head, *rows = _read_rows(path)
     expected = SCORES if 'fid' in head else TEXT_SCORES if 'js_4' in head else LOSSES
@@ -79,7 +79,7 @@ def read_losses(path):
 
 
 def _read_rows(path):
-    """Lists of fields, the column names first. Blank lines and repeated heads are left out."""
+    """Returns lists of fields, column names first, without blank lines and repeated headers."""
     if not os.path.exists(path):
         raise UserError('%s does not exist; a run writes its losses to wgan.csv' % path)
     if not os.path.isfile(path):
@@ -106,7 +106,7 @@ def _read_rows(path):
 
 
 def _numbers(column, path):
-    """As floats; what can't be drawn is NaN: an infinite loss, or nearly as large."""
+    """Converts a column to floats. Numbers too large to draw become NaN."""
     try:
         numbers = column.astype(float)
     except ValueError:
@@ -116,19 +116,18 @@ def _numbers(column, path):
 
 
 def plot(paths, out, smooth=0.0):
-    """Draw the loss curves of the CSV files `paths` into the image file `out`.
+    """Draws the loss curves of the CSV files `paths` into the image file `out`.
 
-    smooth: weight of the past in an exponential moving average, 0 … below 1. With it the raw
-        curve stands behind, pale. A panel with images held out is always averaged.
-    Losses often begin with a peak, beside which all that follows would be a flat line: then the
-    panel shows what follows, and the peak leaves it.
-    Scores against other data are curves of their own, and begin at a line.
+    smooth: weight of the past in an exponential moving average, 0 … below 1. The raw curve is then
+        drawn in a pale colour. Panels with held-out images are always averaged.
+    If losses begin with a high peak, the panel shows the rest, and cuts off the peak.
+    Scores against changed data are separate curves, which begin at a vertical line.
     Raises UserError as `read_losses` and `check_plot` do.
     """
     check_plot(out)
     runs = list(zip(_names(paths), map(read_losses, paths)))
     panels = [p for p in PANELS if any(p[0] in losses for _, losses in runs)]
-    # The penalty is a function of the gradient norm; it has a panel only where that is not known.
+    # The penalty is a function of the gradient norm, and has a panel only if that is missing.
     if any(p[0] == 'grad_norm' for p in panels):
         panels = [p for p in panels if p[0] != 'GP']
 
@@ -164,14 +163,14 @@ def _draw(axis, losses, column, colour, smooth, style='-'):
     curve = losses[column]
     if smooth:
         axis.plot(losses['step'], curve, colour, linewidth=0.6, alpha=0.3, linestyle=style)
-        # An average goes on over a gap; the curve does not.
+        # The average continues over a gap; the curve does not.
         curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
     axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8, linestyle=style,
               marker='.' if len(losses) < FEW else None)
 
 
 def _mark_other_data(axis, runs):
-    """A line where a run began to be measured against other data."""
+    """Draws a line where the data of a run changed."""
     for i, (_, losses) in enumerate(runs):
         for step in losses.loc[losses[DATA_SINCE] > 0, DATA_SINCE].unique():
             axis.axvline(step, color='C%d' % (i % 10), linestyle='--', linewidth=0.8)
@@ -180,7 +179,7 @@ def _mark_other_data(axis, runs):
 
 
 def _let_a_peak_leave(axis):
-    """Fit the panel to its lines without their beginnings, if these take up four fifths."""
+    """Fits a panel to its curves without their beginnings, if these take up four fifths of it."""
     curves = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
     later = [curve[int(BEGINNING * len(curve)) if len(curve) >= FEW else 0:] for curve in curves]
     (low, high), (lowest, highest) = map(_range, (later, curves))
@@ -190,14 +189,14 @@ def _let_a_peak_leave(axis):
 
 
 def _range(curves):
-    """(the smallest, the largest) of their numbers; (0, 0) if there are none."""
+    """Returns (smallest, largest) number; (0, 0) if there are none."""
     numbers = np.concatenate(curves)
     numbers = numbers[np.isfinite(numbers)]
     return (numbers.min(), numbers.max()) if len(numbers) else (0, 0)
 
 
 def _add_legend(axis, names):
-    """Put the names in afterwards: matplotlib leaves out a label that begins with _."""
+    """Adds a legend. The names are set later, because matplotlib omits labels that begin with _."""
     lines = [Line2D([], [], color='C%d' % (i % 10)) for i in range(len(names))]
     legend = axis.legend(lines, map(str, range(len(names))), loc='best')
     for text, name in zip(legend.get_texts(), names):
@@ -205,7 +204,7 @@ def _add_legend(axis, names):
 
 
 def _names(paths):
-    """What to call each run: its folder, and as much of the path as tells it from the others."""
+    """Returns a name for each run: the shortest end of its folder's path that is unique."""
     if len(set(map(os.path.realpath, paths))) < len(paths):
         raise UserError('a CSV file is given twice')
     files = [os.path.abspath(path).split(os.sep) for path in paths]
@@ -222,7 +221,7 @@ def _names(paths):
 
 
 def check_plot(path):
-    """Raises UserError if matplotlib writes no file of this suffix, or needs more for it."""
+    """Raises UserError if plots can't be written with this suffix."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in FORMATS:
         raise UserError('%s: plots are written as %s, not as "%s"'
@@ -230,13 +229,13 @@ def check_plot(path):
 
 
 def new_figure(width, height):
-    """An empty matplotlib Figure that is drawn to files, in inches; it needs no screen."""
+    """Returns an empty matplotlib Figure of this size in inches, which needs no screen."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def save_figure(figure, path, dpi=100):
-    """Write a matplotlib Figure. Raises OSError if it can't be written."""
+    """Writes a matplotlib Figure. Raises OSError if it can't be written."""
     with replacing(path) as aside:
         figure.savefig(aside, dpi=dpi)

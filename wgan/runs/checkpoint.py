@@ -1,9 +1,9 @@
-"""The complete state of a run, saved so that it can't be lost and a stopped run continues exactly.
+"""Saves the complete state of a run, so that a stopped run continues exactly.
 
-A checkpoint is a folder `step_00001000`: the two trainers as CNTK saves them (weights, running
-statistics, optimiser state), `state_0.npz` (arrays only: random state, position in the data,
-moving average; one for each process) and `manifest.json` (settings, versions, a checksum of each
-file). It is written under another name, synced to the disk, and renamed when it is complete.
+A checkpoint is a folder `step_00001000` with the two trainers as CNTK saves them (weights, running
+statistics, optimiser state), `state_0.npz` for each process (random state, position in the data,
+moving average) and `manifest.json` (settings, versions, a checksum of each file). It is written
+under another name, synced to the disk, and renamed when it is complete.
 """
 
 import io
@@ -17,12 +17,12 @@ import numpy as np
 from wgan.machine import processes
 from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line
-from wgan.machine.disk import keep_aside, make_room, read_json, sha256, sync
+from wgan.machine.disk import keep_aside, check_space, read_json, sha256, sync
 from wgan.machine.cntk import quiet
 
 KEEP = 2
-NETWORKS = ('critic', 'generator')              # a trainer each
-# What a checkpoint's folder may hold of ours; CNTK writes beside, to names that end in .tmp.
+NETWORKS = ('critic', 'generator')              # each has a trainer
+# Files that this module writes. CNTK first writes to names that end in .tmp.
 FILES = re.compile(r'(%s)(\.ckp)?(\.tmp)?|state_[0-9]+\.npz|manifest\.json' % '|'.join(NETWORKS))
 
 
@@ -31,12 +31,12 @@ def name_of(step):
 
 
 def save(folder, step, trainers, state, about, best=None):
-    """Write folder/step_…, then delete old ones: not the newest KEEP, nor that of the step `best`.
+    """Writes folder/step_…, then deletes all but the newest KEEP and the one of the step `best`.
 
-    trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: what can
-    be written as JSON.
+    trainers: dict of name → cntk.Trainer. state: dict of name → array or number. about: a dict
+    for manifest.json.
     All processes call it together, each with its own state.
-    Raises OSError if it can't be written; what was there before is left alone then.
+    Raises OSError if it can't be written. Existing checkpoints then stay unchanged.
     """
     path = os.path.join(folder, name_of(step))
     partial = path + '.partial'
@@ -47,14 +47,14 @@ def save(folder, step, trainers, state, about, best=None):
     with plain_path(partial) as plain:
         for name, trainer in trainers.items():
             if processes.RANK == 0:
-                # The weights of the networks, and Adam's two numbers for each weight.
-                make_room(os.path.join(partial, name), 3 * size_of(trainer.model))
+                # Each weight, and Adam's two numbers for it.
+                check_space(os.path.join(partial, name), 3 * size_of(trainer.model))
             trainer.save_checkpoint(os.path.join(plain, name))      # the first process writes
     _save_state(os.path.join(partial, 'state_%d.npz' % processes.RANK), state)
     processes.wait_for_all()
     if processes.RANK == 0:
         _write_manifest(partial, step, about)
-        remove(path)                                                # a damaged one, if any
+        remove(path)                                                # it may be a damaged one
         os.rename(partial, path)
         sync(folder)
         for old in [s for s in _steps(folder) if s <= step][:-KEEP]:
@@ -65,16 +65,16 @@ def save(folder, step, trainers, state, about, best=None):
 
 
 def remove(path):
-    """Delete a checkpoint; what else is there gets another name.
+    """Deletes a checkpoint, and renames anything else at this path.
 
-    First it is renamed: one that is half deleted must not look like a checkpoint.
+    The checkpoint is renamed first: a half deleted folder must not look like a checkpoint.
     """
     if not os.path.lexists(path):
         return
     if os.path.isdir(path) and not os.path.islink(path):
         doomed = path + '.removed'
         if os.path.lexists(doomed):
-            _empty(doomed)                              # what a kill left
+            _empty(doomed)                              # left by a killed process
         os.rename(path, doomed)
         _empty(doomed)
     else:
@@ -82,7 +82,7 @@ def remove(path):
 
 
 def _empty(folder):
-    """Delete our files in a folder, and it; where others are in it, they and it are kept."""
+    """Deletes a checkpoint's files and its folder. If other files are in it, it is renamed."""
     for name in os.listdir(folder):
         if FILES.fullmatch(name) and not os.path.isdir(os.path.join(folder, name)):
             os.remove(os.path.join(folder, name))
@@ -93,9 +93,9 @@ def _empty(folder):
 
 
 def latest(folder, say=lambda sentence: None):
-    """(path, step) of the newest checkpoint in the folder that is complete, or None.
+    """Returns (path, step) of the newest complete checkpoint in the folder, or None.
 
-    say: is told of each newer one that is damaged, and how.
+    say: a function that gets a sentence on each newer checkpoint that is damaged.
     """
     for step in reversed(_steps(folder)):
         path = os.path.join(folder, name_of(step))
@@ -108,7 +108,7 @@ def latest(folder, say=lambda sentence: None):
 
 
 def read_manifest(path):
-    """The manifest of a checkpoint. Raises OSError, ValueError if there is none that is ours."""
+    """Reads the manifest of a checkpoint. Raises OSError or ValueError if there is none."""
     manifest = read_json(os.path.join(path, 'manifest.json'))
     if not (isinstance(manifest, dict) and isinstance(manifest.get('settings'), dict)
             and isinstance(manifest.get('sha256'), dict)):
@@ -117,10 +117,10 @@ def read_manifest(path):
 
 
 def restore(path, trainers):
-    """Bring the trainers to the state saved at path; return the state dict of this process.
+    """Restores the trainers from the checkpoint. Returns the state dict of this process.
 
-    Raises UserError if they were other graphs: those of another version of this project; or if
-    a file can't be read, though it is what was written.
+    Raises UserError if the saved graphs differ (another version of this project wrote them), or a
+    file can't be read although its checksum is right.
     """
     with plain_path(path) as plain, quiet():
         for name, trainer in trainers.items():
@@ -144,12 +144,12 @@ def restore(path, trainers):
 
 
 def _save_state(path, state):
-    content = io.BytesIO()                      # to a full disk zipfile writes tracebacks
+    content = io.BytesIO()                      # on a full disk zipfile prints tracebacks
     np.savez(content, **state)
     try:
         with open(path, 'wb') as file:
             file.write(content.getbuffer())
-    except OSError as error:                    # NumPy's own has no name of the file
+    except OSError as error:                    # NumPy's errors don't name the file
         raise OSError(error.errno, error.strerror or str(error), path)
 
 
@@ -162,7 +162,7 @@ def _write_manifest(folder, step, about):
 
 
 def _damage(path, step):
-    """What is wrong with the checkpoint of a step; None if nothing is."""
+    """Returns what is wrong with the checkpoint of a step, or None."""
     if not os.path.isdir(path):
         return 'it is no folder'
     try:
@@ -185,7 +185,7 @@ def _damage(path, step):
 
 
 def _lists_all(manifest):
-    """Whether a manifest lists all files of a checkpoint, and none that is elsewhere."""
+    """Whether a manifest lists all files of a checkpoint, and no others."""
     names, processes = set(manifest['sha256']), manifest['settings'].get('processes', 1)
     needed = {name + end for name in NETWORKS for end in ('', '.ckp')}
     states = {name for name in names if name.startswith('state_')}

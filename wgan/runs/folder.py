@@ -1,7 +1,7 @@
-"""The folder of a run: where one may be, what stands where in it, and that nothing is lost.
+"""The folder of a run: checks it, locks it, and writes its files without loss.
 
-A run owns its folder: that is new, empty, or holds a run. Nothing is deleted but the run's own old
-checkpoints: --overwrite renames the folder.
+A run owns its folder, which must be new, be empty, or hold a run. Only the run's own old
+checkpoints are deleted; --overwrite renames the folder.
 """
 
 import os
@@ -12,23 +12,22 @@ from filelock import FileLock, Timeout
 from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.disk import (
-    ASIDE, keep_aside, make_room, read_json, remove_left_behind, replacing, write_json)
+    ASIDE, keep_aside, check_space, read_json, remove_left_behind, replacing, write_json)
 from wgan.runs import checkpoint
 
 
 class RunFolder:
-    """runs/NAME: deleting the folder deletes the run. shown: its name, for sentences."""
+    """The folder of a run, such as runs/NAME. name: its path, for sentences."""
 
     def __init__(self, folder):
-        self.folder, self.shown = folder, one_line(folder) or "''"
+        self.folder, self.name = folder, one_line(folder) or "''"
         self.lock_file = None
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
     def holds_a_run(self):
-        """Whether there is a run: settings that one wrote, or where they are damaged, a checkpoint.
-        """
+        """Whether there is a run: a valid config.json or, if that is damaged, a checkpoint."""
         try:
             self._read_config()
         except (OSError, ValueError):
@@ -36,46 +35,45 @@ class RunFolder:
         return True
 
     def check_place(self, data):
-        """Raise UserError if no run on `data` can be here; makes nothing."""
+        """Raises UserError if no run on `data` can be in this folder. Does not create it."""
         place = os.path.abspath(self.folder)
         if not self.folder:
             raise UserError("--out '' names no folder")
         if os.path.islink(self.folder) and not os.path.exists(self.folder):
-            raise UserError('--out %s is a link that leads nowhere' % self.shown)
-        # A path may have 4,096 bytes, with what a run has in it, and a name 255.
+            raise UserError('--out %s is a link that leads nowhere' % self.name)
+        # The system's limits: 4,096 bytes for a path, 255 for a name. Paths in the run are longer.
         if len(os.fsencode(place)) > 3000 or max(map(len, os.fsencode(place).split(b'/'))) > 255:
-            raise UserError('--out %s: that name is too long' % self.shown)
+            raise UserError('--out %s: that name is too long' % self.name)
         while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
-            raise UserError('--out %s: %s is no folder' % (self.shown, one_line(place)))
+            raise UserError('--out %s: %s is no folder' % (self.name, one_line(place)))
         foreign = self._foreign()
         if foreign:
             raise UserError('--out %s holds no run but something else (%s%s); choose an empty or a '
-                            'new folder' % (self.shown, ', '.join(map(one_line, foreign[:3])),
+                            'new folder' % (self.name, ', '.join(map(one_line, foreign[:3])),
                                             ' …' if len(foreign) > 3 else ''))
         if os.path.join(os.path.realpath(data), '').startswith(
                 os.path.join(os.path.realpath(self.folder), '')):
             raise UserError('--data %s is inside of --out %s; keep the data in a folder of its own'
-                            % (one_line(data), self.shown))
+                            % (one_line(data), self.name))
         try:
             tempfile.TemporaryFile(dir=place).close()
         except OSError as error:
             raise UserError('--out %s: the folder %s can not be written to: %s'
-                            % (self.shown, one_line(place), error.strerror))
+                            % (self.name, one_line(place), error.strerror))
 
     def _foreign(self):
-        """The names in the folder, sorted, if there are any and it holds no run; else []."""
+        """Returns the sorted names in the folder if it holds no run, else []."""
         if not os.path.isdir(self.folder) or self.holds_a_run():
             return []
         return sorted(name for name in os.listdir(self.folder)
                       if name != '.lock' and not ASIDE.match(name))
 
     def lock(self, make=False):
-        """Have the folder for this process alone, until it ends, however it ends.
+        """Locks the folder for this process, until it ends.
 
-        make: whether to make the folder if it is not there. Raises UserError if another process
-        has it.
+        make: whether to create a missing folder. Raises UserError if another process has the lock.
         """
         if self.lock_file or not (make or os.path.isdir(self.folder)):
             return
@@ -87,30 +85,30 @@ class RunFolder:
             lock_file.acquire(timeout=0)
         except Timeout:
             raise UserError('another process is training in %s; wait for its end, or choose '
-                            'another --out' % self.shown)
+                            'another --out' % self.name)
         self.lock_file = lock_file
 
     def create(self, config, columns, overwrite):
-        """Make the folder, locked, with the settings and the CSV of a run that begins.
+        """Creates and locks the folder, and writes config.json and the empty wgan.csv.
 
-        overwrite: whether an earlier run, which is renamed, may be there.
+        overwrite: whether to rename a run that is there.
         """
         if overwrite and self.holds_a_run():
             self._rename()
         self.lock(make=True)
-        if self.holds_a_run():                          # begun since it was looked for
+        if self.holds_a_run():                          # another process created it meanwhile
             raise UserError('another process has begun a run in %s; choose another --out'
-                            % self.shown)
+                            % self.name)
         self.write_config(config)
         os.makedirs(self.path('checkpoints'), exist_ok=True)
         with open(self.claim('wgan.csv'), 'w') as losses:
             losses.write(','.join(columns) + '\n')
 
     def _rename(self):
-        """Give the folder of the earlier run another name, beside it."""
+        """Renames the folder of the run that is there."""
         self.lock()
-        real = os.path.realpath(self.folder)            # a link to it stays
-        warn('the run that was in %s is now %s' % (self.shown, one_line(keep_aside(real, '.'))))
+        real = os.path.realpath(self.folder)            # not a link to it
+        warn('the run that was in %s is now %s' % (self.name, one_line(keep_aside(real, '.'))))
         self.lock_file.release()
         self.lock_file = None
         if os.path.realpath(self.folder) != real:       # the working directory was in it
@@ -118,14 +116,14 @@ class RunFolder:
         os.makedirs(real, exist_ok=True)
 
     def remove_left_behind(self):
-        """Delete what a killed process had begun to write."""
+        """Deletes temporary files of killed processes."""
         for folder in (self.folder, self.path('samples')):
             if os.path.isdir(folder):
                 remove_left_behind(folder)
 
     def claim(self, name):
-        """The path of a file to write, with its folder there. Nothing is written through a link,
-        which would lead to a file of the user's: it gets another name, and so does a folder.
+        """Returns the path of a file to write, and creates its folder. Renames a link or folder at
+        this path, since a link could lead to a file of the user.
         """
         path = self.path(*name.split('/'))
         folder = os.path.dirname(path)
@@ -137,24 +135,26 @@ class RunFolder:
         return path
 
     def latest_checkpoint(self):
-        """(path, step) of the newest complete one; damaged ones are named. Raises UserError."""
-        found = checkpoint.latest(self.path('checkpoints'), warn)
-        if found is None:
+        """Returns (path, step) of the newest complete checkpoint. Warns of damaged ones. Raises
+        UserError if there is none.
+        """
+        latest = checkpoint.latest(self.path('checkpoints'), warn)
+        if latest is None:
             raise UserError('--resume: there is no complete checkpoint in %s; start again with '
                             '--overwrite' % one_line(self.path('checkpoints')))
-        return found
+        return latest
 
     def save_network(self, network, name):
-        """Write a network as a CNTK model; the file is the old one or the new one, never half."""
+        """Writes a network as a CNTK model. The file is never incomplete."""
         with replacing(self.claim(name)) as aside:
-            make_room(aside, size_of(network))
+            check_space(aside, size_of(network))
             with plain_path(os.path.dirname(aside)) as plain:
                 network.save(os.path.join(plain, os.path.basename(aside)))
 
     def read_config(self):
-        """The dict in config.json; where that is damaged, what a checkpoint knows of it.
+        """Returns the dict in config.json or, if that is damaged, in a checkpoint's manifest.
 
-        Raises UserError if there is no run, or nothing to know its settings from.
+        Raises UserError if there is neither.
         """
         name = one_line(self.path('config.json'))
         try:
@@ -165,12 +165,12 @@ class RunFolder:
             damage = 'can not be read (%s)' % error.strerror
         except ValueError:
             damage = 'is not what a run wrote'
-        found = checkpoint.latest(self.path('checkpoints'))
-        if found is None:
+        latest = checkpoint.latest(self.path('checkpoints'))
+        if latest is None:
             raise UserError('--resume: %s holds no run: %s %s, and there is no complete checkpoint'
-                            % (self.shown, name, damage))
-        warn('%s %s; the settings are those of %s' % (name, damage, one_line(found[0])))
-        return dict(checkpoint.read_manifest(found[0]), rebuilt=True)
+                            % (self.name, name, damage))
+        warn('%s %s; the settings are those of %s' % (name, damage, one_line(latest[0])))
+        return dict(checkpoint.read_manifest(latest[0]), rebuilt=True)
 
     def _read_config(self):
         """Raises OSError, ValueError if there is no config.json that a run wrote."""
@@ -180,7 +180,7 @@ class RunFolder:
         return config
 
     def write_config(self, config):
-        """config.json: every setting, what it ran on, and the versions."""
+        """Writes config.json: settings, device and versions."""
         path = self.claim('config.json')
         try:
             self._read_config()
@@ -193,7 +193,7 @@ class RunFolder:
 
 
 def is_config(config):
-    """Whether what config.json holds is what a run wrote."""
+    """Whether the content of config.json is complete."""
     return (isinstance(config, dict) and isinstance(config.get('settings'), dict)
             and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
             and 'cntk' in config['versions'])

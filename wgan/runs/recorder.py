@@ -1,4 +1,4 @@
-"""What is written of a run while it trains: losses, progress, samples, scores, checkpoints."""
+"""Records a run while it trains: losses, progress, samples, scores, checkpoints."""
 
 import contextlib
 import os
@@ -15,26 +15,25 @@ from wgan.runs.results import BEST, plot_table
 import numpy as np
 
 
-# What the loop of a training needs. out: the RunFolder. updates: the Updates. batches, held_out:
-# minibatches of real data; held_out may be None. about: what is kept with a checkpoint, as JSON.
-# state: returns what else a checkpoint has to save, as arrays by name. samples: makes and writes
-# some. scores: the ScoreTable that measures generators, or None. step: iterations that are done.
-# score_is_due: whether `step` is still to be scored.
+# The input of the training loop. out: the RunFolder. updates: the Updates. batches, held_out:
+# minibatches of real data; held_out may be None. about: a dict for the checkpoint's manifest.
+# state: a function that returns the checkpoint's arrays by name. samples: an ImageSamples or
+# TextSamples. scores: a ScoreTable, or None. step: number of finished iterations.
+# score_is_due: whether `step` still has to be scored.
 Training = namedtuple(
     'Training', 'out updates batches held_out about state samples scores step score_is_due')
 
 
 class Recorder(contextlib.ExitStack):
-    """Logs each iteration, and scores, samples and saves at its times, while it is entered.
+    """Logs each iteration, and scores, samples and saves when due. It is a context manager.
 
-    NaN and infinity end a run before anything of them is saved. Of several processes, the first
-    writes.
+    NaN or infinity ends a run before they are saved. Only the first process writes.
     stopped: the number of the signal that ended the run, or 0.
     """
 
     def __init__(self, training, iterations, every, tensorboard=False):
-        """training: a Training. iterations: how many it is to have. every: iterations between two
-        of each of 'score', 'sample' and 'checkpoint'; None: never.
+        """training: a Training. iterations: the last iteration. every: {'score', 'sample',
+        'checkpoint': iterations between two of them, or None for never}.
         """
         super().__init__()
         self.out, self.updates, self.state = training.out, training.updates, training.state
@@ -55,12 +54,12 @@ class Recorder(contextlib.ExitStack):
         return super().__enter__()
 
     def record(self, step, row):
-        """Log the iteration `step`, and do what is due after it; `stopped` says whether to stop.
+        """Logs the iteration `step`, and scores, samples and saves if due. Sets `stopped`.
 
         row: the numbers of `updates.columns` in this process. All processes call it together.
         Raises UserError if a number is NaN or infinite.
         """
-        # Each process has its own numbers; and all stop if one is to.
+        # Each process has its own numbers. All stop if one got a signal.
         stop_requested, row = processes.any_of(self.stop.requested), processes.mean(row)
         status = ' '.join('%s %.4g' % pair for pair in zip(self.updates.columns, row))
         self._check(step, row, 'a loss is NaN or infinite (%s)' % status)
@@ -70,15 +69,15 @@ class Recorder(contextlib.ExitStack):
         done = step == self.iterations
         if stop_requested and not done:
             self.stopped = self.stop.requested or signal.SIGTERM
-        due = {what: every and (step % every == 0 or done or (self.stopped and what != 'score'))
-               for what, every in self.every.items()}
+        due = {event: every and (step % every == 0 or done or (self.stopped and event != 'score'))
+               for event, every in self.every.items()}
         if any(due.values()):
             self._check_weights(step)
         if due['sample'] and self.is_main:
             self._save_samples(step)
         if due['checkpoint']:
             self._save(step)
-        # A score takes minutes, and what sends a signal may not wait for it.
+        # After a signal there is no time for a score, which takes minutes.
         is_best = due['score'] and self.score(step)
         if (is_best or self.stopped) and not due['checkpoint']:
             self._save(step)
@@ -92,16 +91,16 @@ class Recorder(contextlib.ExitStack):
             self.board.add_scalar(name, value, step)
 
     def score(self, step):
-        """Whether no score before was as good; the best generator is kept.
+        """Scores the generator, and saves it if it is the best. Returns whether it is.
 
-        A signal ends the measuring: then `stopped` is set, and the score is due when the run is
-        resumed. All processes call it together.
+        A signal interrupts this: `stopped` is set, and the resumed run scores this step. All
+        processes call it together.
         """
         row = self._measure(step) if self.is_main else None
         better = row is not None and self.scores.is_better(row)
         if better:
             self.out.save_network(self.updates.sample_generator, BEST)
-        if row is not None:                     # last: with its row, a score is no longer due
+        if row is not None:                     # last, since the row marks the score as done
             self.out.claim('scores.csv')
             self.scores.append(row)
             plot_table(self.out, 'scores')
@@ -110,21 +109,21 @@ class Recorder(contextlib.ExitStack):
         return processes.any_of(better)
 
     def _measure(self, step):
-        """The scores of the generator, or None if a signal came before they were measured."""
+        """Returns the scores of the generator, or None if a signal interrupted this."""
         try:
             with self.stop.interrupting():
                 return self.scores.measure(step, self.updates.sample_generator)
-        except (signals.Stopped, Exception):    # CNTK may make another exception of it
+        except (signals.Stopped, Exception):    # CNTK may replace Stopped by another exception
             if not self.stop.requested:
                 raise
             return None
 
     def _save_samples(self, step):
-        made = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
+        samples = self.samples.make(self.updates.sample_generator, self.updates.batch_size)
         name = 'samples/step_%06d%s' % (step, self.samples.suffix)
-        self.samples.write(self.out.claim(name), made)
+        self.samples.write(self.out.claim(name), samples)
         if self.board:
-            self.samples.add_to(self.board, made, step)
+            self.samples.add_to(self.board, samples, step)
 
     def _save(self, step):
         if self.is_main:
@@ -147,30 +146,29 @@ class Recorder(contextlib.ExitStack):
             self._check(step, values,
                         'what belongs to the weights (%s) is NaN or infinite' % name)
 
-    def _check(self, step, numbers, what):
-        """Raise UserError before anything that is NaN or infinite is saved."""
+    def _check(self, step, numbers, problem):
+        """Raises UserError if a number is NaN or infinite. problem: what to tell the user."""
         if np.all(np.isfinite(numbers)):
             return
-        found = checkpoint.latest(self.out.path('checkpoints'))
+        latest = checkpoint.latest(self.out.path('checkpoints'))
         raise UserError(
             'iteration %d: %s; nothing of it was saved. %s. Start again with a smaller '
             '--learning-rate, or look into the images' % (
-                step, what, 'The last good checkpoint is %s' % one_line(found[0]) if found else
+                step, problem, 'The last good checkpoint is %s' % one_line(latest[0]) if latest else
                 'There was no checkpoint yet'))
 
 
 def tensorboard_writer(out, step):
-    """A writer of losses and grids for TensorBoard, continuing after `step`.
+    """Returns a writer of losses and grids for TensorBoard, which continues after `step`.
 
-    CNTK has one (C.logging.TensorBoardProgressWriter), but on a current Linux only its numbers
-    work: for images it needs libjpeg 8. tensorboardX writes both.
+    It is tensorboardX's, because CNTK's own TensorBoardProgressWriter needs libjpeg 8 for images.
     """
-    from tensorboardX import SummaryWriter          # takes a second, which other runs save
+    from tensorboardX import SummaryWriter          # here, since it takes a second to load
     return SummaryWriter(out.path('tensorboard'), purge_step=step + 1 if step else None)
 
 
 def _say_that_it_stops():
-    """Inside of a signal handler, where Python's streams may be in the midst of something."""
+    """Prints in a signal handler, without Python's streams, which may be in use."""
     if processes.RANK == 0:
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), '\nstopping after this iteration …\n'.encode(

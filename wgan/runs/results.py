@@ -1,4 +1,4 @@
-"""What a run leaves when it has ended: its networks, plots and the animation of its grids."""
+"""The results of a run: its networks, plots and the animation of its grids."""
 
 import gc
 import os
@@ -21,7 +21,7 @@ BEST = 'wgan_generator_best.model'
 
 
 def attempt(make, source, path):
-    """Make a plot or an animation at `path`; a run does not fail for want of one."""
+    """Makes a plot or an animation at `path`. If this fails it warns, and the run continues."""
     try:
         make(source, path)
     except (UserError, OSError, ValueError, cv2.error) as error:
@@ -29,21 +29,21 @@ def attempt(make, source, path):
 
 
 def plot_table(out, name):
-    """Plot NAME.csv of a run, as NAME.png; that of wgan.csv is losses.png."""
+    """Plots NAME.csv of a run as NAME.png, and wgan.csv as losses.png."""
     image = {'wgan': 'losses'}.get(name, name) + '.png'
     attempt(lambda source, path: plot([source], path), out.path(name + '.csv'),
             out.claim(image))
-    gc.collect()            # a figure is full of circles: tens of MB that Python may keep for hours
+    gc.collect()            # figures have reference cycles, which hold tens of MB
 
 
 def animate(out):
-    with plain_path(out.folder) as plain:               # OpenCV too fails on some names of files
+    with plain_path(out.folder) as plain:               # OpenCV fails on some file names
         if len(find_grids(plain)) > 1:
             attempt(animate_samples, plain, out.claim('training.gif'))
 
 
 def owes_score(out, config, step):
-    """Whether the run in the RunFolder `out` was to score `step`, and was stopped before it had."""
+    """Whether the run in the RunFolder `out` was stopped before it scored `step`, as it had to."""
     settings, path = config['settings'], out.path('scores.csv')
     every, last = settings.get('score_every'), settings.get('iterations')
     if not every or step % every and step != last:
@@ -54,11 +54,11 @@ def owes_score(out, config, step):
 
 
 def continue_tables(out, columns, score_columns, step, since):
-    """Bring wgan.csv and scores.csv, with these columns, back to the checkpoint of `step`.
+    """Removes rows after `step` from wgan.csv and scores.csv, which have these columns.
 
-    since: the iteration after which the data are what they are now. A best generator whose
-    score is lost, or was measured against other data, gets another name: the next one, whatever
-    its score, would replace it.
+    since: the iteration of the last change of the data. If the score of the best generator is lost,
+    or was measured against other data, that generator is renamed: otherwise the next one would
+    replace it, whatever its score.
     """
     continue_table(out.path('wgan.csv'), columns, step, every_step=True)
     lost = True
@@ -74,10 +74,10 @@ def continue_tables(out, columns, score_columns, step, since):
 
 
 def complete(out, updates, score_columns, config, path, step):
-    """For a run that has all its iterations: bring its results to what its last checkpoint holds.
+    """Writes the results of a run with all iterations again, from its last checkpoint.
 
-    score_columns: of scores.csv. config: what config.json says. path, step: the checkpoint. A run
-    that was killed after it may have older networks and plots, or none.
+    A run that was killed after this checkpoint may have older networks and plots, or none.
+    score_columns: of scores.csv. config: the dict in config.json. path, step: the checkpoint.
     """
     updates.restore(checkpoint.restore(path, updates.trainers))
     continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step,
@@ -92,9 +92,9 @@ def complete(out, updates, score_columns, config, path, step):
                  if not os.path.exists(out.path(name))]
     plot_table(out, 'wgan')
     animate(out)
-    made = [name for name in outdated if os.path.exists(out.path(name))]
+    rewritten = [name for name in outdated if os.path.exists(out.path(name))]
     report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
-        out.shown, step, '; made again: ' + ', '.join(made) if made else ''))
+        out.name, step, '; made again: ' + ', '.join(rewritten) if rewritten else ''))
 
 
 def _holds(path, network):

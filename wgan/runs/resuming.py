@@ -1,4 +1,4 @@
-"""What a resumed run continues with: its settings, which of them may change, and what changed."""
+"""The settings and data of a resumed run: checks that they did not change, or were allowed to."""
 
 import os
 import platform
@@ -18,16 +18,16 @@ import numpy as np
 
 
 def settings_of(options):
-    """The settings that config.json keeps, and how many processes there are."""
+    """Returns the settings for config.json, with the number of processes."""
     return dict({name: as_text(value) for name, value in vars(options).items()
                  if name not in names_that(NOT_STORED)}, processes=processes.COUNT)
 
 
-def resumed_options(out, given):
-    """(options, config, changes) of a run that is resumed.
+def resumed_options(out, arguments):
+    """Returns (options, config, changes) of a resumed run.
 
-    out: its RunFolder. given: what the command line has, a dict by name. config: what config.json
-    says. changes: [{'setting', 'from', 'to'}, …] that --allow-change allowed.
+    out: its RunFolder. arguments: the options of the command line, a dict by name. config: the dict
+    in config.json. changes: [{'setting', 'from', 'to'}, …] that --allow-change allowed.
     Raises UserError for settings that can't be used, and for differences that are not allowed.
     """
     config = out.read_config()
@@ -35,9 +35,9 @@ def resumed_options(out, given):
     processes_then = config['settings'].get('processes', 1)
     if processes_then != processes.COUNT:
         raise UserError('--resume: the run in %s was trained by %s processes, and now there are %d'
-                        % (out.shown, processes_then, processes.COUNT))
-    now = dict(saved, **given)
-    _find_moved(now, config, given)
+                        % (out.name, processes_then, processes.COUNT))
+    now = dict(saved, **arguments)
+    _find_moved(now, config, arguments)
     free = names_that(FREE) + ['data'] + ([] if saved['score_every'] else names_that(UNTIL_SCORED))
     changed = [name for name in sorted(saved) if name not in free and saved[name] != now[name]
                and not (name in PATHS and _same_file(saved[name], now[name],
@@ -46,8 +46,8 @@ def resumed_options(out, given):
     if refused:
         allowed = [name for name in refused if OPTIONS[name].resume == CHANGEABLE]
         raise UserError('--resume: the run in %s has other settings: %s%s' % (
-            out.shown, '; '.join('%s was %s and is now %s' % (n, saved[n], now[n])
-                                 for n in refused),
+            out.name, '; '.join('%s was %s and is now %s' % (n, saved[n], now[n])
+                                for n in refused),
             '; --allow-change %s continues with the new ones' % ','.join(
                 n.replace('_', '-') for n in allowed) if allowed == refused else ''))
     now.setdefault('device', _device(config))
@@ -56,7 +56,7 @@ def resumed_options(out, given):
 
 
 def _saved_settings(config, where):
-    """The settings in a config.json, a dict by name, checked against the table of options."""
+    """Returns the settings in a config.json, a dict by name, checked against OPTIONS."""
     saved = {name: value for name, value in config['settings'].items()
              if name != 'processes' and name not in names_that(NOT_STORED)}
     stored = [name for name in OPTIONS if name not in names_that(NOT_STORED)]
@@ -85,27 +85,26 @@ def _saved_settings(config, where):
 
 
 def _device(config):
-    """The run continues where it began, if it can: a GPU rounds in another way."""
+    """Returns the device that the run began on, if available: a GPU rounds differently."""
     began_on = config.get('device')
     return ('cpu' if began_on == 'cpu' else
             'gpu' if began_on == 'gpu' and cntk_cards() else 'auto')
 
 
-def _find_moved(settings, config, given):
-    """Let paths that are not given lead to what they did when the run was last resumed.
+def _find_moved(settings, config, arguments):
+    """Sets paths that are not on the command line to the absolute paths in config.json.
 
-    A relative path is kept with the place where it led to; where nothing is there, it counts from
-    the working directory.
+    If nothing is there, the relative path counts from the working directory.
     """
     for name in PATHS:
         path = _kept_path(config, name)
-        if path and name not in given and (
+        if path and name not in arguments and (
                 os.path.exists(path) or not os.path.exists(settings[name] or '')):
             settings[name] = path
 
 
 def _kept_path(config, name):
-    """The absolute path in a config.json; None if there is none that can be one."""
+    """Returns the absolute path in a config.json, or None if there is no valid one."""
     try:
         path = as_path(config['paths'][name])
     except (KeyError, TypeError, AttributeError, UnicodeError):
@@ -113,47 +112,47 @@ def _kept_path(config, name):
     return None if '\0' in path else path
 
 
-def _same_file(before, now, kept):
+def _same_file(before, now, stored):
     return None not in (before, now) and os.path.realpath(now) in map(
-        os.path.realpath, (before, kept or before))
+        os.path.realpath, (before, stored or before))
 
 
 def check_data(config, manifest, data, held_out, options, digest):
-    """The change of the data that --allow-change allowed, as a list of one or none.
+    """Returns the change of the data, as a list of one or none.
 
-    config: what config.json says. manifest: the checkpoint's. data: the items there are now.
-    digest: theirs. Raises UserError if it is other data than before, and may not be.
+    config: the dict in config.json. manifest: the checkpoint's. data: the current items, with the
+    digest `digest`. Raises UserError if the data changed and --allow-change does not name them.
     """
-    # Other than the checkpoint's, if they were changed after it.
+    # config.json differs from the manifest if the data were changed after the checkpoint.
     if config.get('data_sha256', manifest.get('data_sha256')) == digest:
         return []
-    source, then = one_line(data.source), manifest.get(data.kind)
+    source, then = one_line(data.source), manifest.get(data.item_name)
     if held_out or 'data' not in options.allow_change:
         raise UserError('--resume: %s; %s' % (
             '%s had %d readable %s and now has %d' % (source, then, data.noun, len(data))
             if then not in (None, len(data)) else
-            'the %s in %s are not those that the run was trained on' % (data.kind, source),
+            'the %s in %s are not those that the run was trained on' % (data.item_name, source),
             'a run with --hold-out can not continue with others, some of which it would hold out '
             'after it was trained on them' if held_out else
             '--allow-change data continues with them'))
     return [{'setting': 'data', 'from': config['settings']['data'], 'to': as_text(options.data),
-             data.kind: len(data)}]
+             data.item_name: len(data)}]
 
 
 def about_run(options, device, data, held_out, config=None, changes=(), step=0, **facts):
-    """What config.json and the checkpoints tell of a run, as JSON.
+    """Returns the content of config.json and of the checkpoints' manifests, a dict.
 
-    data, held_out: the items to train on, and those held out. config: what config.json has said.
-    changes: those that take effect at `step`. facts: what else there is to tell.
+    data, held_out: the items to train on and to hold out. config: the dict in config.json of a
+    resumed run. changes: changes that take effect at `step`. facts: further items of the dict.
     """
-    kind = data.kind
+    item_name = data.item_name
     return dict(
         facts, settings=settings_of(options), device=device, kernels=kernels(device),
         versions=versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
         paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
                if getattr(options, name)},
-        **{kind: len(data), 'held_out_' + kind: len(held_out),
-           'unreadable_' + kind: len(data.unreadable)})
+        **{item_name: len(data), 'held_out_' + item_name: len(held_out),
+           'unreadable_' + item_name: len(data.unreadable)})
 
 
 def versions():
@@ -163,7 +162,7 @@ def versions():
 
 
 def note_other_kernels(config, device):
-    """Say so if what computes now is not what computed before."""
+    """Warns if other kernels computed the run before."""
     then, now = config.get('kernels'), kernels(device)
     if then not in (None, now):
         warn('the run was computed with %s and continues with %s: its numbers may differ in the '
@@ -171,13 +170,13 @@ def note_other_kernels(config, device):
 
 
 def past_changes(config):
-    """What config.json, if there is one, says that was changed before."""
+    """Returns the list of changes in config.json, which may be None."""
     changes = (config or {}).get('changes')
     return changes if isinstance(changes, list) else []
 
 
 def data_since(config):
-    """The iteration after which the data of a run are what they are now; 0: from its beginning."""
+    """Returns the iteration of the last change of the data; 0 if there was none."""
     return max([0] + [change['step'] for change in past_changes(config)
                       if isinstance(change, dict) and change.get('setting') == 'data'
                       and isinstance(change.get('step'), int)])

@@ -1,8 +1,8 @@
-"""What a checkpoint has of a training, beside CNTK's trainers: as arrays by name, and restored."""
+"""The state of a training beside CNTK's trainers, as arrays for a checkpoint."""
 
 
 def arrays_of(updates, batches, held_out, rng):
-    """The state as arrays and numbers, by name. held_out: minibatches, or None."""
+    """Returns the state as a dict of arrays and numbers. held_out: minibatches, or None."""
     state = dict(random_state(rng), order=batches.order, position=batches.position,
                  **updates.arrays())
     if held_out:
@@ -13,7 +13,7 @@ def arrays_of(updates, batches, held_out, rng):
 def restore(state, updates, batches, held_out, rng, same_data):
     """Inverse of `arrays_of`, after the trainers were restored.
 
-    same_data: whether the data are those of the state; other data begin with an epoch of their own.
+    same_data: whether the data are those of the state. Changed data begin with a new epoch.
     """
     set_random_state(rng, state)
     updates.restore(state)
@@ -27,7 +27,7 @@ def restore(state, updates, batches, held_out, rng, same_data):
 
 
 def random_state(rng):
-    """A numpy.random.RandomState as a dict of arrays and numbers."""
+    """Returns the state of a numpy.random.RandomState as a dict of arrays and numbers."""
     _, keys, position, has_gauss, gauss = rng.get_state()
     return {'rng_keys': keys, 'rng_position': position, 'rng_has_gauss': has_gauss,
             'rng_gauss': gauss}

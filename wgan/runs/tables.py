@@ -1,4 +1,4 @@
-"""The CSV files of a run, read with pandas, and brought back to a checkpoint to continue there."""
+"""The CSV files of a run: reads them, and removes rows that are newer than a checkpoint."""
 
 import io
 import os
@@ -11,12 +11,13 @@ from wgan.machine.disk import keep_aside, replacing
 
 
 def continue_table(path, columns, step, every_step):
-    """Cut a CSV file off after `step`, where the run continues; make it if it is not there.
+    """Removes rows after `step` from a CSV file, so that the run can continue it. Creates it if it
+    is missing.
 
-    columns: its header; the first column is the step. every_step: whether there has to be a row
-    for each, from the first to the last.
-    A file that is not what the run wrote keeps its content under another name, and the table
-    begins again. Returns whether it did. Raises OSError if a file can't be read or written.
+    columns: its header; the first column is the step. every_step: whether each step must have a
+    row, from the first to the last.
+    A file that the run did not write is renamed, and a new table begins. Returns whether a new
+    table begins. Raises OSError if a file can't be read or written.
     """
     rows = _lines(path, columns, step, every_step)
     if rows is None:
@@ -29,17 +30,17 @@ def continue_table(path, columns, step, every_step):
 
 
 def _lines(path, columns, step, every_step):
-    """The lines up to `step`, without the header; None if the file is not what a run wrote."""
+    """Returns the lines up to `step`, without the header; None if the file is damaged."""
     if os.path.islink(path) or not os.path.isfile(path):
         return None
     try:
         with open(path, encoding='utf-8-sig') as file:
             header, *lines = file.read().split('\n')
         if lines and lines[-1].count(',') < header.count(','):
-            lines.pop()                                 # half a row, as a kill leaves it
+            lines.pop()                                 # an incomplete row of a killed run
         if header != ','.join(columns) or every_step and not lines:
             return None
-        # Rows newer than the checkpoint are written again.
+        # The resumed run writes rows newer than the checkpoint again.
         rows = [line for line in lines if line and int(line.split(',')[0]) <= step]
         table = pd.read_csv(io.StringIO('\n'.join([header] + rows)), dtype=float)
     except ValueError:

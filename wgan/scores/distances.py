@@ -1,27 +1,27 @@
 """Inception Score, Frechet and Kernel Inception Distance, precision, recall, density and coverage,
 from features.
 
-Knows neither files nor networks. All sums are in float64. Of each image, its class probabilities
-stay in memory; of KEPT images, the features too.
+All sums are in float64. The class probabilities of all images, and the features of KEPT images,
+stay in memory.
 """
 
 import numpy as np
 
-KEPT = 5000                 # features kept one by one, for all but Inception Score and FID
+KEPT = 5000                 # feature vectors to keep, for all scores except Inception Score and FID
 KID_SUBSETS, KID_SIZE = 100, 1000
-NEAREST = 5                 # neighbours that make a neighbourhood
+NEAREST = 5                 # a neighbourhood reaches to the neighbour with this number
 AT_ONCE = 1000              # rows of a table of distances
 SAME = 1e-10                # squared distances below this part of the squared lengths are rounding
 NEIGHBOURHOOD_SCORES = ('precision', 'recall', 'density', 'coverage')
 
 
 class Statistics:
-    """What the scores need to know of a set of images; fill it with `add`, batch by batch.
+    """Statistics of a set of images for the scores. Fill it with `add`, batch by batch.
 
-    splits: into how many parts of equal size the images fall for the Inception Score.
-    An image has a key, a number. The images fall into splits in the order of their keys, and the
-    features of those with the lowest keys are kept. Keys as if drawn at random make both a random
-    choice, however the set is sorted.
+    splits: number of equal parts for the Inception Score.
+    Each image has a key, a number. Images are split in the order of their keys, and the features of
+    those with the lowest keys are kept. With random keys, both do not depend on the order of the
+    set.
     """
 
     def __init__(self, splits):
@@ -61,7 +61,7 @@ class Statistics:
         shift = self.sum / self.seen
         return (self.products - self.seen * np.outer(shift, shift)) / (self.seen - 1)
 
-    def kept(self):
+    def selection(self):
         """(numbers, features) of the images with the lowest keys, in the order of their keys.
 
         numbers: counted from 0 in the order in which they were added. features: (min(count, KEPT),
@@ -72,7 +72,7 @@ class Statistics:
         return np.array(numbers), np.stack(features)
 
     def _keep_lowest(self):
-        self._kept = sorted(self._kept, key=lambda kept: kept[0])[:KEPT]
+        self._kept = sorted(self._kept, key=lambda entry: entry[0])[:KEPT]
 
     def inception_score(self):
         """exp(E[KL(p(y|x) ‖ p(y))]): mean and standard deviation over the splits.
@@ -83,8 +83,8 @@ class Statistics:
         """
         order = sorted(range(self.seen), key=self.keys.__getitem__)
         bounds = np.arange(self.splits + 1) * self.seen // self.splits
-        scores = [self._inception_score_of(order[first:last])
-                  for first, last in zip(bounds, bounds[1:])]
+        scores = [self._inception_score_of(order[start:last])
+                  for start, last in zip(bounds, bounds[1:])]
         return np.mean(scores), np.std(scores)
 
     def _inception_score_of(self, numbers):
@@ -131,13 +131,13 @@ def kernel_distance(a, b, rng):
     return np.mean(distances), np.std(distances)
 
 
-def neighbourhood_scores(found, reference):
-    """How two sets of images lie among each other: a dict of four numbers.
+def neighbourhood_scores(generated, reference):
+    """Returns precision, recall, density and coverage, a dict.
 
-    found, reference: features (N, F), of two images or more; generated ones, and real ones.
+    generated, reference: features (N, F) of generated and of real images, two or more each.
     An image's neighbourhood reaches to its NEAREST-th neighbour in its own set (in a smaller set,
-    to the farthest one), which is not in it. The image's own place always is: of an image with
-    NEAREST copies that is all of its neighbourhood, and copies in the other set lie in it.
+    to the farthest one), which is excluded. The image's own position is always included: for an
+    image with NEAREST copies, it is the whole neighbourhood.
 
     precision: the part of the generated images that lie in a real image's neighbourhood.
     recall: the part of the real images that lie in a generated image's neighbourhood. Both from 0
@@ -147,11 +147,11 @@ def neighbourhood_scores(found, reference):
     coverage: the part of the real images whose neighbourhood has a generated image in it, from 0
         to 1: Naeem et al. 2020, https://arxiv.org/abs/2002.09797, equations 3 to 5.
     """
-    own_radius, radius = _radii(found), _radii(reference)
+    own_radius, radius = _radii(generated), _radii(reference)
     inside, covered, recalled = (np.zeros(n) for n in (
-        len(found), len(reference), len(reference)))
+        len(generated), len(reference), len(reference)))
     for rows in _slices(len(reference)):
-        distances = distances_between(reference[rows], found)
+        distances = distances_between(reference[rows], generated)
         within = _is_within(distances, radius[rows, None])
         inside += within.sum(axis=0)
         covered[rows] = within.any(axis=1)
@@ -166,17 +166,17 @@ def _is_within(distances, radius):
 
 
 def count_of_copies(features):
-    """How many images have NEAREST copies or more in their own set: their radius is 0."""
+    """The number of images with NEAREST copies or more in their own set: their radius is 0."""
     return int(np.sum(_radii(features) == 0)) if len(features) > NEAREST else 0
 
 
 def _nearest_in(features):
-    """Which neighbour of an image, of those in its own set, its neighbourhood reaches to."""
+    """The number of the neighbour that a neighbourhood reaches to."""
     return min(NEAREST, len(features) - 1)
 
 
 def _radii(features):
-    """How far the neighbourhood of each image reaches."""
+    """The radius of each image's neighbourhood."""
     nearest = _nearest_in(features)                  # number 0 is the image itself
     return np.concatenate([
         np.partition(distances_between(features[rows], features), nearest, axis=1)[:, nearest]
@@ -184,9 +184,9 @@ def _radii(features):
 
 
 def distances_between(a, b):
-    """Euclidean distances of each of a (N, F) from each of b (M, F): (N, M).
+    """Euclidean distances between all rows of a (N, F) and b (M, F): (N, M).
 
-    Of features that are equal up to rounding: exactly 0.
+    Distances of features that are equal up to rounding are exactly 0.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-# What a file can make the two engines raise, when they read it or compute it. Those of ONNX
-# Runtime have no common base.
+# Exceptions of the two engines for a file that they can't read or compute. Those of ONNX Runtime
+# have no common base class.
 ENGINE_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in (
     'EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NoSuchFile',
     'NotImplemented', 'RuntimeException')) + (
@@ -23,13 +23,13 @@ ENGINE_ERRORS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name)
 
 SCALES = ('inception', 'torchvision', 'raw')
 RESIZES = ('tensorflow1', 'opencv')
-# Names by which outputs are known, best first. Without the bias the score is the published one.
+# Usual names of outputs, best first. The published scores use logits without bias.
 FEATURES = ('pool', 'pool3', 'pool1024', 'features')
 CLASSES = ('logits_unbiased', 'logits', 'prob', 'probabilities', 'softmax')
 
 
 def add_network_options(parser, required=True):
-    """The options of a command line that choose a network, for `open_network`."""
+    """Adds the options for `open_network`."""
     g = parser.add_argument_group('the network that scores are measured with')
     g.add_argument('--inception', required=required, metavar='FILE', help='image classifier, ONNX '
                    'or CNTK; data/convert_inception.py makes the real one')
@@ -77,9 +77,10 @@ class ImageNetwork:
         self.path, self.engine = path, engine
         self.runner = (_OnnxRuntime(path) if engine == 'onnxruntime'
                        else _CntkFromOnnx(path, device) if is_onnx else _Cntk(path))
-        said = self.runner.metadata
-        self.resize = resize or self._known(said.get('resize', 'tensorflow1'), RESIZES, '--resize')
-        self.scale = scale or self._known(said.get('scale', 'inception'), SCALES, '--scale')
+        metadata = self.runner.metadata
+        self.resize = resize or self._checked(
+            metadata.get('resize', 'tensorflow1'), RESIZES, '--resize')
+        self.scale = scale or self._checked(metadata.get('scale', 'inception'), SCALES, '--scale')
         self.size = self.runner.size
         self.features = self._choose(features, FEATURES, '--features-output')
         self.classes = self._choose(classes, CLASSES, '--classes-output')
@@ -98,7 +99,7 @@ class ImageNetwork:
         return features, self._probabilities(classes)
 
     def _rows(self, name, values, images):
-        """An output, of all that was computed at once, as (N, …)."""
+        """Joins the parts of an output: (N, …)."""
         values = np.concatenate([np.atleast_1d(value) for value in values])
         if len(values) != len(images) or not np.issubdtype(values.dtype, np.number):
             raise UserError('the output %s of the network %s does not have a row of numbers for '
@@ -114,27 +115,28 @@ class ImageNetwork:
         e = np.exp(classes.astype(np.float64) - classes.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
 
-    def _known(self, name, names, option):
+    def _checked(self, name, names, option):
         if name not in names:
             raise UserError('the metadata of %s ask for %s, which is none of %s: choose with %s'
                             % (self.path, name, ', '.join(names), option))
         return name
 
-    def _choose(self, name, known, option):
+    def _choose(self, name, usual_names, option):
         names = self.runner.names
-        candidates = [name] if name else [k for k in known if k in names]
+        candidates = [name] if name else [k for k in usual_names if k in names]
         if not candidates or candidates[0] not in names:
             raise UserError('the network %s has no output %s; it has %s: choose with %s'
-                            % (self.path, name or ' or '.join(known), ', '.join(names), option))
+                            % (self.path, name or ' or '.join(usual_names), ', '.join(names),
+                               option))
         if candidates[0] in self.runner.unlike:
             raise UserError('CNTK gives other values than ONNX Runtime for the output %s of the '
                             'network %s: choose --engine onnxruntime' % (candidates[0], self.path))
         return candidates[0]
 
 
-# What computes a network. Called with images (N, 3, S, S) and names of outputs, it returns those.
-# names: of all outputs. unlike: those that the other engine computes otherwise. size: of an image.
-# at_once: how many to give it in one call.
+# The engines. Called with images (N, 3, S, S) and names of outputs, they return these outputs.
+# names: of all outputs. unlike: outputs for which the other engine has different values. size: of
+# an image. at_once: number of images for one call.
 
 def _first_line(error):
     return str(error).split('\n')[0]
@@ -150,7 +152,9 @@ def _compute(runner, x, names):
 
 
 def _image_size(path, shapes):
-    """The S of a network whose inputs have these shapes. Raises UserError for other inputs."""
+    """Returns the image size S from the shapes of a network's inputs. Raises UserError if there is
+    no single input for images.
+    """
     if len(shapes) != 1:
         raise UserError('the network %s has %d inputs; expected one, for images'
                         % (path, len(shapes)))
@@ -166,7 +170,7 @@ class _OnnxRuntime:
 
     def __init__(self, path):
         self.path, options = path, onnxruntime.SessionOptions()
-        options.log_severity_level = 4                  # what goes wrong is raised as well
+        options.log_severity_level = 4                  # errors are raised as well
         try:
             self.session = onnxruntime.InferenceSession(path, options)
         except ENGINE_ERRORS as error:
@@ -211,11 +215,11 @@ class _Cntk:
 
 
 class _CntkFromOnnx(_Cntk):
-    """CNTK does not keep the names of an ONNX file's outputs. ONNX Runtime knows them: its outputs
-    of two images are held against CNTK's, which also shows that both engines agree.
+    """An ONNX file in CNTK, which loses the names of the outputs. They are found by comparing the
+    outputs for two images with ONNX Runtime's, which also shows that both engines agree.
 
-    A batch axis that the file fixes at 1 is set free, since CNTK takes half as long for an image
-    among several as for one alone; if the results are then wrong, it is left as it is.
+    A batch axis fixed at 1 is made free, because CNTK is twice as fast for several images as for
+    single ones. If the results are then wrong, it stays fixed.
     """
 
     def __init__(self, path, device):
@@ -225,7 +229,7 @@ class _CntkFromOnnx(_Cntk):
         probe = probe.astype(np.float32)
         expected = [np.concatenate(r) for r in zip(*(
             _compute(peer, probe[i:i + 1], peer.names) for i in range(2)))]
-        # On a CPU, four are as fast as more, and each of Inception-v3 takes 0.3 GB.
+        # On a CPU, four images are as fast as more, and Inception-v3 needs 0.3 GB for each.
         for self.at_once in (4 if device == 'cpu' else 16, 1):
             with quiet():
                 try:
@@ -242,14 +246,14 @@ class _CntkFromOnnx(_Cntk):
 
     def _match(self, probe, names, expected):
         try:
-            _, found = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
-        except (ValueError, RuntimeError):              # the freed axis does not go through
+            _, results = self.model.forward({self.model.arguments[0]: probe}, self.model.outputs)
+        except (ValueError, RuntimeError):              # CNTK can't compute with the free axis
             return {}
         matches = {}
         for name, value in zip(names, expected):
             value = value[:len(probe)].ravel()
             for output in self.model.outputs:
-                values = np.ravel(found[output])
+                values = np.ravel(results[output])
                 if values.size == value.size and np.allclose(
                         values, value, rtol=1e-3, atol=1e-4, equal_nan=True):
                     matches[name] = output
@@ -268,14 +272,14 @@ def _load_onnx(path, free_batch):
         return C.Function.load(copy, format=C.ModelFormat.ONNX)
 
 
-def resize_image(image, size, how):
-    """(H, W, 3) → float32 (3, size, size), as networks take it. how: 'tensorflow1' or 'opencv'.
+def resize_image(image, size, method):
+    """Resizes (H, W, 3) to float32 (3, size, size). method: 'tensorflow1' or 'opencv'.
 
-    Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out, where
-    others, among them OpenCV, take (i + ½) · in / out − ½. The published scores are TensorFlow 1's.
+    Both are bilinear. TensorFlow 1 takes output pixel i from input position i · in / out; OpenCV
+    and others from (i + ½) · in / out − ½. The published scores use TensorFlow 1.
     """
     image = image.astype(np.float32)
-    if how == 'opencv':
+    if method == 'opencv':
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(np.moveaxis(image, 2, 0))
     rows, columns = (_interpolation(n, size) for n in image.shape[:2])
@@ -294,11 +298,11 @@ def _interpolation(old, new):
     return matrix
 
 
-def scale_images(x, how):
-    """0 … 255 to what a network was trained with; float32 (N, 3, S, S)."""
-    if how == 'inception':
+def scale_images(x, scale):
+    """Scales 0 … 255 to the range of the network's training: float32 (N, 3, S, S)."""
+    if scale == 'inception':
         return x / np.float32(128) - 1
-    if how == 'torchvision':
+    if scale == 'torchvision':
         mean, deviation = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
         return (x / 255 - mean[:, None, None]) / deviation[:, None, None]
     return x

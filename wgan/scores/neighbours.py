@@ -10,18 +10,18 @@ ROWS = 12
 GAP = 4                     # white pixels between two images
 
 
-def neighbours_sheet(images, found, reference_images, reference):
-    """An RGB image, uint8: in each row a generated image, then the NEAREST real ones, nearest
-    first, by their features.
+def neighbours_sheet(images, result, reference_images, reference):
+    """Returns an RGB image, uint8: in each row a generated image, then the NEAREST real images by
+    their features, nearest first.
 
-    images, reference_images: what `measure` measured, with `take`. found, reference: what it gave.
-    All images are shown in the size of the first.
+    images, reference_images: the images, with `take`. result, reference: results of `measure`. All
+    images are resized to the size of the first.
     """
-    rows = min(ROWS, len(found['features']))
+    rows = min(ROWS, len(result['features']))
     count = min(NEAREST, len(reference['features']))
-    table = distances_between(found['features'][:rows], reference['features'])
+    table = distances_between(result['features'][:rows], reference['features'])
     nearest = np.argsort(table, axis=1, kind='stable')[:, :count]
-    generated = images.take(found['kept'][:rows])
+    generated = images.take(result['kept'][:rows])
     real = reference_images.take(reference['kept'][nearest.ravel()])
     height, width = generated[0].shape[:2]
     cells = []

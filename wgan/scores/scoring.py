@@ -1,4 +1,4 @@
-"""Scoring a folder of images or a generator with an image network."""
+"""Scores a folder of images or a generator with an image network."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 import collections
@@ -21,12 +21,12 @@ from wgan.scores.distances import (
 import numpy as np
 
 
-LABEL_COUNT = 100               # images that a label has at least, to have an FID of its own
-SHOWN = 20                      # labels at most that are listed
+LABEL_COUNT = 100               # least number of images for the FID of a label
+SHOWN = 20                      # at most this many labels are listed
 
 
 def check_count(images, least, use):
-    """Raises UserError if there are fewer images than the use of them needs."""
+    """Raises UserError if there are fewer than `least` images. use: what needs them."""
     if images.count < least:
         raise UserError('%s: %d image%s, and %s needs at least %d' % (
             one_line(images.name), images.count, '' if images.count == 1 else 's', use,
@@ -34,18 +34,17 @@ def check_count(images, least, use):
 
 
 class ContentKeys:
-    """Keys of images, as Statistics takes them, that follow from the pixels alone.
+    """Keys of images for Statistics, from the pixels alone.
 
-    They are hashes: as good as drawn at random, and the same for an image under any name, in any
-    order of the files, saved or not. Copies have different keys, so that they do not all fall into
-    one split.
+    They are hashes: they look random, and do not depend on file names or the order of files. Copies
+    have different keys, so that they do not all fall into one split.
     """
 
     def __init__(self):
         self.seen, self.last = collections.Counter(), []
 
     def noted(self, images):
-        """Yields the images, RGB, uint8, (H, W, 3); `last` has the keys of those so far."""
+        """Yields the images, RGB, uint8, (H, W, 3), and appends their keys to `last`."""
         self.last = []
         for image in images:
             self.last.append(self._key(image))
@@ -61,12 +60,12 @@ class ContentKeys:
 
 
 def measure(images, network, splits, batch_size):
-    """Statistics of all images, with progress. They are the same for any order of the images.
+    """Computes statistics of all images. They do not depend on the order of the images.
 
     images: has name, count, and batches(size), which yields RGB images, uint8.
-    Returns a dict: Inception Score, and what `distances` needs; the covariance of a single
-    image is None. kept: the numbers of the images that the features are of, as `take` has them.
-    Raises UserError for fewer images than splits, and as `network` does.
+    Returns a dict: the Inception Score, and the input of `distances`; the covariance of a single
+    image is None. kept: indices of the images that have features, for `take`.
+    Raises UserError if there are fewer images than splits, and as `network` does.
     """
     check_count(images, splits, 'an Inception Score of %d parts' % splits)
     statistics, keys = Statistics(splits), ContentKeys()
@@ -81,25 +80,25 @@ def measure(images, network, splits, batch_size):
         raise UserError('the features that %s gives for %s are too large for a covariance; is '
                         '--scale %s what it was trained with?'
                         % (one_line(network.path), one_line(images.name), network.scale))
-    kept, features = statistics.kept()
+    kept, features = statistics.selection()
     return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
                 count=images.count, splits=splits, inception_score_mean=mean,
                 inception_score_std=deviation)
 
 
 class Folder:
-    """The images of a folder or map file, whole and in their own sizes, in their order.
+    """The images of a folder or map file, in their original sizes, in order.
 
-    labels: where the labels stand, as `find_labels` takes it, or None. label_names: of each image.
+    labels: source of the labels, as `find_labels` takes it, or None. label_names: of each image.
     """
 
     measured = measure
 
     def __init__(self, path, skip_unreadable, option='WHAT', labels=None):
-        found = find_images(path, option)
-        names = find_labels(path, labels, found) if labels else [None] * len(found)
+        paths = find_images(path, option)
+        names = find_labels(path, labels, paths) if labels else [None] * len(paths)
         reader = ImageReader('skipped' if skip_unreadable else 'unreadable')
-        readable = [(p, name) for p, name in zip(found, names) if reader.read(p) is not None]
+        readable = [(p, name) for p, name in zip(paths, names) if reader.read(p) is not None]
         self.name, self.paths = path, [p for p, _ in readable]
         self.count, self.label_names = len(self.paths), [name for _, name in readable]
         if reader.unreadable and not skip_unreadable:
@@ -108,12 +107,12 @@ class Folder:
                                                         one_line(min(reader.unreadable))))
         if not self.paths:
             raise UserError('none of the %d images in %s can be read'
-                            % (len(found), one_line(path)))
+                            % (len(paths), one_line(path)))
         reader.warn()
 
     def batches(self, size):
         for i in range(0, self.count, size):
-            yield map(self._read, self.paths[i:i + size])       # one by one: some are large
+            yield map(self._read, self.paths[i:i + size])       # one by one: they may be large
 
     def take(self, numbers):
         """The images of these numbers, counted from 0."""
@@ -128,10 +127,9 @@ class Folder:
 
 
 class Generated:
-    """Images of a generator, rounded to 8 bits as if they had been saved.
+    """Images of a generator, rounded to 8 bits like saved images.
 
-    labels: the Labels of the data, if it takes some: they are drawn as often. label_names: of each
-    image.
+    labels: the Labels of the data, drawn with their frequencies. label_names: of each image.
     """
 
     measured = measure
@@ -153,9 +151,9 @@ class Generated:
 
 
 class Saved:
-    """A file of --save-statistics: what `measured` gives, without the images.
+    """A file of --save-statistics: the result of `measured`, without the images.
 
-    Raises UserError if it was made otherwise, or is damaged; OSError if it can't be opened.
+    Raises UserError if it is damaged or has other settings; OSError if it can't be opened.
     """
 
     label_names = None
@@ -167,24 +165,24 @@ class Saved:
         return self.statistics
 
 
-# What NumPy raises for a file that is no .npz of numbers, or a damaged one.
+# Exceptions of NumPy for a file that is no .npz file of numbers, or is damaged.
 NPZ_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
               MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def _read_statistics(path, made):
+def _read_statistics(path, settings):
     with open(path, 'rb') as file:
         try:
             with np.load(file, allow_pickle=False) as saved:
                 statistics = dict(saved)
-            others = {name: str(statistics[name]) for name in made}
+            others = {name: str(statistics[name]) for name in settings}
             _check_statistics(**{name: statistics[name] for name in (
                 'mean', 'covariance', 'features', 'count', 'inception_score_mean',
                 'inception_score_std')})
         except NPZ_ERRORS:
             raise UserError('%s holds no statistics of this program, or is damaged; write it '
                             'again with --save-statistics' % one_line(path))
-    for name, value in made.items():
+    for name, value in settings.items():
         if others[name] != value:
             raise UserError('the statistics in %s were made with another %s (%s, here %s)'
                             % (one_line(path), name, one_line(others[name]), value))
@@ -192,7 +190,7 @@ def _read_statistics(path, made):
 
 
 def _check_statistics(mean, covariance, features, count, **scores):
-    """Raises ValueError or TypeError if the arrays are not as `measure` gives them."""
+    """Raises ValueError or TypeError if the arrays can't be a result of `measure`."""
     size = len(mean)
     shapes_fit = (mean.shape == (size,) and covariance.shape == (size, size)
                   and features.ndim == 2 and features.shape[1] == size and len(features) > 1
@@ -203,11 +201,11 @@ def _check_statistics(mean, covariance, features, count, **scores):
 
 
 def source(path, option, options, network=None):
-    """What a command-line argument stands for, an object with `measured`: a Folder, Generated or
-    Saved. One that is Saved has no images, and None as label_names.
+    """Returns the Folder, Generated or Saved for a command-line argument. All have `measured`. A
+    Saved has no images, and None as label_names.
 
-    option: what the user calls it. options: the skip_unreadable, count, seed and labels that the
-    user chose. network: what statistics must have been made with; None: they are refused.
+    option: name of the argument. options: the user's skip_unreadable, count, seed and labels.
+    network: the network that saved statistics must have been made with; None: they are refused.
     Raises UserError if it is neither images nor a generator.
     """
     if not os.path.exists(path):
@@ -235,7 +233,8 @@ def source(path, option, options, network=None):
 
 
 def content_of(path):
-    """'statistics', 'generator' or 'images' (a folder or map file), by how it begins and its name.
+    """Returns 'statistics', 'generator' or 'images' (a folder or map file), from a path's name and
+    first bytes.
     """
     if os.path.isdir(path):
         return 'generator' if set(GENERATORS).intersection(os.listdir(path)) else 'images'
@@ -248,10 +247,10 @@ def content_of(path):
 
 
 def labels_beside(path):
-    """(path, where) of images and their labels, as Folder takes them.
+    """Returns (path, source of the labels) of images, for Folder.
 
-    In a folder that wgan_generate.py wrote they are in its LABELS_FILE; else they are in a map
-    file, or they are the folders.
+    A folder of wgan_generate.py has a LABELS_FILE. Otherwise a map file has the labels, or the
+    folders are the labels.
     """
     listed = os.path.join(path, LABELS_FILE)
     if os.path.isfile(listed) and os.path.isfile(os.path.join(path, FIRST_IMAGE)):
@@ -259,28 +258,28 @@ def labels_beside(path):
     return path, 'folders' if os.path.isdir(path) else 'map'
 
 
-def distances(found, reference, seed):
-    """FID, KID, precision, recall, density and coverage of what was found, as a dict.
+def distances(result, reference, seed):
+    """Returns FID, KID, precision, recall, density and coverage, a dict.
 
-    found, reference: results of `measure`, of two images or more.
+    result, reference: results of `measure`, of two images or more.
 
-    Raises UserError if their features are not alike, as in statistics that somebody changed.
+    Raises UserError if their numbers of features differ.
     """
-    if len(found['mean']) != len(reference['mean']):
+    if len(result['mean']) != len(reference['mean']):
         raise UserError('the reference has %d features, and this network gives %d'
-                        % (len(reference['mean']), len(found['mean'])))
-    kid = kernel_distance(found['features'], reference['features'], np.random.RandomState(seed))
-    return dict(neighbourhood_scores(found['features'], reference['features']),
-                fid=frechet_distance(found['mean'], found['covariance'], reference['mean'],
+                        % (len(reference['mean']), len(result['mean'])))
+    kid = kernel_distance(result['features'], reference['features'], np.random.RandomState(seed))
+    return dict(neighbourhood_scores(result['features'], reference['features']),
+                fid=frechet_distance(result['mean'], result['covariance'], reference['mean'],
                                      reference['covariance']), kid_mean=kid[0], kid_std=kid[1])
 
 
-def label_distances(images, found, reference_images, reference):
-    """{label: FID} of the labels that both have LABEL_COUNT images of, by the features kept. Says
-    which labels have fewer.
+def label_distances(images, result, reference_images, reference):
+    """Returns {label: FID} for labels with LABEL_COUNT images in both sets, by the saved features.
+    Prints which labels have fewer.
     """
     sides = [(source.name, measured, np.array(source.label_names)[measured['kept']])
-             for source, measured in ((images, found), (reference_images, reference))]
+             for source, measured in ((images, result), (reference_images, reference))]
     distances, without = {}, []
     for label in names_of([label for _, _, names in sides for label in names]):
         ours, theirs = (measured['features'][names == label] for _, measured, names in sides)
@@ -296,14 +295,14 @@ def label_distances(images, found, reference_images, reference):
     if without:
         print('no FID of labels with fewer than %d images%s: %s%s' % (
             LABEL_COUNT, ' among the %d whose features are kept' % KEPT
-            if max(found['count'], reference['count']) > KEPT else '',
+            if max(result['count'], reference['count']) > KEPT else '',
             ', '.join(without[:SHOWN]),
             ' and %d more' % (len(without) - SHOWN) if len(without) > SHOWN else ''))
     return distances
 
 
 def warn_of_few(count, measured):
-    """Say so if `count` images are too few for the number of features in a result."""
+    """Warns if `count` images are too few for the number of features in a result."""
     features = len(measured['mean'])
     if count <= features:
         report('warning: %d images are few for %d features: their covariance is singular, and '
@@ -312,7 +311,7 @@ def warn_of_few(count, measured):
 
 
 def warn_of_copies(name, measured):
-    """Say so if images, called `name`, have so many copies that they have no neighbourhood."""
+    """Warns if images have so many copies that their neighbourhoods are empty."""
     copies = count_of_copies(measured['features'])
     if copies:
         print('warning: %s: %d of %d images have %d copies or more; nothing else lies in their '
@@ -321,6 +320,6 @@ def warn_of_copies(name, measured):
 
 
 def made_with(network):
-    """What must be the same for statistics to be compared."""
+    """Returns the settings that must be equal for statistics to be compared."""
     return {'network_sha256': network.sha256, 'features_output': network.features,
             'classes_output': network.classes, 'resize': network.resize, 'scale': network.scale}

@@ -1,4 +1,4 @@
-"""Scores of a generator while it trains, against the images that it trains on."""
+"""Scores a generator while it trains, against the training images."""
 
 from wgan.machine.command_line import report
 from wgan.scores.score_table import DATA_SINCE, ScoreTable
@@ -14,12 +14,12 @@ SPLITS = 10
 
 
 class TrainingImages:
-    """Up to `count` of the training images, drawn at random but always the same, cut as training
-    cuts them. Evenly spaced ones could all be of one kind, where kinds take turns.
+    """Up to `count` of the training images, a fixed random choice, cropped as for training.
+    (Evenly spaced images could all be of one class.)
     """
 
     def __init__(self, images, count, name):
-        """images: a sequence of images, RGB, uint8. name: what to call them."""
+        """images: a sequence of images, RGB, uint8. name: for messages."""
         self.images, self.count, self.name = images, min(count, len(images)), name
 
     def batches(self, size):
@@ -38,11 +38,10 @@ def training_images(images, count):
 class TrainingScores(ScoreTable):
     """Measures generators with the same latents and the same reference each time.
 
-    images: the reference. network: an ImageNetwork. count: how many images to generate for a
-    score. seed: of the latents. labels: the Labels of the data; generated images have each as
-    often. csv: the file that `append` writes rows to; rows that it holds already
-    count for what is best.
-    Draws no random numbers from the training, which is the same with it and without.
+    images: the reference. network: an ImageNetwork. count: number of images to generate for a
+    score. seed: of the latents. labels: the Labels of the data; labels of generated images are
+    drawn with their frequencies. csv: the file that `append` writes rows to; it may have rows.
+    It uses its own random numbers, so the training is the same with and without scores.
     """
 
     def __init__(self, images, network, count, seed, batch_size, csv, labels):
@@ -54,17 +53,17 @@ class TrainingScores(ScoreTable):
         warn_of_copies(images.name, self.reference)
 
     def measure(self, step, generator):
-        """The row of the generator after `step`."""
-        found = self._measure(Generated(
+        """Returns the row of the generator after `step`."""
+        result = self._measure(Generated(
             'iteration %d' % step, generator, self.count, self.seed, self.labels))
-        found.update(distances(found, self.reference, self.seed), step=step)
+        result.update(distances(result, self.reference, self.seed), step=step)
         report('iteration %d: Inception Score %.3f (training images %.3f), FID %.2f' % (
-            step, found['inception_score_mean'], self.reference['inception_score_mean'],
-            found['fid']))
-        return found
+            step, result['inception_score_mean'], self.reference['inception_score_mean'],
+            result['fid']))
+        return result
 
     def described(self):
-        """What the scores were made with, for config.json."""
+        """Returns the settings of the scores, for config.json."""
         return dict(made_with(self.network), engine=self.network.engine, splits=SPLITS,
                     reference_count=self.reference['count'],
                     reference_inception_score_mean=self.reference['inception_score_mean'],

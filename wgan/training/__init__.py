@@ -1,1 +1,1 @@
-"""Trains the two networks: options, losses, updates; what images and text have of their own."""
+"""Trains the two networks: options, losses, updates, and the parts for images and for text."""

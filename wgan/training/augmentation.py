@@ -1,26 +1,24 @@
-"""Differentiable augmentation: real and generated images are changed at random, in the same ways.
+"""Differentiable augmentation: random changes of real and generated images.
 
 Zhao et al. 2020, 'Differentiable Augmentation for Data-Efficient GAN Training',
-https://arxiv.org/abs/2006.10738: the critic judges T(x) and T(G(z)) (equations 4 to 6), so it can't
-memorise a few images, and the generator is trained through T, so it does not learn T. The
-policy is that paper's for few images: colour, translation, cutout, with the ranges of its code.
+https://arxiv.org/abs/2006.10738: the critic sees only T(x) and T(G(z)) (equations 4 to 6), so it
+can't memorise a few images. The generator is trained through T, so it does not learn T. The policy
+is the paper's for few images: colour, translation, cutout, with the ranges of its code.
 """
 
 from wgan.machine.cntk import C
 
 import numpy as np
 
-TRANSLATION = 1 / 8                     # of the image's width: how far it is moved at most
-CUTOUT = 1 / 2                          # of the image's width: the side of the grey square
+TRANSLATION = 1 / 8                     # largest shift, as a fraction of the image's width
+CUTOUT = 1 / 2                          # side of the grey square, as a fraction of the width
 
 
 class Augmentation:
-    """T: (colours, S, S) in [-1, 1] → the same, as a CNTK graph that is linear in the image.
+    """T: image → changed image, as a CNTK graph that is linear in the image.
 
-    shape: (colours, S, S); colours: 3, or 1 for grey images.
-
-    draws: its inputs, and the functions that draw them from a RandomState, for as many samples as
-        an array has. Each sample gets its own.
+    shape: (colours, S, S) of the image, whose values are in [-1, 1]; colours: 3, or 1 for grey.
+    draws: {input: function(rng, samples) that draws a value for each sample}.
     """
 
     def __init__(self, shape):
@@ -40,9 +38,7 @@ class Augmentation:
         return self.cut_out(self.translate(self.colour(image)))
 
     def colour(self, x):
-        """Add to all numbers; multiply the distance of each from the mean of its pixel's three
-        colours; multiply the distance from the mean of the image.
-        """
+        """Changes brightness, then saturation, then contrast."""
         x = x + self.brightness
         grey = C.reduce_mean(x, axis=0)
         x = grey + self.saturation * (x - grey)
@@ -50,10 +46,10 @@ class Augmentation:
         return mean + self.contrast * (x - mean)
 
     def translate(self, x):
-        """Move the image; what comes in at the edges is grey, 0.
+        """Shifts the image, and fills the edge with grey, 0.
 
-        Pooling of regions takes another window of each sample. The window is as large as what it
-        gives, so that each region is one pixel, whose maximum is the pixel itself.
+        ROI pooling takes a different window of each sample. Window and output have the same size,
+        so that each region is one pixel.
         """
         edge = (self.margin, self.margin)
         x = C.pad(x, [(0, 0), edge, edge])
@@ -61,26 +57,26 @@ class Augmentation:
         return C.reshape(pooled, self.shape)
 
     def cut_out(self, x):
-        """Make a square of the image grey, 0."""
+        """Makes a square of the image grey, 0."""
         return x * self.mask
 
     def _draw_window(self, rng, samples):
-        """Left, top, right and bottom column and row of what is taken of the padded image."""
+        """Draws windows (left, top, right, bottom) of the padded image."""
         corner = rng.randint(0, 2 * self.margin + 1, (len(samples), 1, 2))
         return np.concatenate([corner, corner + self.size - 1], axis=2).astype(np.float32)
 
     def _draw_mask(self, rng, samples):
-        """0 in a square, 1 elsewhere. Part of the square may lie outside of the image."""
+        """Draws masks: 0 in a square, which may be partly outside of the image, 1 elsewhere."""
         side = int(self.size * CUTOUT + 0.5)
         top, left = rng.randint(0, self.size + 1 - side % 2, (2, len(samples), 1)) - side // 2
         pixels = np.arange(self.size)
-        inside = [(pixels >= first) & (pixels < first + side) for first in (top, left)]
+        inside = [(pixels >= start) & (pixels < start + side) for start in (top, left)]
         mask = ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
         return np.repeat(mask, self.shape[0], axis=1).astype(np.float32)
 
 
 class Unchanged:
-    """In the place of an Augmentation: the image itself."""
+    """The identity, in the place of an Augmentation."""
 
     draws = {}
 

@@ -1,4 +1,4 @@
-"""What a training on images has of its own: its data, networks, samples and scores."""
+"""The parts of a training that are specific to images: data, networks, samples and scores."""
 
 from wgan.machine import processes
 from wgan.datasets.batches import nothing_left, split
@@ -14,14 +14,15 @@ from wgan.scores.training_scores import COLUMNS, TrainingScores, training_images
 
 import numpy as np
 
-SHOWN = 20                      # labels at most that are listed
+SHOWN = 20                      # at most this many labels are listed
 GRID = 8                        # sample grids are GRID × GRID
 
 
 class ImageRun:
-    """options: those of the training. config: what config.json says of a run that is resumed, or
-    None. make_networks: `models.networks`.
+    """Makes the data, networks, samples and scores of a training on images.
 
+    options: of the training. config: the config.json of a resumed run, or None. make_networks:
+    `models.networks`.
     labels: the Labels of the images. score_columns: of scores.csv.
     """
 
@@ -32,20 +33,20 @@ class ImageRun:
         self.labels = labels_of(config or {})
 
     def memory_needed(self):
-        """MB that training takes at least in each process, to a tenth or two: 32-bit numbers.
+        """Estimates the MB that each process needs for training, to 10 or 20 %.
 
-        Measured on a CPU with wgan-gp, without what libraries take: 15 times the values of a layer
-        of image size, and the weights, their gradients and what Adam and the average keep of them.
-        A GPU takes the same, and room to compute in.
+        Measured on a CPU with wgan-gp, without the libraries: 15 times the values of a layer of
+        image size, and 8 numbers for each weight. A GPU also needs workspace.
         """
         size, width = self.options.image_size, self.options.width
         values = self.options.batch_size // processes.COUNT * width * size ** 2
-        weights = 23 * (width * size // 8) ** 2         # of both networks, but for small layers
+        weights = 23 * (width * size // 8) ** 2         # of both networks, without small layers
         return 4 * (15 * values + 8 * weights) // 2 ** 20
 
     def make_batches(self, rng):
-        """(minibatches to train on, those of the images that --hold-out keeps apart or None), of
-        this process. Raises UserError if there are too few images, or the labels can't be used.
+        """Returns this process's (training minibatches, held-out minibatches or None).
+
+        Raises UserError if there are too few images, or the labels can't be used.
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
         images = ImageSet(options.data, options.image_size, labels=options.labels,
@@ -56,20 +57,20 @@ class ImageRun:
         self.trained_on = images.part(parts[0], 'images to train on')       # in all processes
         training = self._share(images, parts[0], 'images to train on' if options.hold_out
                                else 'images')
-        if options.channels is None:                # config.json will have what the images decide
+        if options.channels is None:                # the images decide, and config.json saves it
             options.channels = 3 if processes.any_of(not training.is_grey()) else 1
-        found, held_out = self._batches(training, share, rng), None
+        training_batches, held_out = self._batches(training, share, rng), None
         if options.hold_out:
             others = self._share(images, parts[1], 'images to hold out')
             held_out = self._batches(others, min(share, len(others)), rng)
         self.labels = count_labels(training, self.config)
-        return found, held_out
+        return training_batches, held_out
 
     def _share(self, images, numbers, noun):
-        """This process's share of the images of these numbers."""
+        """Returns this process's share of the images with these indices."""
         numbers = numbers[processes.RANK::processes.COUNT]
         if not numbers:
-            raise nothing_left(self.options.hold_out, len(images), images.kind, noun)
+            raise nothing_left(self.options.hold_out, len(images), images.item_name, noun)
         return images.part(numbers, noun)
 
     def _batches(self, images, count, rng):
@@ -78,7 +79,7 @@ class ImageRun:
                             options.saturation, options.mirror, options.channels)
 
     def networks(self, rng):
-        """(generator, critic), their initial weights drawn from the RandomState rng."""
+        """Returns (generator, critic). The RandomState rng decides the initial weights."""
         options = self.options
         return self.make_networks(
             options.image_size, options.latent_size, options.width,
@@ -94,7 +95,7 @@ class ImageRun:
         return self.labels.names
 
     def facts(self):
-        """What config.json has to keep of the data, as a dict."""
+        """Returns the facts about the data that config.json has to save, a dict."""
         return {'labels': dict(self.labels._asdict()) if self.labels.names else None}
 
     def make_scores(self, device, csv):
@@ -107,13 +108,13 @@ class ImageRun:
         return ImageSamples(self.options.latent_size, self.options.seed, self.labels)
 
     def write_real(self, out, batches):
-        """Show a minibatch of real images in the RunFolder `out`."""
+        """Writes a minibatch of real images into the RunFolder `out`."""
         write_image(out.claim('samples/real.png'), grid(to_images(batches.next()[0]), columns=GRID))
 
 
 class ImageSamples:
-    """Images from the same latents each time, in a grid: GRID × GRID, or a row for each label with
-    its name beside it, and the same latents in each.
+    """Grids of images from the same latents each time: GRID × GRID images, or a row for each label
+    with its name, and the same latents in all rows.
     """
 
     suffix, write = '.png', staticmethod(write_image)
@@ -127,7 +128,7 @@ class ImageSamples:
             self.latents = np.tile(self.latents, (rows, 1))
 
     def make(self, generator, batch_size):
-        """The grid as an image, RGB, uint8."""
+        """Returns the grid as an image, RGB, uint8."""
         images = to_images(generate(generator, self.latents, batch_size, self.labels))
         return (label_grid(images, self.names, GRID) if self.names else grid(images, GRID))
 
@@ -136,7 +137,7 @@ class ImageSamples:
 
 
 def note_copies(contents):
-    """Say how many images are copies of others, which `split` keeps on one side."""
+    """Reports how many images are copies of others. `split` does not separate copies."""
     copies = len(contents) - len(set(contents))
     if copies and processes.RANK == 0:
         note('%d of %d images are copies of others; copies are trained on together or held out '
@@ -144,10 +145,10 @@ def note_copies(contents):
 
 
 def count_labels(images, config):
-    """The Labels of the images that all processes train on.
+    """Returns the Labels of the images that all processes train on.
 
-    config: what config.json says of a run that is resumed, or None. Raises UserError if there is
-    no image left of one, or the run had others.
+    config: the config.json of a resumed run, or None. Raises UserError if a label has no image, or
+    the run had other labels.
     """
     names = images.label_names
     if config and names != labels_of(config).names:

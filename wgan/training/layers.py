@@ -1,14 +1,14 @@
-"""The layers that the two networks are built of, arranged so that CNTK computes them quickly.
+"""The layers of the two networks.
 
-They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 is quick in matrix
+They compute the standard layers, in operations that CNTK runs faster. CNTK 2.7 is fast in matrix
 products (MKL, cuBLAS), convolutions (oneDNN, see onednn.py; cuDNN), and operations on operands of
 one shape. It is slow
 
-- where the shapes of two operands differ, and in sums: there it walks number by number. So what is
-  summed, or repeated for each pixel or sample, is here a matrix product;
-- where it chooses between two numbers, as its leaky ReLU does.
+- in sums and where it broadcasts, since it computes number by number. Here matrix products take
+  their place;
+- where it selects one of two numbers, as in its leaky ReLU.
 
-bench/results/ says what each of these brought.
+bench/results/ has measurements.
 """
 
 import functools
@@ -25,10 +25,10 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
     """Normalise each sample over all its channels, then scale and shift each channel.
 
     x: (channels, height, width). Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, eq. 3-4.
-    bias: a name: then x first gets a learned bias for each channel, which takes no pass of its own.
+    bias: a name: then a learned bias for each channel is added to x first, at no extra cost.
     It learns one gain and one shift ('bias') per channel, as the WGAN-GP authors' code does.
-    `C.layers.LayerNormalization` learns them for the last axis alone, which in an image is one
-    number for each column of pixels; and it adds epsilon to the deviation, not to the variance.
+    `C.layers.LayerNormalization` learns them for the last axis alone (a number for each column of
+    pixels), and adds epsilon to the deviation, not to the variance.
     """
     gain, shift = _for_each_channel(x, 1, 'gain'), _for_each_channel(x, 0, 'bias')
     average = C.constant(1 / np.prod(x.shape), x.shape + (1,), x.dtype)
@@ -40,17 +40,17 @@ def layer_normalization(x, bias=None, epsilon=1e-5):
     variance = C.times(C.square(centred), average)
     scale = C.times(C.reciprocal(C.sqrt(variance + epsilon)), _pixels_of(gain, x.shape),
                     output_rank=3)
-    # Subtracted, since a sum may only be used for the sign that leaky_relu takes: CNTK ends in an
-    # error ('Cannot find input') at a Plus that no gradient reaches.
+    # A Minus, because CNTK fails ('Cannot find input') at a Plus that no gradient reaches, such as
+    # one that only leaky_relu's comparison uses.
     return centred * scale - C.times(_for_each_sample(x, -1), _pixels_of(shift, x.shape),
                                      output_rank=3)
 
 
 def _bias_less_mean(bias, mean, x):
-    """What centres x + bias, for each sample: bias − mean of bias − mean, as (channels, h, w).
+    """The term that centres x + bias in each sample: bias − mean of bias − mean, (channels, h, w).
 
-    bias: (channels, 1, 1). mean: of x, (1,). It is one product: of (1, −mean) with two planes, the
-    centred bias and 1.
+    bias: (channels, 1, 1). mean: of x, (1,). It is one matrix product, of (1, −mean) with two
+    planes: the centred bias and 1.
     """
     number = functools.partial(C.constant, dtype=x.dtype)
     centred = bias - C.reduce_mean(bias, axis=(0, 1, 2))
@@ -121,19 +121,20 @@ def leaky_relu(x):
 def add_bias(x, name):
     """x (channels, height, width) plus a learned number for each channel."""
     bias = _for_each_channel(x, 0, name)
-    # A product with 1 for each sample: its gradient, a sum over the minibatch, is a product too.
+    # As a product with 1 for each sample, its gradient (a sum over the minibatch) is a product too.
     return x + C.times(_for_each_sample(x, 1), _pixels_of(bias, x.shape), output_rank=3)
 
 
 def _for_each_channel(x, value, name):
-    """A parameter (channels, 1, 1), which begins as `value`."""
+    """A parameter (channels, 1, 1) with the initial value `value`."""
     return C.parameter((x.shape[0], 1, 1), init=value, dtype=x.dtype, name=name)
 
 
 def _for_each_sample(x, value):
-    """(1,): the value for each sample of x, a constant.
+    """A constant (1,), the value, for each sample of x.
 
-    The samples are those of an input of the graph: for x itself CNTK would compute gradients of 0.
+    The batch axis is taken from an input of the graph. If it came from x, CNTK would compute
+    gradients of 0.
     """
     samples = next(v for v in C.combine([x]).arguments if v.dynamic_axes == x.dynamic_axes)
     return C.stop_gradient(C.reconcile_dynamic_axes(C.constant(value, 1, x.dtype), samples))

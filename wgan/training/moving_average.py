@@ -12,28 +12,28 @@ from wgan.machine.cntk import C
 class MovingAverage:
     """θ̄ ← β θ̄ + (1 − β) θ after each update of the generator.
 
-    The running statistics of batch normalisation are averaged like the weights. β begins low and
-    rises to `decay`, (1 + t) / (10 + t) at update t: otherwise the first grids would show the
-    average of the first, untrained weights, which is grey.
+    The running statistics of batch normalisation are averaged like the weights. β is (1 + t) /
+    (10 + t) at update t, up to `decay`. Otherwise the first grids would be grey, because untrained
+    weights would dominate the average.
 
-    `generator` is the averaged generator, a function like the one it was made from.
+    generator: the averaged generator, a Function like the original.
     """
 
     def __init__(self, generator, decay):
         self.decay = decay
         self.generator = generator.clone(C.CloneMethod.clone)
-        # The learner's step, θ̄ − α g, with a weight in the place of the gradient. It computes in
-        # place, where a graph for this would keep four copies of the weights.
+        # An SGD step, θ̄ − α g, with a weight in the place of the gradient. It works in place; a
+        # graph would need four copies of the weights.
         self._means, self._values = self.generator.parameters, generator.parameters
         self._steps = C.sgd(self._means, lr=0, minibatch_size=1)
-        # Constants, which are few numbers, can't be in a learner.
+        # A learner can't update constants. These are few numbers.
         self._beta = C.input_variable((), dynamic_axes=[])
         self._assignments = [C.assign(mean, value + self._beta * (mean - value)).output
                              for mean, value in zip(self.generator.constants, generator.constants)]
         self._update_constants = C.combine(self._assignments)
 
     def update(self, step):
-        """Take in the weights as they are after update `step`, counted from 1."""
+        """Adds the weights after update `step`, counted from 1."""
         beta = min(self.decay, (1 + step) / (10 + step))
         for rate, sources in ((1 - beta, self._means),                  # θ̄ ← β θ̄
                               (beta - 1, self._values)):                # θ̄ ← θ̄ + (1 − β) θ

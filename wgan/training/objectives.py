@@ -1,11 +1,11 @@
-"""From the two networks and their inputs to the two losses.
+"""The objectives: functions from the two networks and their inputs to the two losses.
 
-Each objective is a function that writes its equations down as CNTK graphs and returns `Losses`. All
-of its numbers are one for each sample; a trainer takes their mean. OBJECTIVES is the table of them.
+Each objective builds its equations as CNTK graphs and returns `Losses`. Losses have one number for
+each sample; a trainer takes their mean. OBJECTIVES is the table of them.
 
-In all of them: generator, critic are functions as in models.py; latent is z, (latent_size,); real
-is x, fake is x̃ = G(z), both (3, S, S): CNTK variables or Functions with a batch axis. The critic
-loss takes x̃ as given: where it is a Function, its gradient is to be stopped.
+Arguments of all: generator, critic: functions as in models.py; latent: z, (latent_size,); real: x;
+fake: x̃ = G(z), both (3, S, S). They are CNTK variables or Functions with a batch axis. If x̃ is a
+Function, its gradient must be stopped.
 """
 
 import inspect
@@ -17,9 +17,8 @@ from wgan.training.optimizers import Adam, RmsProp
 import numpy as np
 
 # critic_loss, generator_loss: what the two trainers minimise. The second may depend on x too.
-# logged: what is worth knowing of a critic update, by name.
-# draws: further inputs of the losses, and the functions that draw them, from a RandomState and
-#     the real images of the minibatch, (N, 3, S, S).
+# logged: the values to log for a critic update, by name.
+# draws: {further input of the losses: function(rng, real images (N, 3, S, S)) that draws it}.
 Losses = namedtuple('Losses', 'critic_loss generator_loss logged draws')
 
 
@@ -29,10 +28,9 @@ def wgan_gp(generator, critic, latent, real, fake, penalty_weight=10.0, one_side
     critic loss      L = E[C(x̃)] − E[C(x)] + λ E[(‖∇C(x̂)‖₂ − 1)²],  x̂ = εx + (1 − ε)x̃    (eq. 3)
     generator loss  −E[C(G(z))]                                                   (algorithm 1)
 
-    penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is taken for each
+    penalty_weight: λ. ε is drawn evenly from [0, 1] for each sample. The norm is that of each
     sample, over all its pixels and colours. The penalty is a graph of the critic's weights
-    (symbolic_gradient.py), which trains them to keep the gradient norm at 1; fed in as a number
-    it would train nothing.
+    (symbolic_gradient.py). As a number it would have no gradient and train nothing.
 
     one_sided: λ E[(‖∇C(x̂)‖₂ − 1)₊²] instead, which lets smaller norms be: section 4 there, and
     Petzka et al. 2018, https://arxiv.org/abs/1709.08894.
@@ -52,8 +50,8 @@ def wgan(generator, critic, latent, real, fake):
     critic loss      E[C(x̃)] − E[C(x)]                                   (algorithm 1, line 5)
     generator loss  −E[C(G(z))]                                          (line 10)
 
-    The clipping, which bounds the critic's gradient, is the optimiser's: optimizers.RmsProp. The
-    difference of the scores is the distance times that unknown bound.
+    optimizers.RmsProp clips the weights, which bounds the critic's gradient. The difference of the
+    scores is the Wasserstein distance times this unknown bound.
     """
     wasserstein = critic(real) - critic(fake)
     return Losses(-wasserstein, -critic(generator(latent)), {'wasserstein': wasserstein}, {})
@@ -150,10 +148,10 @@ def ls_gan(generator, critic, latent, real, fake, margin_weight=2e-4):
     critic loss      E[(λ‖x − x̃‖₁ + C(x̃) − C(x))₊]     (section 3: S, without its first term)
     generator loss  −E[C(G(z))]                         (section 3: T)
 
-    The paper's loss of an image is −C here. A real image is to score better than a generated one by
-    a margin, which grows with the distance of the two; pairs that keep it are let alone. As in
-    CNTK's tutorial 206 C, the weight λ is of the margin (margin_weight), the distance is a sum over
-    all numbers of an image, and S lacks its first term, −E[C(x)].
+    The paper's loss of an image is −C here. A real image should score higher than a generated one
+    by a margin that grows with their distance; pairs that satisfy this have no loss. As in CNTK's
+    tutorial 206 C, λ is the weight of the margin (margin_weight), the distance is a sum over all
+    numbers of an image, and S lacks its first term, −E[C(x)].
     """
     margin = margin_weight * C.times(C.abs(real - fake), C.constant(1, real.shape + (1,)))
     difference = critic(real) - critic(fake)
@@ -186,24 +184,23 @@ def _half_a_deviation(rng, real):
     return (0.5 * real.std() * rng.uniform(0, 1, real.shape)).astype(np.float32)
 
 
-# losses: one of the functions above. normalization: of the critic, as the articles have it, but by
-# sample where its gradient is penalised. optimizer: of both networks. settings: what can be set of
-# it, with defaults: the article's for the first, the WGAN paper's for the second, those of CNTK's
-# tutorial 206 C for `ls-gan`, StyleGAN2's β1 and β2 where the gradient is to be 0
-# (https://arxiv.org/abs/1912.04958, appendix B), those of the SN-GAN paper's residual networks for
-# `sn-gan`, DCGAN's for the others
-# (https://arxiv.org/abs/1511.06434, section 4). Those that are parameters of `losses` or
-# `optimizer` are given to it; the others are of the training loop. None stands for a default that
-# follows from other options: options.py.
+# losses: one of the functions above. normalization: of the critic, as in the papers; by sample
+# where its gradient is penalised. optimizer: of both networks. settings: {setting: default}. The
+# defaults are the article's for wgan-gp, the WGAN paper's for wgan, those of CNTK's tutorial 206 C
+# for ls-gan, StyleGAN2's β1 and β2 where the gradient is to be 0 (https://arxiv.org/abs/1912.04958,
+# appendix B), those of the SN-GAN paper's residual networks for sn-gan, DCGAN's for the others
+# (https://arxiv.org/abs/1511.06434, section 4). `losses` and `optimizer` get the settings that are
+# their parameters; the training loop uses the others. None stands for a default that follows from
+# other options: options.py.
 class Objective(namedtuple('Objective', 'losses normalization optimizer settings')):
 
     def build_losses(self, generator, critic, latent, real, fake, settings):
-        """The Losses. settings: a dict with those of this objective, and maybe others."""
+        """Returns the Losses. settings: a dict with at least the settings of this objective."""
         return self.losses(generator, critic, latent, real, fake,
                            **_settings_of(self.losses, settings))
 
     def build_optimizer(self, parameters, settings):
-        """An optimiser of the parameters. settings: as above, and with batch_size."""
+        """Returns an optimiser of the parameters. settings: as above, and batch_size."""
         return self.optimizer(parameters, **_settings_of(self.optimizer, settings))
 
 

@@ -1,7 +1,7 @@
-"""The optimisers, with steps that are the papers'. CNTK's own differ in ways that matter.
+"""Optimisers with the steps of the papers; CNTK's own differ.
 
-Both have a `learner` for a cntk.Trainer, and `arrays` and `restore` for what a checkpoint of CNTK's
-trainer lacks.
+Both have a `learner` for a cntk.Trainer. `arrays` and `restore` save the state that CNTK's own
+checkpoint lacks.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ class Adam:
     """Adam: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, the form at the end of section 2
     (ε = 1e-8 is added to √v before the bias correction, as in TensorFlow 1).
 
-    learning_rate, beta1, beta2 are for one update. CNTK by default takes them as for one sample,
-    and would divide the step by the batch size: minibatch_size=IGNORE says that they are not. (It
-    has to be said here; said of the schedules alone, it changes nothing.) unit_gain weighs a new
-    gradient with 1 − β1, as the paper does. weight_decay times the weight is added to the gradient.
+    learning_rate, beta1, beta2 are for one update. By default CNTK takes them for one sample, and
+    divides the step by the batch size; minibatch_size=IGNORE prevents that. (It has no effect in
+    the schedules.) unit_gain weighs a new gradient with 1 − β1, as in the paper. weight_decay times
+    the weight is added to the gradient.
     """
 
     def __init__(self, parameters, learning_rate, beta1, beta2, weight_decay=0.0):
@@ -29,33 +29,34 @@ class Adam:
         return {}
 
     def restore(self, arrays):
-        """Give the steps their size again: CNTK restores that of the checkpoint."""
+        """Sets the learning rate again, because CNTK restores the checkpoint's."""
         if self.learner.learning_rate() != self.rate:
             self.learner.reset_learning_rate(C.learning_parameter_schedule(
                 self.rate, minibatch_size=C.learners.IGNORE))
 
 
 class RmsProp:
-    """RMSProp, and if wanted the clipping of weights: Arjovsky et al. 2017,
+    """RMSProp with optional clipping of the weights: Arjovsky et al. 2017,
     https://arxiv.org/abs/1701.07875, algorithm 1, lines 6 and 7.
 
         r ← 0.99 r + 0.01 g²,   w ← clip(w − α g / (√r + 1e-8), −c, c)
 
     with the mean gradient g of a minibatch and r = 0 at first, as in the authors' code.
-    `C.rmsprop` can't be used: it adds 1e-6 under the root, more than the squared gradients of
-    clipped weights, so that its steps shrink with the gradient; and it adapts each step by signs.
+    `C.rmsprop` can't be used. It adds 1e-6 under the root, which is more than the squared gradients
+    of clipped weights, so that its steps shrink with the gradient. It also adapts step sizes by
+    signs.
 
-    clip: c, or None. CNTK does not save the r of such a learner.
+    clip: c, or None. CNTK does not save r.
     """
 
     def __init__(self, parameters, learning_rate, batch_size, clip=None):
         self.squares = []
         self.rate, self.batch_size, self.clip = learning_rate, batch_size, clip
-        # CNTK counts the arguments: a bound method would not do.
+        # CNTK counts the arguments, so a bound method does not work.
         self.learner = C.universal(lambda w, g: self._update(w, g), parameters)
 
     def _update(self, parameters, gradients):
-        """CNTK gives gradients summed over the minibatch; what is assigned stays on the device."""
+        """Builds the update. CNTK sums gradients over the minibatch."""
         updates = []
         for w, summed in zip(parameters, gradients):
             g = summed / self.batch_size

@@ -1,6 +1,4 @@
-"""The options of wgan_training.py: one table, from which its parser, its help, its defaults, its
-refusals and what may change on --resume are made.
-"""
+"""The options of wgan_training.py: one table for parser, help, defaults, errors and --resume."""
 
 import argparse
 from collections import namedtuple
@@ -14,30 +12,29 @@ from wgan.scores.image_network import add_network_options
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.presets import CNTK_BETA2_PER_SAMPLE, PRESETS
 
-# What becomes of an option when a run is resumed.
+# What happens to an option when a run is resumed.
 FIXED = 'keeps its value'
 CHANGEABLE = 'changes if --allow-change names it, from the next iteration on'
 FREE = 'may change'
 UNTIL_SCORED = 'may change as long as the run has no scores'
-NOT_STORED = 'is of this call, and no setting of the run'
+NOT_STORED = 'is not stored with the run'
 
 ABSENT = object()               # the default where an option does not apply
 
-# A row of the table, which has, after name and help text:
-# the type that makes the value from text, bool for a switch; the values to choose from, or None;
-# the defaults of a training on images and of one on text, ABSENT where it does not apply;
-# whether it is of the objective, which then has the default, and applies to those with one only;
-# what the help says in the place of the default; what becomes of it on --resume.
+# A row of the table. type: converts text to the value; bool for a switch. choices: or None. images,
+# text: the defaults for training on images and on text; ABSENT where it does not apply.
+# by_objective: the objective has the default, and it applies only to objectives with one. note:
+# text for the help in the place of the default. resume: one of the constants above.
 Option = namedtuple('Option', 'name help type choices images text by_objective note resume metavar')
 
 
 def path(text):
-    """An argparse type: a file or folder. What a relative one leads to is kept with the run."""
+    """An argparse type: a file or folder. Its absolute path is saved with the run."""
     return text
 
 
 def names_to_change(text):
-    """An argparse type: a list of settings with commas between them, as their names here."""
+    """An argparse type: a comma-separated list of options, converted to their names here."""
     names = tuple(name.strip().replace('-', '_') for name in text.split(','))
     wrong = [name for name in names if name not in names_that(CHANGEABLE)]
     if wrong:
@@ -49,13 +46,13 @@ def names_to_change(text):
 COUNT, SEED = number(int, 1), number(int, 0, 2 ** 32 - 1)
 RATE, PART, WEIGHT = number(float, 0, above=True), number(float, 0, 1), number(float, 0)
 DECAY = number(float, 0, 1, below=True)
-# As gan_language.py has them, for its objective; but its steps of 1e-4 are for networks of width
-# 512, and too small for those of 64: docs/text.md.
+# The settings of gan_language.py, except for its learning rate of 1e-4, which is for networks of
+# width 512 and too small for width 64: docs/text.md.
 OF_TEXT_WGAN_GP = dict(learning_rate=5e-4, beta1=0.5, beta2=0.9)
 # Karras et al. 2020, 'Training Generative Adversarial Networks with Limited Data',
 # https://arxiv.org/abs/2006.06676: the rule of the authors' code, train.py, for γ of R1.
 ADA_GAMMA = 0.0002                      # times the pixels of an image, for a batch of one
-VARIATION = 0.2                         # of brightness, contrast, saturation: the article's
+VARIATION = 0.2                         # of brightness, contrast, saturation, as in the article
 
 
 def _option(name, type=str, images=None, help='', choices=None, text='the same', note=None,
@@ -78,7 +75,7 @@ def _of_objective(name, type, help, resume=FIXED, note=None):
 
 
 def _added_by(add_options, resume, text):
-    """The Options of a function that adds them to a parser, for other programs too."""
+    """Returns Options for the options that a function adds to a parser."""
     actions = argparse.ArgumentParser(add_help=False)
     add_options(actions)
     return [Option(a.dest, a.help, a.type or str, a.choices, a.default,
@@ -87,24 +84,24 @@ def _added_by(add_options, resume, text):
 
 
 GROUPS = [
-    ('what goes in, what comes out', [
-        _option('data', path, 'data/drawn', 'folder of images, searched through, or a map file '
-                'with lines of path<TAB>label; with --text a text file, a line an example',
+    ('input and output', [
+        _option('data', path, 'data/drawn', 'folder of images (with subfolders), or a map file '
+                'with lines of path<TAB>label; with --text a text file, one example a line',
                 text='data/names.txt', resume=CHANGEABLE),
         _option('text', bool, False, 'train on lines of text'),
-        _of_text('long_lines', str, 'drop', 'what becomes of lines that are longer than --length',
+        _of_text('long_lines', str, 'drop', 'treatment of lines that are longer than --length',
                  choices=LONG_LINES),
         _of_images('labels', str, None, 'train with labels: the last column of the map file, or '
                    'the first folder below --data', choices=WHERE),
         _option('out', str, 'runs/wgan', 'run folder to write', resume=NOT_STORED),
-        _option('start_from', path, None, 'begin with the networks of another run, of the same '
-                'sizes; the optimisers begin anew', metavar='RUN'),
+        _option('start_from', path, None, 'begin with the networks of another run of the same '
+                'sizes; the optimisers start from zero', metavar='RUN'),
         _option('resume', bool, False, 'continue from the last checkpoint in --out; settings that '
                 'are not given are taken from there', resume=NOT_STORED),
         _option('overwrite', bool, False, 'start again where --out holds a run, which is renamed',
                 resume=NOT_STORED),
-        _option('allow_change', names_to_change, (), 'with --resume: settings that may differ from '
-                'now on, with commas between them: {changeable}', metavar='NAMES',
+        _option('allow_change', names_to_change, (), 'with --resume: comma-separated list of '
+                'settings that may change: {changeable}', metavar='NAMES',
                 resume=NOT_STORED)]),
     ('networks', [
         _of_images('image_size', int, 256, 'width and height of the images', choices=IMAGE_SIZES),
@@ -115,14 +112,14 @@ GROUPS = [
                 '8 … times as many. For text: channels of all layers', text=64),
         _option('latent_size', COUNT, 100, 'size of the latent vector', text=128)]),
     ('training', [
-        _option('preset', str, None, 'settings of a source, for all that is not given: see '
-                'docs/presets.md', choices=list(PRESETS)),
+        _option('preset', str, None, 'use the settings of a paper or tutorial for all options that '
+                'are not given: see docs/presets.md', choices=list(PRESETS)),
         _option('objective', str, 'wgan-gp', 'the two losses: see wgan/training/objectives.py',
                 choices=list(OBJECTIVES)),
         _option('iterations', COUNT, 50000, 'updates of the generator', resume=FREE),
         _option('batch_size', COUNT, 16, 'images or lines for one update', text=64,
                 resume=CHANGEABLE),
-        _of_objective('n_critic', COUNT, 'critic updates for one of the generator', CHANGEABLE),
+        _of_objective('n_critic', COUNT, 'critic updates for each generator update', CHANGEABLE),
         _of_objective('n_critic_boost', number(int, 0), 'critic updates in each of the first 25 '
                       'iterations and in every 500th after them; 0: as in the others', CHANGEABLE),
         _of_objective('learning_rate', RATE, 'step size of Adam or (wgan) RMSProp, per update',
@@ -134,46 +131,46 @@ GROUPS = [
         _of_objective('one_sided', bool, 'penalise gradient norms above 1 only'),
         _of_objective('gamma', WEIGHT, 'weight γ of half of the squared gradient norm',
                       note='0.0002 · --image-size² / --batch-size'),
-        _of_objective('margin_weight', WEIGHT, 'weight of the distance of two images, which is the '
-                      'margin between their scores'),
-        _of_objective('weight_decay', WEIGHT, 'part of a weight that is added to its gradient'),
+        _of_objective('margin_weight', WEIGHT, 'weight λ of the margin: the margin between the '
+                      'scores of two images is λ times their distance'),
+        _of_objective('weight_decay', WEIGHT, 'fraction of a weight to add to its gradient'),
         _of_objective('clip', RATE, "bound of the critic's weights"),
-        _of_objective('minimax', bool, "train the generator to make the critic's loss large, not "
-                      'to make its images look real'),
+        _of_objective('minimax', bool, 'use the minimax loss for the generator, not the '
+                      'non-saturating loss'),
         _option('ema', DECAY, 0.999, "decay of the moving average of the generator's weights, per "
                 'update; 0: none'),
-        _option('seed', SEED, 0, 'decides every random number of the run')]
+        _option('seed', SEED, 0, 'seed of all random numbers of the run')]
         + _added_by(add_device_option, NOT_STORED, text=True) + [
-        _option('deterministic', bool, False, 'on a GPU, convolutions that sum in the same order '
-                'each time: slower, and the same run again'),
+        _option('deterministic', bool, False, 'on a GPU, use deterministic convolutions: slower, '
+                'but runs are repeatable'),
         _option('tf32', bool, False, 'on a GPU of compute capability 8.0 or newer, round the '
                 'operands of convolutions and products to 10 bits: faster')]),
     ('variation of the images', [
         _of_images('augment', bool, False, 'change real and generated images at random before the '
                    'critic sees them (colour, translation, cutout): for few images; see '
                    'wgan/training/augmentation.py')]
-        + [_of_images(name, PART, None, 'random %s; 0: off' % what, resume=CHANGEABLE,
+        + [_of_images(name, PART, None, 'random %s; 0: off' % meaning, resume=CHANGEABLE,
                       note='%g; with --augment 0' % VARIATION)
-           for name, what in (
+           for name, meaning in (
                ('brightness', 'shift of the real images by up to this part of their mean'),
                ('contrast', 'factor 1 ± this, of the real images'),
                ('saturation', 'factor 1 ± this, of the real images'))]
         + [_of_images('mirror', bool, True, 'do not flip half of the images left to right')]),
-    ('watching it', [
+    ('output during training', [
         _option('sample_every', COUNT, 500, 'iterations between two grids of generated images, or '
                 'files of generated lines', resume=FREE),
         _option('checkpoint_every', COUNT, 1000, 'iterations between two checkpoints; the networks '
                 'and the loss plot are saved with them', resume=FREE),
-        _option('hold_out', number(float, 0, 1, below=True), 0.0, 'part of the data that is not '
-                'trained on, 0.1 for a tenth; its Wasserstein estimate is logged beside that of '
-                'the rest', text=0.1),
+        _option('hold_out', number(float, 0, 1, below=True), 0.0, 'fraction of the data to hold '
+                'out; its Wasserstein estimate is logged beside that of the training data',
+                text=0.1),
         _option('tensorboard', bool, False, 'also write losses and grids for TensorBoard, to the '
                 'folder tensorboard of the run', resume=FREE),
         _option('score_every', COUNT, None, 'iterations between two scores (Inception Score, FID, '
                 'KID, precision, recall …) of the generator; the best by FID is kept. Needs '
                 '--inception. With --text the divergence of n-grams', text=500, resume=FREE),
-        _option('score_count', number(int, 10), 5000, 'images or lines to generate for a score; '
-                'and training images, or lines held out, at most to compare them with',
+        _option('score_count', number(int, 10), 5000, 'images or lines to generate for a score, '
+                'and largest number of training images or held-out lines to compare with',
                 text=10000, resume=UNTIL_SCORED)]),
     ('the network that scores are measured with', [
         option._replace(type=path if option.name == 'inception' else option.type)
@@ -185,18 +182,18 @@ PATHS = [option.name for option in OPTIONS.values() if option.type is path]
 
 
 def names_that(resume):
-    """The options with which this happens when a run is resumed."""
+    """Returns the names of the options with this value of `resume`."""
     return [option.name for option in OPTIONS.values() if option.resume == resume]
 
 
 def flag(name):
-    """An option as it is given."""
+    """Returns an option as it is written on the command line."""
     switched_off = OPTIONS[name].type is bool and OPTIONS[name].images is True
     return ('--no-' if switched_off else '--') + name.replace('_', '-')
 
 
 def parser():
-    """The parser of the command line. What is not given is not in what it returns."""
+    """Returns the parser. Options that are not on the command line are missing in its result."""
     p = Parser(description='Train a Wasserstein GAN, or a relative, on images of faces, or on '
                'lines of text. The defaults are those of the article.', usage='%(prog)s [options]',
                argument_default=argparse.SUPPRESS)
@@ -217,11 +214,11 @@ def _help(option):
         n.replace('_', '-') for n in names_that(CHANGEABLE)))
     if option.by_objective:
         rows = [(name, row.settings) for name, row in OBJECTIVES.items()]
-        shown = ['%s: %s' % (name, _shown(settings[option.name], option.note))
+        texts = ['%s: %s' % (name, _as_text(settings[option.name], option.note))
                  for name, settings in rows + [('--text with wgan-gp', OF_TEXT_WGAN_GP)]
                  if option.name in settings]
-        return text + ' (default for %s)' % '; '.join(shown)
-    defaults = [words + _shown(value) for words, value in (
+        return text + ' (default for %s)' % '; '.join(texts)
+    defaults = [words + _as_text(value) for words, value in (
         ('', option.images), ('with --text ' * (option.images is not ABSENT), option.text))
         if value not in (ABSENT, None, ()) and not isinstance(value, bool)]
     if option.images == option.text:
@@ -230,39 +227,40 @@ def _help(option):
     return text + (' (default: %s)' % '; '.join(defaults) if defaults else '')
 
 
-def _shown(value, of_none=None):
+def _as_text(value, of_none=None):
     return (of_none if value is None else 'off' if value is False
             else '%g' % value if isinstance(value, float) else str(value))
 
 
 def parse(arguments=None):
-    """The settings that a command line stands for, all of them, as an argparse.Namespace.
+    """Returns all settings for a command line, as an argparse.Namespace.
 
-    arguments: the command line; None: that of this program. Raises UserError for options that do
-    not go together.
+    arguments: the command line; None: that of this program. Raises UserError for options that
+    exclude each other.
     """
     return with_defaults(vars(parser().parse_args(arguments)))
 
 
-def with_defaults(given):
-    """The settings with these values, a dict by name: for the rest those of --preset, if there is
-    one, and else the defaults, by what is trained on and by the objective. An option that does not
-    apply has the value None. Raises UserError if one that does not apply is given.
+def with_defaults(values):
+    """Returns all settings: these values, a dict by name, then those of --preset, then the defaults
+    for images or text and for the objective.
+
+    An option that does not apply is None. Raises UserError for a value of such an option.
     """
-    given = {name: value for name, value in given.items() if value is not None}
-    given = dict(_preset(given), **given)
-    is_text = given.get('text', False)
-    objective = given.get('objective', OPTIONS['objective'].images)
+    values = {name: value for name, value in values.items() if value is not None}
+    values = dict(_preset(values), **values)
+    is_text = values.get('text', False)
+    objective = values.get('objective', OPTIONS['objective'].images)
     defaults = {o.name: o.text if is_text else o.images for o in OPTIONS.values()}
     settings = OBJECTIVES[objective].settings
     defaults.update({o.name: settings.get(o.name, ABSENT) for o in OPTIONS.values()
                      if o.by_objective})
     if is_text and objective == 'wgan-gp':
         defaults.update(OF_TEXT_WGAN_GP)
-    for name in sorted(given):
+    for name in sorted(values):
         if defaults[name] is ABSENT:
             raise UserError(_no_meaning(OPTIONS[name], is_text, objective))
-    options = argparse.Namespace(**{name: None if value is ABSENT else given.get(name, value)
+    options = argparse.Namespace(**{name: None if value is ABSENT else values.get(name, value)
                                     for name, value in defaults.items()})
     if is_text and OBJECTIVES[objective].normalization == 'spectral':
         raise UserError('--objective %s is for images: the networks for text have no spectral '
@@ -288,29 +286,27 @@ def _no_meaning(option, is_text, objective):
                       if is_text else 'is for text: give --text too')
 
 
-def _preset(given):
-    """The settings of the preset that is given. Raises UserError if it is for another objective."""
-    name = given.get('preset')
+def _preset(values):
+    """Returns the settings of --preset. Raises UserError if it is for another objective."""
+    name = values.get('preset')
     if name is None:
         return {}
     preset = PRESETS[name]
-    if given.get('objective', preset['objective']) != preset['objective']:
+    if values.get('objective', preset['objective']) != preset['objective']:
         raise UserError('--preset %s is for --objective %s, not %s' % (
-            name, preset['objective'], given['objective']))
-    if given.get('text') and not preset.get('text'):
+            name, preset['objective'], values['objective']))
+    if values.get('text') and not preset.get('text'):
         raise UserError('--preset %s is for images, not for --text' % name)
     return preset
 
 
 def objective_settings(options):
-    """The settings of the objective that the options name, as a dict."""
+    """Returns the settings of the objective, a dict."""
     return {name: getattr(options, name) for name in OBJECTIVES[options.objective].settings}
 
 
 def is_valid(name, value):
-    """Whether an option has such a value: of its type, and in its range. None is left to
-    `with_defaults`.
-    """
+    """Whether a value has the type and range of an option. `with_defaults` checks None."""
     option = OPTIONS[name]
     if option.type is bool:
         return isinstance(value, bool)

@@ -1,9 +1,9 @@
-"""Settings of a source, by name: --preset sets those that the user has not set.
+"""Settings of papers and tutorials, by name. --preset applies those that the user has not set.
 
-docs/presets.md has them one by one, with the place where each source says it.
+docs/presets.md lists them with the place in each source.
 """
 
-# CNTK's default β2 is given for one sample (0.999 over 720 samples); a minibatch of N has this ^ N.
+# CNTK's default β2 is for one sample (0.999 over 720 samples). A minibatch of N has this ^ N.
 CNTK_BETA2_PER_SAMPLE = 0.999 ** (1 / 720)
 
 _UNVARIED = dict(brightness=0.0, contrast=0.0, saturation=0.0, mirror=False, ema=0.0)

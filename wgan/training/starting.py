@@ -1,4 +1,4 @@
-"""--start-from: a new run that begins with the networks of another."""
+"""--start-from: a new run begins with the networks of another run."""
 
 import os
 
@@ -13,37 +13,37 @@ from wgan.training.layers import SETTLED
 
 import numpy as np
 
-# What is taken where a file is not there.
+# The file to take if one is missing.
 OTHER = {'wgan_generator.model': 'wgan_generator_average.model',
          'wgan_generator_average.model': 'wgan_generator.model'}
 LABELS = 'number of labels'
-SHOWN = 20                      # labels at most that are listed
+SHOWN = 20                      # at most this many labels are listed
 NORMALIZATIONS = {'gain': 'layer', 'scale': 'batch',        # by the name of a weight,
                   'singular_u': 'spectral'}                 # or of a constant
 
 
 def begin_with(folder, updates, label_names=()):
-    """Give the networks of `updates` the weights and statistics of those in a folder.
+    """Copies weights and running statistics of the networks in a folder to those of `updates`.
 
-    folder: of a run, or one that holds the same files. Of the generator and its average one is
-    enough: the other begins with it. The optimisers begin anew.
-    label_names: those of the networks of `updates`, in order. A label that the other run had too,
-    at whatever place, begins with its weights; a new one keeps the initial weights.
-    Returns {name of a file: its SHA-256}. Raises UserError, with nothing changed, if there are no
-    such networks in the folder, if they have other sizes, or if nothing says their labels.
+    folder: a run folder, or one with the same files. If the generator or its average is missing,
+    the other one is used for both. The optimisers start from zero.
+    label_names: labels of the new networks, in order. A label of the other run keeps its weights,
+    whatever its position; a new label keeps the initial weights.
+    Returns {file name: SHA-256}. Raises UserError, without any change, if there are no such
+    networks in the folder, if they have other sizes, or if their labels are unknown.
     """
     if not os.path.isdir(folder):
         raise UserError('--start-from: %s %s; name the folder of a run' % (
             one_line(folder) or "''",
             'is no folder' if os.path.lexists(folder) else 'does not exist'))
     paths = {name: _file(folder, name) for name in updates.networks()}
-    found = {name: _load(path) for name, path in paths.items()}
+    loaded = {name: _load(path) for name, path in paths.items()}
     for name, network in updates.networks().items():
-        _check(paths[name], found[name], network)
-    old_names = _label_names(folder, found) if label_names else []
+        _check(paths[name], loaded[name], network)
+    old_names = _label_names(folder, loaded) if label_names else []
     for name, network in updates.networks().items():
         label_weights = _label_weights(network)
-        for mine, theirs in zip(_state(network), _state(found[name])):
+        for mine, theirs in zip(_state(network), _state(loaded[name])):
             mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
                           if mine == label_weights else theirs.value)
     updates.power_iteration.run(SETTLED)
@@ -53,7 +53,7 @@ def begin_with(folder, updates, label_names=()):
 
 
 def _label_names(folder, networks):
-    """The labels of the run in a folder, in the order in which its networks have them."""
+    """Returns the labels of the run in a folder, in the order of the one-hot vector."""
     names = labels_of(config_of(os.path.join(folder, next(iter(OTHER))))).names
     if not all(label_input(network).shape[0] == len(names) for network in networks.values()):
         raise UserError('--start-from: no config.json in %s says which labels its networks know; '
@@ -62,9 +62,7 @@ def _label_names(folder, networks):
 
 
 def _label_weights(network):
-    """The parameter that the label of a generator or critic is multiplied with; None if it takes
-    no label.
-    """
+    """Returns the parameter that multiplies the label of a network; None if it takes no label."""
     label = label_input(network)
     if label is None:
         return None
@@ -76,29 +74,26 @@ def _label_weights(network):
 
 
 def _label_axis(shape):
-    """The axis of such a parameter that ends in a place for each label: of the generator's dense
-    layer, (latent and labels, channels, 4, 4); of the critic's convolution, (channels, labels, 3,
-    3).
+    """Returns the axis of such a parameter whose last entries are the labels. The generator has
+    (latent and labels, channels, 4, 4), the critic (channels, labels, 3, 3).
     """
     return 0 if shape[-1] == 4 else 1
 
 
 def _moved(value, old, names, old_names):
-    """The initial weights `value`, with those of `old` where they are not a label's own, and for
-    the labels that are in both lists.
-    """
+    """Returns `value` with the weights of `old` for all entries except labels that are new."""
     axis = _label_axis(value.shape)
     value, old = np.moveaxis(value.copy(), axis, 0), np.moveaxis(old, axis, 0)
-    first = len(value) - len(names)             # what is not a label's comes before
-    value[:first] = old[:first]
+    start = len(value) - len(names)             # labels come last
+    value[:start] = old[:start]
     for i, name in enumerate(names):
         if name in old_names:
-            value[first + i] = old[first + old_names.index(name)]
+            value[start + i] = old[start + old_names.index(name)]
     return np.ascontiguousarray(np.moveaxis(value, 0, axis))
 
 
 def _report_labels(folder, names, old_names):
-    """Say which labels are new, and which there are no more."""
+    """Reports which labels are reused, new, or dropped."""
     parts = [(text, [one_line(name) for name in some]) for text, some in (
         ('as there: ', [name for name in names if name in old_names]),
         ('new, from initial weights: ', [name for name in names if name not in old_names]),
@@ -109,9 +104,9 @@ def _report_labels(folder, names, old_names):
 
 
 def _file(folder, name):
-    for found in (name, OTHER.get(name, name)):
-        if os.path.isfile(os.path.join(folder, found)):
-            return os.path.join(folder, found)
+    for candidate in (name, OTHER.get(name, name)):
+        if os.path.isfile(os.path.join(folder, candidate)):
+            return os.path.join(folder, candidate)
     raise UserError('--start-from: there is no %s in %s; a run writes it with each checkpoint'
                     % (name, one_line(folder)))
 
@@ -121,12 +116,12 @@ def _load(path):
         with quiet():
             return load_model(path)
     except (RuntimeError, ValueError) as error:
-        raise UserError('--start-from: %s is no CNTK model that can be read (%s)' % (
+        raise UserError('--start-from: cannot read %s as a CNTK model (%s)' % (
             one_line(path), str(error).split('\n')[0] or 'damaged'))
 
 
 def _check(path, theirs, mine):
-    """Raise UserError if the one can't take the other's weights, with what to set."""
+    """Raises UserError if the network `mine` can't take the weights of `theirs`."""
     if _is_of_text(theirs) != _is_of_text(mine):
         raise UserError('--start-from: %s is of a run on %s; %s' % (
             one_line(path), *(('text', 'name one on images, or train on lines with --text')
@@ -148,48 +143,48 @@ def _check(path, theirs, mine):
 
 
 def _is_of_text(network):
-    """Whether it makes or judges lines: arrays of one row, (characters, 1, length)."""
+    """Whether a network generates or scores lines: arrays (characters, 1, length)."""
     return any(len(x.shape) == 3 and x.shape[1] == 1
                for x in [*network.arguments, *network.outputs] if x.name != 'label')
 
 
 def _settings(network):
-    """The settings that the shapes of a generator or critic come from, by what a user calls them.
+    """Returns the settings that decide the shapes of a generator or critic, by their options.
 
-    Those that can't be seen, in a network of something else, are left out.
+    Settings that can't be determined are left out.
     """
     label = label_input(network)
     shapes = [x.shape for x in network.arguments + network.outputs if x != label]
-    found = {LABELS: label.shape[0] if label is not None else 0}
+    settings = {LABELS: label.shape[0] if label is not None else 0}
     images = [shape for shape in shapes if len(shape) == 3]
     if images and images[0][1] == 1:
-        found['number of characters'], _, found['--length'] = images[0]
+        settings['number of characters'], _, settings['--length'] = images[0]
         kernels = [p.shape for p in network.parameters if len(p.shape) == 4 and p.shape[3] == 5]
         if kernels:
-            found['--width'] = kernels[0][0]
+            settings['--width'] = kernels[0][0]
     elif images:
-        found['--channels'], found['--image-size'] = images[0][:2]
+        settings['--channels'], settings['--image-size'] = images[0][:2]
         kernels = [p.shape for p in network.parameters
                    if len(p.shape) == 4 and p.shape[1] == images[0][0]]
-        if kernels:                             # of the layer at the image
-            found['--width'] = kernels[0][0]
+        if kernels:                             # of the layer next to the image
+            settings['--width'] = kernels[0][0]
     if len(shapes[0]) == 1:
-        found['--latent-size'] = shapes[0][0]
+        settings['--latent-size'] = shapes[0][0]
     else:
-        found['normalisation'] = ' and '.join(sorted({
+        settings['normalisation'] = ' and '.join(sorted({
             NORMALIZATIONS[p.name] for p in list(network.parameters) + list(network.constants)
             if p.name in NORMALIZATIONS}))
-    return found
+    return settings
 
 
 def _state(network):
-    """What is learnt: the weights, and the running statistics of batch normalisation."""
+    """The weights, and the running statistics of batch normalisation."""
     return list(network.parameters) + [
         p for p in network.constants if p.name.startswith('aggregate_')]
 
 
 def _shapes(network):
-    """[(name, shape)] of what is learnt, for one label if there are any."""
+    """Returns [(name, shape)] of the state, as if the network had at most one label."""
     label, label_weights = label_input(network), _label_weights(network)
     shapes = [(p.name, list(p.shape)) for p in _state(network)]
     for (_, shape), p in zip(shapes, _state(network)):

@@ -1,4 +1,4 @@
-"""What a training on text has of its own: its data, networks, samples and scores."""
+"""The parts of a training that are specific to text: data, networks, samples and scores."""
 
 import os
 
@@ -16,10 +16,11 @@ SAMPLES = 64                    # lines
 
 
 class TextRun:
-    """options: those of the training. config: what config.json says of a run that is resumed, or
-    None. make_networks: `text_models.networks`.
+    """Makes the data, networks, samples and scores of a training on text.
 
-    characters: those that a line is made of. score_columns: of scores.csv.
+    options: of the training. config: the config.json of a resumed run, or None. make_networks:
+    `text_models.networks`.
+    characters: the list of characters. score_columns: of scores.csv.
     """
 
     label_counts = label_names = ()
@@ -32,33 +33,34 @@ class TextRun:
         self.score_columns = columns(options.hold_out > 0)
 
     def memory_needed(self):
-        """MB that training takes at least in each process, to a fifth: 32-bit numbers.
+        """Estimates the MB that each process needs for training, to 20 %.
 
-        Measured on a CPU with wgan-gp, without what libraries take: 150 times the values of a
-        layer, and what is kept of each weight.
+        Measured on a CPU with wgan-gp, without the libraries: 150 times the values of a layer, and
+        4 numbers for each weight.
         """
         options = self.options
         values = options.batch_size // processes.COUNT * options.width * options.length
-        weights = 100 * options.width ** 2      # of both networks, but for the dense layers
+        weights = 100 * options.width ** 2      # of both networks, without the dense layers
         return 4 * (150 * values + 4 * weights) // 2 ** 20
 
     def make_batches(self, rng):
-        """(minibatches to train on, those of the lines that --hold-out keeps apart or None), of
-        this process. Raises UserError if there are too few lines.
+        """Returns this process's (training minibatches, held-out minibatches or None).
+
+        Raises UserError if there are too few lines.
         """
         options, share = self.options, self.options.batch_size // processes.COUNT
         self.parts = self._read()                   # of all processes
         training, held_out = (part.every(processes.COUNT, processes.RANK) for part in self.parts)
         for part in (training, held_out) if options.hold_out else (training,):
             if not len(part):
-                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.kind,
+                raise nothing_left(options.hold_out, sum(map(len, self.parts)), part.item_name,
                                    part.noun)
         batches = TextBatches(training, share, rng)
         return batches, (TextBatches(held_out, min(share, len(held_out)), rng)
                          if options.hold_out else None)
 
     def _read(self):
-        """(Lines to train on, Lines to hold out), of all processes."""
+        """Returns (Lines to train on, Lines to hold out), of all processes."""
         options = self.options
         texts = read_lines(options.data, options.length, options.long_lines)
         if self.characters is None:
@@ -76,13 +78,13 @@ class TextRun:
                 for part, noun in zip(split(usable, options.hold_out, options.seed), nouns)]
 
     def networks(self, rng):
-        """(generator, critic), their initial weights drawn from the RandomState rng."""
+        """Returns (generator, critic). The RandomState rng decides the initial weights."""
         options = self.options
         return self.make_networks(len(self.characters), options.length, options.latent_size,
                                   options.width, rng)
 
     def facts(self):
-        """What config.json has to keep of the data, as a dict."""
+        """Returns the facts about the data that config.json has to save, a dict."""
         return {'characters': self.characters}
 
     def make_scores(self, _, csv):
@@ -94,23 +96,24 @@ class TextRun:
         return TextSamples(self.options.latent_size, self.options.seed, self.characters)
 
     def write_real(self, out, batches):
-        """Show a minibatch of real lines in the RunFolder `out`."""
+        """Writes a minibatch of real lines into the RunFolder `out`."""
         codes = batches.next()[0].argmax(axis=1)[:, 0]
         write_lines(out.claim('samples/real.txt'), decode(codes, self.characters))
 
 
 def characters_of_run(folder):
-    """The characters of the run in a folder, whose networks know them by their numbers. None if
-    there is no folder. Raises UserError if nothing says them.
+    """Returns the characters of the run in a folder; None if there is no folder.
+
+    Raises UserError if they are unknown.
     """
-    found = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
-    if found is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
+    characters = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
+    if characters is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
         raise UserError('--start-from: %s is a run on images; name one on text, or train on images '
                         'without --text' % one_line(folder))
-    if found is None and os.path.isdir(folder):
+    if characters is None and os.path.isdir(folder):
         raise UserError('--start-from: no config.json in %s says which characters its networks '
                         'know; name the folder of a run on text' % one_line(folder))
-    return found
+    return characters
 
 
 class TextSamples:

@@ -16,7 +16,7 @@ from wgan.training.moving_average import MovingAverage
 import numpy as np
 
 
-# What is logged of the real images.
+# Logged values that are also computed for held-out images.
 JUDGEMENTS = ('wasserstein', 'D_real', 'score_difference')
 
 
@@ -24,19 +24,19 @@ class Updates:
     """One training iteration. Only the real images and the random draws come from the host.
 
     generator, critic: the networks.
-    sample_generator: the generator to show images of: its moving average, if there is one.
-    trainers: CNTK's trainers, by the name of the network that they train.
-    columns: names of the numbers that `row` gives.
+    sample_generator: the generator for samples: the moving average, if there is one.
+    trainers: CNTK's trainers, by the name of their network.
+    columns: names of the numbers that `row` returns.
     """
 
     def __init__(self, generator, critic, objective, batch_size, rng, *, ema=0.0, augment=False,
                  hold_out=False, label_counts=(), **settings):
         """objective: a row of OBJECTIVES. settings: values for its settings.
-        batch_size: images of all processes together. rng: the RandomState to draw from. ema: decay
-        of the moving average of the generator's weights, per update; 0: none. augment: whether the
-        critic sees all images through an Augmentation. hold_out: whether `judge_held_out` will be
-        called in each iteration. label_counts: how many images each label has, for networks that
-        take labels: generated images get them as often.
+        batch_size: of all processes together. rng: the RandomState to draw from. ema: decay of the
+        moving average of the generator's weights, per update; 0: none. augment: whether the critic
+        sees all images through an Augmentation. hold_out: whether `judge_held_out` will be called
+        in each iteration. label_counts: number of images of each label, for networks with labels.
+        Labels of generated images are drawn with these frequencies.
         """
         self.generator, self.critic = generator, critic
         self.rng, self.batch_size, self.label_counts = rng, batch_size, label_counts
@@ -49,13 +49,13 @@ class Updates:
         self.real = C.input_variable(judged.shape, name='real')
         of_real, of_fake = (
             Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
-        given = {'label': self.label} if self.label is not None else {}
+        label_argument = {'label': self.label} if self.label is not None else {}
 
         def generate(latent):
-            return of_fake(generator(latent=latent, **given))
+            return of_fake(generator(latent=latent, **label_argument))
 
         def judge(sample):
-            return critic(**{judged.name: sample}, **given)
+            return critic(**{judged.name: sample}, **label_argument)
         # The critic update generates its own fake images, with the labels of the real ones;
         # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
@@ -70,7 +70,7 @@ class Updates:
         self._generator_sees_reals = self.real in needed
         self._reals = ()                    # those of the last critic update, and their labels
         self.logged = list(self.losses.logged.values())
-        self._critic_rows = []              # what is logged of the iteration's critic updates
+        self._critic_rows = []              # logged values of the iteration's critic updates
         self._iteration_ended = False
         self.columns = ['G_loss', 'C_loss', *self.losses.logged]
         if hold_out:
@@ -90,8 +90,8 @@ class Updates:
             'generator': trainer(self.losses.generator_loss, [], self._optimizers['generator'])}
 
     def update_critic(self, reals, labels=None):
-        """reals: the minibatch, float32: images (N, 3, S, S) in [-1, 1], or text. labels: of
-        theirs, as `one_hot` gives them, for networks that take some.
+        """reals: the minibatch, float32: images (N, 3, S, S) in [-1, 1], or text. labels: one-hot,
+        for networks with labels.
         """
         if self._iteration_ended:
             self._critic_rows, self._iteration_ended = [], False
@@ -103,11 +103,11 @@ class Updates:
                                  + [float(np.mean(values[f])) for f in self.logged])
 
     def judge_held_out(self, reals, labels=None):
-        """Log what the critic makes of images that it is not trained on: its Wasserstein estimate,
-        or the probability that they are real.
+        """Logs the critic's Wasserstein estimate, or its probability of being real, for held-out
+        images.
 
-        The gap to that of the training images shows how much the critic has memorised (Gulrajani
-        et al. 2017, section 5.4). As in an update, but no weight and no running statistic changes.
+        The gap to the training images shows how much the critic has memorised (Gulrajani et al.
+        2017, section 5.4). No weight and no running statistic changes.
         """
         statistics = [p for network in (self.generator, self.critic) for p in network.constants
                       if p.name.startswith('aggregate_')]
@@ -120,8 +120,8 @@ class Updates:
         self._held_out_row = [float(np.mean(values))]
 
     def update_generator(self, step):
-        """step: which update this is, counted from 1. Where the generator's loss compares with real
-        images, those are of the last critic update.
+        """step: number of this update, counted from 1. A generator loss that needs real images gets
+        those of the last critic update.
         """
         reals = self._reals if self._generator_sees_reals else ()
         self.trainers['generator'].train_minibatch(self._feed(self._generator_draws, *reals))
@@ -130,19 +130,18 @@ class Updates:
             self.average.update(step)
 
     def row(self):
-        """The generator's loss, and the means over the iteration's critic updates of their loss
-        and of what else the objective logs; then what it logs of images held out. Each number is a
-        mean of the minibatch.
+        """Returns the numbers of `columns`. Those of the critic are means over the iteration's
+        critic updates. Each number is a mean over the minibatch.
         """
         return [self.trainers['generator'].previous_minibatch_loss_average,
                 *np.mean(self._critic_rows, axis=0), *self._held_out_row]
 
     def arrays(self):
-        """What a checkpoint has to save beside the trainers, as arrays by name."""
-        found = self.average.arrays() if self.average else {}
+        """Returns the state that the trainers' checkpoints lack, as arrays by name."""
+        arrays = self.average.arrays() if self.average else {}
         for name, optimizer in self._optimizers.items():
-            found.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
-        return found
+            arrays.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
+        return arrays
 
     def restore(self, arrays):
         """Inverse of `arrays`, after the trainers were restored."""
@@ -153,16 +152,14 @@ class Updates:
                                if key.startswith(name + '_')})
 
     def networks(self):
-        """The networks of a run by the names of their files, except the best generator."""
-        found = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
+        """Returns {file name: network}, without the best generator."""
+        networks = {'wgan_generator.model': self.generator, 'wgan_critic.model': self.critic}
         if self.average:
-            found['wgan_generator_average.model'] = self.sample_generator
-        return found
+            networks['wgan_generator_average.model'] = self.sample_generator
+        return networks
 
     def _feed(self, draws, reals=None, labels=None):
-        """What the inputs of a loss get: real images and their labels, if it has them, and what is
-        drawn.
-        """
+        """Returns {input: array} for a loss: real images and labels, if any, and drawn values."""
         count = self.batch_size // processes.COUNT if reals is None else len(reals)
         latents = self.rng.standard_normal((count,) + self.latent.shape).astype(np.float32)
         feed = {self.latent: latents} if reals is None else {self.real: reals, self.latent: latents}
@@ -175,19 +172,19 @@ class Updates:
 
 
 def critic_updates(step, n_critic, boost=None):
-    """How many critic updates the iteration `step`, counted from 1, has.
+    """Returns the number of critic updates in the iteration `step`, counted from 1.
 
-    boost: how many it has in the first 25 iterations and in each 500th after them, as in the code
-    of Arjovsky et al. 2017; 0 or None: as many as in the others.
+    boost: the number in the first 25 iterations and in every 500th after them, as in the code of
+    Arjovsky et al. 2017; 0 or None: n_critic.
     """
     return boost if boost and (step <= 25 or step % 500 == 1) else n_critic
 
 
 def trainer(loss, logged, optimizer):
-    """A CNTK Trainer that minimises `loss` by changing the weights of an optimiser alone.
+    """Returns a CNTK Trainer that minimises `loss` with the optimiser's weights only.
 
-    logged: what else its train_minibatch is asked for.
+    logged: further outputs for its train_minibatch.
     """
-    with quiet():                       # CNTK remarks that the other network isn't trained
+    with quiet():                       # CNTK notes that the other network isn't trained
         return C.Trainer(C.combine([loss] + logged), (loss, None),
                          [processes.shared(optimizer.learner)])
