@@ -69,10 +69,9 @@ def animate_samples(run_folder, path):
     Raises UserError if fewer than two grids can be read, and as `write_animation` does.
     """
     grids = find_grids(run_folder)
-    chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
     reader = ImageReader('left out')
-    grids = [(step, reader.read(file)) for step, file in (grids[i] for i in chosen if grids)]
-    grids = [(step, _shrunk(image)) for step, image in grids if image is not None]
+    grids = [(step, reader.read(file)) for step, file in evenly(grids, FRAMES)]
+    grids = [(step, shrunk(image)) for step, image in grids if image is not None]
     lines = os.path.join(run_folder, 'samples', 'real.txt')
     if not grids and os.path.exists(lines):
         raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
@@ -88,16 +87,24 @@ def animate_samples(run_folder, path):
     write_animation(path, frames + frames[-1:] * 7, seconds=0.25)
 
 
-def find_grids(run_folder):
-    """[(step, path), …] of the sample grids of a run, in order of the steps."""
+def find_grids(run_folder, suffix='.png'):
+    """[(step, path), …] of the sample grids of a run, in order of the steps; of one on text, with
+    the suffix .txt, of its lines.
+    """
     folder = os.path.join(run_folder, 'samples')
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
+    found = (re.fullmatch(r'step_([0-9]+)' + re.escape(suffix), name) for name in names)
     grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in found if m)
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 
-def _shrunk(image):
+def evenly(items, count):
+    """At most `count` of a list, evenly spread, the first and the last among them."""
+    chosen = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
+    return [items[i] for i in chosen if items]
+
+
+def shrunk(image):
     """At most WIDTH pixels wide and high."""
     shrink = min(1, WIDTH / max(image.shape))
     size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]

@@ -1,0 +1,27 @@
+"""Write a page of one run, or of several side by side: one HTML file, which needs no network.
+
+    python wgan_page.py runs/faces --out page.html
+    python wgan_page.py runs/a runs/b --out both.html
+
+A run that is still training has one too.
+"""
+
+from wgan.machine.command_line import Parser, check_outputs, report, run
+from wgan.pictures.page import check_page, read_runs, write_page
+
+
+def main():
+    parser = Parser(description='Write a page of one or more runs: curves, samples, settings.')
+    parser.add_argument('runs', nargs='+', metavar='RUN', help='run folder; it may still be '
+                        'training')
+    parser.add_argument('--out', required=True, metavar='HTML', help='page to write')
+    parser.add_argument('--force', action='store_true', help='overwrite without asking')
+    options = parser.parse_args()
+    check_page(options.out)
+    check_outputs(options.out, force=options.force)
+    size = write_page(options.out, read_runs(options.runs))
+    report('wrote %s: %.1f MB' % (options.out, size / 1e6))
+
+
+if __name__ == '__main__':
+    run(main)
