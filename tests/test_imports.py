@@ -92,7 +92,6 @@ def test_cntk_is_imported_in_one_place():
     ('data/draw_faces.py', ['--out', 'x', '--count', 1]), ('data/make_names.py', [
         '--out', 'x', '--count', 5]), ('wgan_animate.py', ['run', '--out', 'x.gif']),
     ('plot_losses.py', ['run/wgan.csv', '--out', 'x.png']),
-    ('wgan_page.py', ['run', '--out', 'x.html']),
     ('data/prepare_faces.py', ['photos', '--out', 'x', '--size', 8])])
 def test_programs_without_cntk(command, tmp_path, untrained, program, arguments):
     """They do their work where it can't be imported."""

@@ -12,9 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import TINY
-
+from helpers import TINY, expected_images, latents_of
+import models
+import text_models
+from wgan.datasets.images import to_images
+from wgan.datasets.labels import one_hot
+from wgan.generators.directions import directions
+from wgan.generators.evaluation import (
+    evaluate_in_training, generate, label_input, latent_input)
+from wgan.generators.files import Generator
+from wgan.generators.latents import draw_latents, walk
 from wgan.pictures import page as module
+from wgan.pictures.latent_sheets import latent_sheets
 from wgan.pictures.plotting import read_losses
 
 CONFIG = {'settings': {'n_critic': 5, 'seed': 3, 'iterations': 400, 'data': 'pics'},
@@ -228,6 +237,66 @@ def test_it_does_not_overwrite(script, run, tmp_path):
     assert (tmp_path / 'x.html').read_text() == 'mine'
 
 
+# Latents
+
+def tiles(sheet, columns):
+    """The images in a sheet of a page, (rows, columns, side, side, 3), RGB."""
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(sheet.partition(',')[2]), np.uint8), 1)
+    side = image.shape[1] // columns
+    return image[:, :, ::-1].reshape(-1, side, columns, side, 3).swapaxes(1, 2)
+
+
+def assert_alike(a, b):
+    assert np.abs(a.astype(float) - b).mean() < 10          # they went through JPEG
+
+
+def test_latents_to_play_with(written, untrained):
+    latents = written('run')[1]['latents']
+    assert latents['run'] == 'run' and len(latents['moved']) == 12 and len(latents['mixed']) == 11
+    z = np.random.RandomState(0).standard_normal((12, 5)).astype(np.float32)
+    expected = expected_images(untrained, z)
+    assert_alike(tiles(latents['images'], 12)[0], expected)
+    count, steps = latents['directions'], latents['steps']
+    assert (count, steps, latents['labels']) == (5, 7, [''] * 12)       # as large as the latent
+    generator = Generator(str(untrained)).network
+    for i in (0, 11):
+        moved = z[i] + np.linspace(-3, 3, 7)[:, None] * directions(generator, 5)[:, None]
+        assert_alike(tiles(latents['moved'][i], 7).reshape(-1, 32, 32, 3),
+                     expected_images(untrained, moved.reshape(-1, 5).astype(np.float32)))
+    row = tiles(latents['mixed'][2], 7)[4]                              # from 2 to 7
+    assert_alike(row, expected_images(untrained, walk(z[[2, 7]], 7, False, False)[0]))
+
+
+def test_latents_of_labels_take_turns(script, written, tmp_path):
+    network = models.generator(32, latent_size=5, width=2, seed=1, labels=3)
+    evaluate_in_training(network, {
+        latent_input(network): latents_of(0, 60), label_input(network): one_hot([0, 1, 2] * 20, 3)})
+    make_run(tmp_path / 'run')
+    network.save(str(tmp_path / 'run' / 'wgan_generator.model'))
+    latents = written('run')[1]['latents']
+    assert latents['labels'][:4] == ['0', '1', '2', '0']
+    labels = one_hot([0, 1, 2, 0] * 3, 3)
+    z = draw_latents(12, 5, 0)
+    assert_alike(tiles(latents['images'], 12)[0], to_images(generate(network, z, 12, labels)))
+
+
+def test_latents_that_take_too_much_room(untrained):
+    generator = Generator(str(untrained))
+    small = latent_sheets(generator, module.jpeg, 50000)
+    assert small['side'] == 32 and tiles(small['images'], 12).shape[2] < 32
+
+
+def test_latents_of_text_and_of_a_damaged_file(written, run):
+    generator = run / 'wgan_generator.model'
+    text_models.generator(8, 6, 5, width=2, seed=1).save(str(generator))
+    text, data = written('run')
+    assert data['latents'] is None and 'is a generator of text' in text
+    generator.write_bytes(b'x')
+    text, data = written('run')
+    assert data['latents'] is None
+    assert 'Latents to play with: wgan_generator.model is no CNTK model' in text
+
+
 # A window has at least 500 pixels; a frame in it may have fewer.
 FRAME = '''
 <iframe src="used.html" style="width: %dpx; height: 2000px; border: 0"></iframe>
@@ -252,6 +321,17 @@ setTimeout(() => {
   const item = document.querySelectorAll('.legendtoggle')[0], name = data.figure.data[0].name;
   for (const type of ['mousedown', 'mouseup'])
     item.dispatchEvent(new MouseEvent(type, {bubbles: true}));
+  const large = document.querySelector('.large'), [first, second] = document.querySelectorAll(
+    '.directions input');
+  outcome.moved = [large.style.backgroundPosition];
+  document.querySelectorAll('.choice div')[3].click();
+  first.value = 1;
+  first.dispatchEvent(new Event('input'));
+  second.value = 6;
+  second.dispatchEvent(new Event('input'));
+  outcome.moved.push(first.value, large.style.backgroundPosition,
+                     large.style.backgroundImage === `url("${data.latents.moved[3]}")`,
+                     document.querySelectorAll('.choice .chosen').length, large.clientHeight);
   setTimeout(() => {
     const traces = document.getElementById('curves').data;
     outcome.off = traces.filter(trace => trace.visible === 'legendonly').map(trace => trace.name);
@@ -287,14 +367,16 @@ def in_browser(page, width):
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason='needs a browser: apt-get install chromium')
 @pytest.mark.parametrize('width', [1280, 400])
-def test_in_a_browser(command, tmp_path, width):
+def test_in_a_browser(command, generator_run, tmp_path, width):
     make_run(tmp_path / 'run')
+    shutil.copy(str(generator_run / 'run' / 'wgan_generator.model'), str(tmp_path / 'run'))
     assert command('wgan_page.py', 'run', '--out', 'page.html').code == 0
     assert (tmp_path / 'page.html').stat().st_size < 5e6
     outcome, console = in_browser(tmp_path / 'page.html', width)
     assert console == [] and outcome['errors'] == [] and outcome['requests'] == []
     assert len(outcome['played']) > 2 and outcome['shown']
     assert outcome['label'] == 'iteration 101'
+    assert outcome['moved'] == ['50% 0%', '3', '100% 25%', True, 2, 256]
     assert outcome['all'] == len(outcome['off']) and set(outcome['off']) == {'run, each iteration'}
     assert outcome['drawn'] > 8 and outcome['wide'] <= width
     assert outcome['plot'][0] <= outcome['plot'][1] < width

@@ -11,11 +11,12 @@ import string
 import time
 
 from wgan.datasets.image_decoder import ImageReader
-from wgan.generators.files import GENERATORS, config_of
+from wgan.generators.files import GENERATORS, Generator, config_of
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
 from wgan.pictures.animation import FRAMES, evenly, find_grids, shrunk
 from wgan.pictures.findings import findings
+from wgan.pictures.latent_sheets import latent_sheets
 from wgan.pictures.plotting import (
     FEW, GAP_SMOOTH, limits_without_peak, moving_average, panels_of, read_losses, run_names)
 from wgan.scores.score_table import DATA_SINCE, HELD_OUT
@@ -25,8 +26,9 @@ import numpy as np
 import pandas as pd
 
 LARGEST = 10 ** 7               # bytes of a page; plotly takes 3.6 million
-ROOM = 3 * 10 ** 6              # for the samples of all runs
-POINTS = 60000                  # of all curves; a curve has at most LONGEST
+ROOM = 24 * 10 ** 5             # for the samples of all runs
+LATENT_ROOM = 22 * 10 ** 5      # for images of latents
+POINTS = 40000                  # of all curves; a curve has at most LONGEST
 LONGEST = 3000
 LINES = 64                      # of a sample of text that are shown
 COLOURS = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#7f7f7f',
@@ -51,24 +53,40 @@ class RunView:
         self.scores = self._read(read_losses, 'scores.csv') if has_scores else None
         self.samples = self._fitting(self._images() or self._texts(), room)
         if not os.path.lexists(self.path('config.json')):
-            self.missing.append('%s does not exist; it has the settings'
-                                % one_line(self.path('config.json')))
+            self.missing.append('config.json does not exist; it has the settings')
         if not self.samples:
             self.missing.append('samples/ has no sample that can be read; training writes one '
                                 'every --sample-every iterations')
-        if not (self.config or self.losses is not None or self.samples or any(
-                os.path.isfile(self.path(name)) for name in GENERATORS)):
+        if not (self.config or self.losses is not None or self.samples or self.has_generator):
             raise UserError('%s holds no run: no config.json, wgan.csv, samples or generator'
                             % one_line(folder))
 
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def _inside(self, error):
+        """What an error says, with names inside of the folder: others may read the page."""
+        return str(error).replace(os.path.join(self.folder, ''), '')
+
+    @property
+    def has_generator(self):
+        return any(os.path.isfile(self.path(name)) for name in GENERATORS)
+
+    def latents(self):
+        """Images of its generator as `latent_sheets` gives them; None if there are none to be had,
+        which is said on the page.
+        """
+        try:
+            return latent_sheets(Generator(self.folder, of_text=False), jpeg, LATENT_ROOM)
+        except (UserError, OSError) as error:
+            self.missing.append('Latents to play with: ' + self._inside(error))
+            return None
+
     def _read(self, read, name):
         try:
             return read(self.path(name))
         except (UserError, OSError) as error:
-            self.missing.append(str(error))
+            self.missing.append(self._inside(error))
             return None
 
     def _images(self):
@@ -134,13 +152,16 @@ def jpeg(image, quality=85):
 
 
 def write_page(path, runs):
-    """Write the page of RunViews; returns its size in bytes.
+    """Write the page of RunViews; returns its size in bytes. It has latents to play with of the
+    first of the runs that has a generator of images.
 
     Raises UserError if it would be larger than LARGEST, OSError if it can't be written.
     """
     docs = os.path.relpath(os.path.join(ROOT, 'docs'), os.path.dirname(os.path.realpath(path)))
     curves = figure(runs)
-    data = {'figure': curves,
+    latents = next((dict(sheets, run=run.name) for run in runs if run.has_generator
+                    for sheets in [run.latents()] if sheets), None)
+    data = {'figure': curves, 'latents': latents,
             'samples': [{'steps': [step for step, _ in run.samples],
                          'frames': [sample for _, sample in run.samples]} for run in runs]}
     with open(TEMPLATE, encoding='utf-8') as file:
@@ -148,7 +169,8 @@ def write_page(path, runs):
             title=_text(', '.join(run.name for run in runs)),
             written=time.strftime('%Y-%m-%d %H:%M'),
             runs=''.join(_run_section(i, run, docs) for i, run in enumerate(runs)),
-            curves='' if curves else 'hidden', settings=_settings(runs),
+            curves='' if curves else 'hidden',
+            latents='' if latents else 'hidden', settings=_settings(runs),
             plotly=plotly_script() if curves else '',
             # No tag can end in it, and no number is NaN.
             data=json.dumps(data, allow_nan=False).replace('<', '\\u003c'))
