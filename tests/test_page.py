@@ -213,6 +213,11 @@ def test_a_run_with_samples_only(written, run):
     assert data['figure'] is None and '<section hidden>' in text and len(data['samples']) == 1
 
 
+def test_seconds_that_are_no_numbers(written, run):
+    (run / 'wgan.csv').write_text('step,G_loss,C_loss,seconds\n1,1,1,x\n')
+    assert '1 of 400 iterations; device: cpu' in written('run')[0]
+
+
 def test_names_are_text(written, tmp_path):
     make_run(tmp_path / '<b>&"')
     text, data = written('<b>&"')

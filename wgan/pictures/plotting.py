@@ -66,9 +66,11 @@ def read_losses(path):
         raise UserError('%s has no rows yet' % path)
     table = pd.DataFrame(rows, columns=head, dtype=object)
     losses = pd.DataFrame({column: _numbers(table[column], path)
-                           for column in ['step', 'seconds'] + [
+                           for column in ['step'] + [
                                panel[0] + end for panel in PANELS for end in ('', HELD_OUT)]
                            if column in head})
+    if 'seconds' in head:                               # not drawn: may be anything
+        losses['seconds'] = pd.to_numeric(table['seconds'], errors='coerce')
     losses[DATA_SINCE] = (_numbers(table[DATA_SINCE], path).fillna(0) if DATA_SINCE in head
                           else 0.0)
     if not (losses['step'] % 1 == 0).all():
