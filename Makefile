@@ -1,5 +1,6 @@
 # make demo    set up, draw faces, train on them: about three minutes on two cores
-# make faces   set up, show faces of pretrained/: a grid and a walk, in seconds, without a training
+# make faces   set up, show faces of pretrained/ in seconds, without a training: a grid, a walk, and a
+#              page with sliders
 # make labels  set up, draw faces, train on them with their hair as the label: seven minutes
 # make story   set up, make the figures of docs/story.md in runs/story: four minutes
 # make check   set up, look through the code, run the quick tests: one to two minutes
@@ -36,7 +37,8 @@ faces: setup
 	@mkdir -p runs/faces
 	@$(PY) wgan_generate.py pretrained --out runs/faces/grid.png --scale 2 --force
 	@$(PY) wgan_walk.py pretrained --out runs/faces/walk.gif --scale 3 --force
-	@echo "runs/faces has a grid and a walk. Your own images can start from pretrained/: see README.md"
+	@$(PY) wgan_page.py pretrained --out runs/faces/page.html --force
+	@echo "runs/faces has a grid, a walk, and page.html to play with. Your own images can start from pretrained/: see README.md"
 
 labels: runs/labels/faces.png
 	@$(PY) experiments/label_accuracy.py runs/labels --data data/drawn/hair.txt

@@ -111,7 +111,7 @@ class Call:
             self._damage()
         tool = self._one(['training'] * 3 + ['text'] * 2 + [
             'generate', 'generate', 'walk', 'export', 'score', 'score', 'plot', 'animate',
-            'prepare', 'draw', 'download', 'convert'])
+            'page', 'prepare', 'draw', 'download', 'convert'])
         self.arguments = getattr(self, '_' + tool)()
         self.environment = dict(os.environ, COLUMNS='80')
         if self.rng.rand() < 0.25:
@@ -292,6 +292,11 @@ class Call:
                 if os.path.exists(os.path.join(ROOT, n))][0]
         return [name, self._one(['run', 'run', 'run', self._source()]), '--out',
                 self._output('.gif', '.mp4', '.png')] + self._some({'--force': []})
+
+    def _page(self):
+        return ['wgan_page.py'] + [self._one(['run', 'run', 'run', self._source()])
+                                   for _ in range(self.rng.randint(1, 3))] + [
+            '--out', self._output('.html', '.html', '.png')] + self._some({'--force': []})
 
     def _prepare(self):
         return ['data/prepare_faces.py', self._source(), '--out', self._output('')] + self._some({

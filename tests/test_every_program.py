@@ -83,7 +83,7 @@ COMPARING = ['experiments/%s.py' % name
 
 @pytest.mark.parametrize('program', [
     'data/draw_faces', 'data/prepare_faces', 'data/make_names', 'data/download_images',
-    'plot_losses', 'wgan_animate'])
+    'plot_losses', 'wgan_animate', 'wgan_page'])
 def test_what_computes_nothing_does_without_cntk(program):
     """A process pool that forks must not have it, and it takes a second."""
     folder, name = os.path.split(os.path.join(ROOT, program))

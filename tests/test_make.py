@@ -41,7 +41,8 @@ def test_make_draws_what_it_trains_on(make):
 
 def test_make_faces(make):
     called, log = make('faces')
-    assert called == ['wgan_generate.py', 'wgan_walk.py'] and log.count('pretrained') == 2
+    assert called == ['wgan_generate.py', 'wgan_walk.py', 'wgan_page.py']
+    assert log.count('pretrained') == 3
 
 
 def test_make_labels(make, tmp_path):

@@ -122,7 +122,7 @@ def test_legend(monkeypatch, tmp_path, folders, expected):
 def test_legend_of_files_in_one_folder(tmp_path):
     for name in ('a.csv', 'b.csv'):
         (tmp_path / name).write_text(HEAD + '1,2,3\n')
-    assert plotting._names([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv')]) == [
+    assert plotting.run_names([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv')]) == [
         'a.csv', 'b.csv']
     with pytest.raises(UserError, match='given twice'):
         plotting.plot([str(tmp_path / 'a.csv'), str(tmp_path / '.' / 'a.csv')],

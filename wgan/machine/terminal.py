@@ -28,6 +28,7 @@ LAUNCHER, RANK, COUNT = next(
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
             'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
+            'plotly': 'plotly',
             'cntk': 'cntk or cntk-gpu'}
 
 

@@ -67,10 +67,9 @@ def animate_samples(run_folder, path):
     Raises UserError if fewer than two grids can be read, and as `write_animation` does.
     """
     grids = find_grids(run_folder)
-    chosen = np.unique(np.linspace(0, len(grids) - 1, FRAMES).round().astype(int))
     reader = ImageReader('left out')
-    grids = [(step, reader.read(file)) for step, file in (grids[i] for i in chosen if grids)]
-    grids = [(step, _shrunk(image)) for step, image in grids if image is not None]
+    grids = [(step, reader.read(file)) for step, file in evenly(grids, FRAMES)]
+    grids = [(step, shrunk(image)) for step, image in grids if image is not None]
     lines = os.path.join(run_folder, 'samples', 'real.txt')
     if not grids and os.path.exists(lines):
         raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
@@ -86,16 +85,25 @@ def animate_samples(run_folder, path):
     write_animation(path, frames + frames[-1:] * 7, seconds=0.25)
 
 
-def find_grids(run_folder):
-    """Returns [(step, path), …] of the sample grids of a run, in order of the steps."""
+def find_grids(run_folder, suffix='.png'):
+    """Returns [(step, path), …] of the sample grids of a run, in order of the steps.
+
+    suffix: '.txt' for the samples of a run on text.
+    """
     folder = os.path.join(run_folder, 'samples')
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    matches = (re.fullmatch(r'step_([0-9]+)\.png', name) for name in names)
+    matches = (re.fullmatch(r'step_([0-9]+)' + re.escape(suffix), name) for name in names)
     grids = sorted((int(m.group(1)), os.path.join(folder, m.group(0))) for m in matches if m)
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 
-def _shrunk(image):
+def evenly(items, count):
+    """Returns at most `count` items of a list, evenly spread, with the first and the last."""
+    chosen = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
+    return [items[i] for i in chosen if items]
+
+
+def shrunk(image):
     """Shrinks an image to at most WIDTH pixels in width and height."""
     shrink = min(1, WIDTH / max(image.shape))
     size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]

@@ -68,9 +68,11 @@ def read_losses(path):
         raise UserError('%s has no rows yet' % path)
     table = pd.DataFrame(rows, columns=head, dtype=object)
     losses = pd.DataFrame({column: _numbers(table[column], path)
-                           for column in ['step'] + [panel[0] + end for panel in PANELS
-                                                     for end in ('', HELD_OUT)]
+                           for column in ['step'] + [
+                               panel[0] + end for panel in PANELS for end in ('', HELD_OUT)]
                            if column in head})
+    if 'seconds' in head:                               # not drawn: may be anything
+        losses['seconds'] = pd.to_numeric(table['seconds'], errors='coerce')
     losses[DATA_SINCE] = (_numbers(table[DATA_SINCE], path).fillna(0) if DATA_SINCE in head
                           else 0.0)
     if not (losses['step'] % 1 == 0).all():
@@ -125,12 +127,8 @@ def plot(paths, out, smooth=0.0):
     Raises UserError as `read_losses` and `check_plot` do.
     """
     check_plot(out)
-    runs = list(zip(_names(paths), map(read_losses, paths)))
-    panels = [p for p in PANELS if any(p[0] in losses for _, losses in runs)]
-    # The penalty is a function of the gradient norm, and has a panel only if that is missing.
-    if any(p[0] == 'grad_norm' for p in panels):
-        panels = [p for p in panels if p[0] != 'GP']
-
+    runs = list(zip(run_names(paths), map(read_losses, paths)))
+    panels = panels_of([losses for _, losses in runs])
     figure = new_figure(9, 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (column, label, target) in zip(axes, panels):
@@ -159,12 +157,25 @@ def plot(paths, out, smooth=0.0):
     save_figure(figure, out)
 
 
+def panels_of(tables):
+    """The rows of PANELS that these tables have a curve for."""
+    panels = [p for p in PANELS if any(p[0] in losses for losses in tables)]
+    # The penalty is a function of the gradient norm; it has a panel only where that is not known.
+    if any(p[0] == 'grad_norm' for p in panels):
+        panels = [p for p in panels if p[0] != 'GP']
+    return panels
+
+
+def moving_average(curve, smooth):
+    """The exponential moving average of a Series. It goes on over a gap; the curve does not."""
+    return curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
+
+
 def _draw(axis, losses, column, colour, smooth, style='-'):
     curve = losses[column]
     if smooth:
         axis.plot(losses['step'], curve, colour, linewidth=0.6, alpha=0.3, linestyle=style)
-        # The average continues over a gap; the curve does not.
-        curve = curve.ewm(alpha=1 - smooth).mean().where(curve.notna())
+        curve = moving_average(curve, smooth)
     axis.plot(losses['step'], curve, colour, linewidth=1.2 if smooth else 0.8, linestyle=style,
               marker='.' if len(losses) < FEW else None)
 
@@ -179,13 +190,21 @@ def _mark_other_data(axis, runs):
 
 
 def _let_a_peak_leave(axis):
-    """Fits a panel to its curves without their beginnings, if these take up four fifths of it."""
-    curves = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
+    """Fits a panel to its lines without their beginnings, if these take up four fifths."""
+    limits = limits_without_peak([np.asarray(line.get_ydata(), float)
+                                  for line in axis.get_lines()])
+    if limits:
+        axis.set_ylim(*limits)
+
+
+def limits_without_peak(curves):
+    """(low, high) of a panel with these curves that its peak leaves; None if it shows all."""
     later = [curve[int(BEGINNING * len(curve)) if len(curve) >= FEW else 0:] for curve in curves]
     (low, high), (lowest, highest) = map(_range, (later, curves))
     if 0 < high - low < (highest - lowest) / 5:
         margin = 0.05 * (high - low)
-        axis.set_ylim(low - margin, high + margin)
+        return low - margin, high + margin
+    return None
 
 
 def _range(curves):
@@ -203,7 +222,7 @@ def _add_legend(axis, names):
         text.set_text(name.replace('$', r'\$'))         # else two of them are mathematics
 
 
-def _names(paths):
+def run_names(paths):
     """Returns a name for each run: the shortest end of its folder's path that is unique."""
     if len(set(map(os.path.realpath, paths))) < len(paths):
         raise UserError('a CSV file is given twice')
