@@ -199,6 +199,22 @@ def test_one_sided(script, images, tmp_path, objective):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('arguments', [
+    ['gan-r1', '--gamma', 0.1], ['r3gan', '--gamma', 0.1], ['wgan-gp', '--one-sided'],
+    ['dragan', '--one-sided']])
+def test_text(script, tmp_path, arguments):
+    (tmp_path / 'names.txt').write_text(''.join('line %d\n' % (i * i) for i in range(60)))
+    start = ['--text', '--data', 'names.txt', '--width', 4, '--batch-size', 4, '--n-critic', 1,
+             '--score-count', 10, '--objective', *arguments]
+    for run, iterations in (('whole', 4), ('parts', 2)):
+        assert script('wgan_training.py', '--out', run, '--iterations', iterations,
+                      *start).code == 0
+    assert script('wgan_training.py', '--out', 'parts', '--iterations', 4, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert np.isfinite(losses(tmp_path / 'whole').values).all()
+
+
+@pytest.mark.slow
 def test_what_is_set_wins(script, images, tmp_path):
     assert script('wgan_training.py', '--data', images, '--out', 'run', '--iterations', 2,
                   '--objective', 'gan', '--minimax', '--learning-rate', 0.001, '--n-critic', 2,
