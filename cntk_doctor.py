@@ -6,8 +6,8 @@
 
 From Python: `diagnose(function, learners, data)` returns a list of Findings, and `mend(function)` a
 copy without those faults that can be mended without a change of what the network computes. The file
-needs CNTK and NumPy only. Read `CHECKS` at its end first: a line for each fault, with the function
-that looks for it.
+needs CNTK and NumPy only. Each function behind `@check` looks for one fault; the decorator has its
+name, why it matters, and what to write instead.
 
 Faults are found by the structure of the graph or by a measurement, never by a name that somebody
 gave. Blocks (layers) are opened: `Network` is the graph of primitive operations.
@@ -20,7 +20,6 @@ import glob
 import locale
 import os
 import runpy
-import shutil
 import sys
 import tempfile
 import warnings
@@ -36,14 +35,12 @@ with warnings.catch_warnings():
 # why: 'wrong result', 'crash' or 'slow'. sure: 'sure', 'likely' or 'may be'. instead: the remedy.
 Finding = namedtuple('Finding', 'check what where why sure instead')
 
-Check = namedtuple('Check', 'find why instead')
-
 # One operation: its output, and its inputs, none of which is a placeholder or the output of a
 # block. layers: the blocks that it is inside of, the outermost first.
 Node = namedtuple('Node', 'op output inputs layers')
 
-# What a fault's function returns; a Finding is made of it.
-Fault = namedtuple('Fault', 'where what sure')
+# By name: what finds a fault, why it matters, and the remedy.
+CHECKS, Check = OrderedDict(), namedtuple('Check', 'find why instead')
 
 # By operation: the operands that no gradient goes to.
 NO_GRADIENT = {'StopGradient': [0], 'ConstantOp': [0], 'ReconcileDynamicAxis': [1], 'Select': [0],
@@ -56,6 +53,21 @@ ELEMENTWISE = {'Plus', 'Minus', 'ElementTimes', 'Splice', 'Select', 'ReconcileDy
                'Greater', 'LessEqual', 'GreaterEqual'}
 SAMPLES = 16                    # in a minibatch, where no data are given
 COMPUTING = (ValueError, RuntimeError, TypeError, LookupError)      # what CNTK raises
+
+
+def check(name, why, instead, of=()):
+    """A decorator for what finds a fault.
+
+    The function is given a Network, and yields (where, what, how sure). With of, names of
+    operations, it is given each Node of them too, and yields (what, how sure).
+    """
+    def add(function):
+        def find_in_nodes(network, **arguments):
+            return [(network.where(node), what, sure) for node in network.of(*of)
+                    for what, sure in function(network, node, **arguments)]
+        CHECKS[name] = Check(find_in_nodes if of else function, why, instead)
+        return function
+    return add
 
 
 def diagnose(function, learners=(), data=None):
@@ -71,9 +83,9 @@ def diagnose(function, learners=(), data=None):
 
 
 def _findings(name, network, **arguments):
-    check = CHECKS[name]
-    return [Finding(name, fault.what, fault.where, check.why, fault.sure, check.instead)
-            for fault in check.find(network, **arguments)]
+    find, why, instead = CHECKS[name]
+    return [Finding(name, what, where, why, sure, instead)
+            for where, what, sure in find(network, **arguments)]
 
 
 def mend(function, data=None):
@@ -139,7 +151,7 @@ class Network:
         self.function, self.learners = C.combine(list(function.outputs)), list(learners)
         self.data, self.trained = data, {p.uid for q in self.learners for p in q.parameters}
         self.nodes, self.users, self.loops = OrderedDict(), {}, []
-        self._stands_for = {}
+        self._stands_for, self._steps = {}, None
         self.outputs = [self._walk(output) for output in self.function.outputs]
         for node in self.nodes.values():
             for i, x in enumerate(node.inputs):
@@ -154,6 +166,15 @@ class Network:
         self.learned = self.trainable | self.after([
             x.uid for x in self.function.arguments if x.needs_gradient])
         self.reached = self._reached()                  # what gradients of the outputs go to
+
+    @property
+    def steps(self):
+        """Of each learner that keeps something: (the learner, its Steps)."""
+        if self._steps is None:
+            count = _count_samples(self)
+            found = [(learner, _steps(learner, count)) for learner in self.learners]
+            self._steps = [pair for pair in found if pair[1]]
+        return self._steps
 
     def _walk(self, output):
         stack, seen = [(output, (), None)], set()
@@ -326,7 +347,7 @@ class _Measured:
 
     def __init__(self, function, data=None, trained=()):
         self.loss, self.trained = None, trained
-        if _without_batch(Network(function)):           # CNTK would crash
+        if list(CHECKS['no batch axis'].find(Network(function))):       # CNTK would crash
             return
         try:
             terms = [C.reduce_sum(v * C.constant(np.random.RandomState(0).uniform(0.5, 1, v.shape),
@@ -428,9 +449,11 @@ def _quiet():
 
 
 # ---------------------------------------------------------------------------------------------
-# What to look for. Each function is given a Network, and yields Faults.
+# What to look for
 
 
+@check('transposed convolution', 'wrong result',
+       'C.reshape(h, h.shape) in front of the layer, or mend()')
 def transposed_convolution(network):
     """CNTK writes the gradient of the operand where it should add to what is there."""
     suspects = _overwritten(network)
@@ -440,23 +463,19 @@ def transposed_convolution(network):
     if deviation is not None and deviation < network.tolerance:     # right, as it happens
         return
     for node in suspects:
-        yield Fault(network.where(node), 'something else uses the operand %s of a transposed '
-                    'convolution, and its gradient is overwritten%s' % (
-                        _name(node.inputs[1]), '' if deviation is None else '; gradients of '
-                        'parameters are wrong by up to %.2g %%' % (100 * deviation)),
-                    'may be' if deviation is None else 'sure')
+        yield (network.where(node), 'something else uses the operand %s of a transposed '
+               'convolution, and its gradient is overwritten%s' % (
+                   _name(node.inputs[1]), '' if deviation is None else '; gradients of '
+                   'parameters are wrong by up to %.2g %%' % (100 * deviation)),
+               'may be' if deviation is None else 'sure')
 
 
 def _overwritten(network):
     return [node for node in network.of('Convolution')
-            if _is_transposed(node) and node.output.uid in network.reached
+            if node.op.attributes['transpose'] and node.output.uid in network.reached
             and node.inputs[1].uid in network.learned
             and sum(_passes(user, i) and user.output.uid in network.reached
                     for user, i in network.users[node.inputs[1].uid]) > 1]
-
-
-def _is_transposed(node):
-    return node.op.op_name == 'Convolution' and node.op.attributes['transpose']
 
 
 def _deviation(network, changes):
@@ -475,6 +494,8 @@ def _with_operand_alone(node, inputs):
     return _again(node, inputs[:-1] + [C.reshape(inputs[-1], inputs[-1].shape).output])
 
 
+@check('fed penalty', 'wrong result',
+       'a graph of the parameters: for a gradient penalty, gradient() of symbolic_gradient.py')
 def fed_penalty(network):
     """An input that is added to what depends on parameters: no parameter's gradient has it."""
     for x in network.function.arguments:
@@ -483,9 +504,9 @@ def fed_penalty(network):
         ends = [v for v in network.outputs if v.uid in after & network.trainable
                 and _size(v.shape) == 1]
         if ends and all(_adds(network, node, after) for node in joined):
-            yield Fault('the input ' + _name(x), 'it is added to %s, but no gradient of a '
-                        'parameter depends on it: to the training it is a constant'
-                        % _name(ends[0]), 'may be')
+            yield ('the input ' + _name(x), 'it is added to %s, but no gradient of a '
+                   'parameter depends on it: to the training it is a constant'
+                   % _name(ends[0]), 'may be')
 
 
 def _adds(network, node, after):
@@ -499,37 +520,36 @@ def _adds(network, node, after):
 
 def _is_linear(node):
     """Whether a reduction is a sum or a mean."""
-    return _kind_of_reduction(node) in (np.sum, np.mean)
+    reduced, numbers = _reduction(node)
+    return reduced is not None and np.allclose(reduced(numbers) + reduced(numbers ** 2),
+                                               reduced(numbers + numbers ** 2), rtol=1e-4)
 
 
-def _kind_of_reduction(node):
-    """np.sum, mean, max or min; None for another. CNTK aborts if asked for the attributes of some,
-    but what the reduction makes of a few numbers tells: its result, relative to their sum.
+def _is_choice(node):
+    """Whether a reduction is a maximum or minimum: it gives some of its numbers."""
+    reduced, numbers = _reduction(node)
+    return reduced is not None and np.isin(reduced(numbers), numbers).all()
+
+
+def _reduction(node):
+    """A reduction as a function, and numbers to try it on: CNTK aborts if it is asked for the
+    attributes of some. (None, None) if it can't be tried.
     """
     x = node.inputs[0]
     if len(x.dynamic_axes) > 1 or _size(x.shape) == 0:
-        return None
-    shape = (2,) * len(x.dynamic_axes) + x.shape
-    numbers = np.random.RandomState(0).uniform(0.5, 1.5, shape).astype(x.dtype)
+        return None, None
     stand_in = C.input_variable(x.shape, x.dtype, dynamic_axes=x.dynamic_axes)
-    found = np.ravel(_again(node, [stand_in]).eval({stand_in: numbers}))
-    for function in (np.sum, np.mean, np.max, np.min):
-        for axes in _subsets(numbers.ndim):
-            expected = np.ravel(function(numbers, axis=axes))
-            if expected.shape == found.shape and np.allclose(expected, found, rtol=1e-4):
-                return function
+    reduced, shape = _again(node, [stand_in]), (2,) * len(x.dynamic_axes) + x.shape
+    return (lambda numbers: reduced.eval({stand_in: numbers}),
+            np.random.RandomState(0).uniform(0.5, 1.5, shape).astype(x.dtype))
 
 
-def _subsets(count):
-    """Of the first whole numbers, all but the empty one."""
-    return [tuple(i for i in range(count) if bits >> i & 1) for bits in range(1, 2 ** count)]
-
-
+@check('sum behind stop_gradient', 'crash', 'C.stop_gradient(C.reshape(s, s.shape)), or mend()')
 def sum_behind_stop(network):
     """A sum of what depends on parameters, that nothing but StopGradient uses."""
     for node in _stopped_sums(network):
-        yield Fault(network.where(node), "backpropagation ends in 'Cannot find input', since only "
-                    'stop_gradient uses the sum ' + _name(node.inputs[0]), 'sure')
+        yield (network.where(node), "backpropagation ends in 'Cannot find input', since only "
+               'stop_gradient uses the sum ' + _name(node.inputs[0]), 'sure')
 
 
 def _stopped_sums(network):
@@ -539,6 +559,9 @@ def _stopped_sums(network):
     return [n for n in network.of('StopGradient') if n.inputs[0].uid in sums]
 
 
+@check('layer normalisation by column', 'wrong result',
+       'normalise in your own graph, with C.parameter((channels, 1, 1)) for gain and shift, and '
+       'epsilon under the root')
 def gain_for_columns(network):
     """The gain of a layer normalisation lies along the last axis of a map."""
     said = set()                                        # a network may occur several times
@@ -551,9 +574,9 @@ def gain_for_columns(network):
                 len(x.shape) > 2 or _is_map(network, x)) else None
             if epsilon:
                 said.add(gain.uid)
-                yield Fault(network.where(node), 'a layer normalisation learns a gain for each of '
-                            'the %d columns of a map %s, and adds epsilon to the %s' % (
-                                x.shape[-1], _shape(x), epsilon), 'sure')
+                yield (network.where(node), 'a layer normalisation learns a gain for each of '
+                       'the %d columns of a map %s, and adds epsilon to the %s' % (
+                           x.shape[-1], _shape(x), epsilon), 'sure')
 
 
 def _is_map(network, x):
@@ -584,25 +607,27 @@ def _operands(network, x, operation):
     return [pair for n in network.computed(x, operation) for pair in (n.inputs, n.inputs[::-1])]
 
 
-def softmax_over_all(network):
-    for node in network.of('Softmax', 'Hardmax'):
-        x = node.inputs[0]
-        if x.dynamic_axes and sum(n != 1 for n in x.shape) > 1:
-            yield Fault(network.where(node), '%s without an axis is over all %s numbers of a '
-                        'sample, not along the last axis' % (
-                            node.op.op_name.lower(), _shape(x)), 'likely')
+@check('softmax over all numbers', 'wrong result', 'say the axis: C.softmax(x, axis=...)',
+       of=['Softmax', 'Hardmax'])
+def softmax_over_all(network, node):
+    x = node.inputs[0]
+    if x.dynamic_axes and sum(n != 1 for n in x.shape) > 1:
+        yield '%s without an axis is over all %s numbers of a sample, not along the last axis' % (
+            node.op.op_name.lower(), _shape(x)), 'likely'
 
 
-def product_over_batch(network):
-    for node in network.of('Times'):
-        left, right = node.inputs
-        if (len(left.shape) == 1 and len(right.shape) == 2 and right.shape[1] == 1
-                and right.dynamic_axes and left.shape != (1,)):
-            yield Fault(network.where(node), 'a vector %s times a matrix %s with a batch axis '
-                        'gives each sample the sum over the minibatch' % (left.shape, right.shape),
-                        'sure')
+@check('product summed over the batch', 'wrong result', 'C.times(C.reshape(v, (1, K)), m)',
+       of=['Times'])
+def product_over_batch(network, node):
+    left, right = node.inputs
+    if (len(left.shape) == 1 and len(right.shape) == 2 and right.shape[1] == 1
+            and right.dynamic_axes and left.shape != (1,)):
+        yield ('a vector %s times a matrix %s with a batch axis gives each sample the sum over the '
+               'minibatch' % (left.shape, right.shape), 'sure')
 
 
+@check('one random number for a batch', 'wrong result',
+       'C.random.uniform_like(x), or an input that is drawn in NumPy')
 def one_random_number(network):
     """Random numbers without a batch axis meet data that have one."""
     for node in network.of('RandomDistribution'):
@@ -616,13 +641,14 @@ def one_random_number(network):
                 if not user.output.dynamic_axes:
                     stack.append(user.output)
                 elif user.op.op_name in ELEMENTWISE:
-                    yield Fault(network.where(node), 'the same random numbers for all samples of '
-                                'a minibatch: they are drawn without a batch axis, and used in '
-                                + network.where(user), 'sure')
+                    yield (network.where(node), 'the same random numbers for all samples of '
+                           'a minibatch: they are drawn without a batch axis, and used in '
+                           + network.where(user), 'sure')
                     stack = []
                     break
 
 
+@check('samples mixed under a penalty', 'wrong result', 'layer normalisation, or none')
 def samples_mixed(network):
     """Batch normalisation in a network whose gradient for each sample is penalised."""
     penalised = _differentiated(network)
@@ -641,9 +667,9 @@ def samples_mixed(network):
         which = node.inputs[1].uid if normal else node.output.uid
         if over_batch and node.output.uid in between and which not in said:
             said.add(which)
-            yield Fault(network.where(node), 'it mixes the samples of a minibatch in a network '
-                        'whose gradient for each sample is penalised',
-                        'likely' if certain else 'may be')
+            yield (network.where(node), 'it mixes the samples of a minibatch in a network '
+                   'whose gradient for each sample is penalised',
+                   'likely' if certain else 'may be')
 
 
 def _differentiated(network):
@@ -708,52 +734,56 @@ def _summands(network, node):
         for y in n.inputs if y.dynamic_axes}
 
 
-def no_statistics(network, evaluated=False):
+@check('no running statistics', 'wrong result',
+       'train with the batch normalisation in the graph, or set its mean, variance and count',
+       of=['BatchNormalization'])
+def no_statistics(network, node, evaluated=False):
     """A batch normalisation without running statistics, trained or evaluated: `eval` needs them."""
-    for node in network.of('BatchNormalization'):
-        _, gain, _, mean, variance, count = node.inputs[:6]
-        gain, mean, variance, count = (network.value(v) for v in (gain, mean, variance, count))
-        known = not any(v is None for v in (gain, mean, variance, count))
-        if known and (evaluated or gain.ptp() > 0) and (
-                count.max() == mean.ptp() == variance.ptp() == 0):
-            yield Fault(network.where(node), 'it has no running statistics, but eval computes '
-                        'with them', 'sure' if evaluated else 'likely')
+    values = [network.value(node.inputs[i]) for i in (1, 3, 4, 5)]
+    if all(v is not None for v in values):
+        gain, mean, variance, count = values
+        if (evaluated or gain.ptp() > 0) and count.max() == mean.ptp() == variance.ptp() == 0:
+            yield ('it has no running statistics, but eval computes with them',
+                   'sure' if evaluated else 'likely')
 
 
-def training_mode(network, differentiated=False):
-    """Function.grad computes as in training."""
-    for node in network.of('Dropout', 'BatchNormalization') if differentiated else ():
-        yield Fault(network.where(node), 'Function.grad computes it as in training: ' + (
+@check('mode of training', 'wrong result', 'for numbers as eval gives them, a clone without '
+       'dropout and with its statistics frozen; or a gradient as a graph',
+       of=['Dropout', 'BatchNormalization'])
+def training_mode(network, node, differentiated=False):
+    if differentiated:
+        yield 'Function.grad computes it as in training: ' + (
             'some numbers are dropped' if node.op.op_name == 'Dropout' else 'with the statistics '
-            'of the minibatch, and it changes the running ones'), 'likely')
+            'of the minibatch, and it changes the running ones'), 'likely'
 
 
-def no_batch_axis(network):
-    for node in _without_batch(network):
-        yield Fault(network.where(node), 'of data without a batch axis; on a CPU it reads and '
-                    'writes beyond its memory', 'sure')
+@check('no batch axis', 'crash', 'an input with a batch axis, of one sample; or mend()',
+       of=['Convolution', 'BatchNormalization'])
+def no_batch_axis(network, node):
+    if _lacks_batch(node):
+        yield ('of data without a batch axis; on a CPU it reads and writes beyond its memory',
+               'sure')
 
 
-def _without_batch(network):
-    return [n for n in network.of('Convolution', 'BatchNormalization')
-            if not n.inputs[n.op.op_name == 'Convolution'].dynamic_axes]
+def _lacks_batch(node):
+    return not node.inputs[node.op.op_name == 'Convolution'].dynamic_axes
 
 
-def stride_beyond_kernel(network):
+@check('kernel smaller than stride', 'wrong result', 'take every n-th row and column first '
+       '(C.slice with strides), then convolve with stride 1; or compute in double precision',
+       of=['Convolution'])
+def stride_beyond_kernel(network, node):
     """With automatic padding, the gradient of such a kernel is wrong for some sizes."""
-    for node in network.of('Convolution'):
-        a, kernel = node.op.attributes, node.inputs[0]
-        sizes, strides = kernel.shape[-len(a['strides']):], a['strides']
-        if any(pad and stride > size for pad, stride, size in zip(
-                a['autoPadding'], strides, sizes)) and kernel.uid in network.learned:
-            found = _kernel_gradient(node)
-            if found is None or found > 1e-3:
-                yield Fault(network.where(node), 'strides %s larger than the kernel %s, with '
-                            'automatic padding: %s' % (
-                                strides[-2:], sizes[-2:], 'CNTK can not compute the gradient of '
-                                'the kernel' if found is None else
-                                'the gradient of the kernel is wrong by %.0f %%' % (100 * found)),
-                            'sure')
+    a, kernel = node.op.attributes, node.inputs[0]
+    strides, sizes = a['strides'], kernel.shape[-len(a['strides']):]
+    if kernel.uid in network.learned and any(pad and stride > size for pad, stride, size in zip(
+            a['autoPadding'], strides, sizes)):
+        found = _kernel_gradient(node)
+        if found is None or found > 1e-3:
+            yield 'strides %s larger than the kernel %s, with automatic padding: %s' % (
+                strides[-2:], sizes[-2:], 'CNTK can not compute the gradient of the kernel'
+                if found is None else 'the gradient of the kernel is wrong by %.0f %%' % (
+                    100 * found)), 'sure'
 
 
 def _kernel_gradient(node):
@@ -776,21 +806,21 @@ def _kernel_gradient(node):
         return None
 
 
-def equal_maxima(network):
+@check('equal maxima', 'wrong result',
+       'C.reduce_sum(x * C.stop_gradient(e / C.reduce_sum(e))) with e = C.equal(x, maximum)',
+       of=['ReduceElements'])
+def equal_maxima(network, node):
     """Each of several equal maxima gets the whole gradient. (Where they are the zeros of a ReLU,
     that does no harm.)
     """
-    suspects = [n for n in network.of('ReduceElements') if n.output.uid in network.reached
-                and n.inputs[0].uid in network.learned
-                and n.output.dynamic_axes == n.inputs[0].dynamic_axes
-                and _kind_of_reduction(n) in (np.max, np.min)]
-    for node in suspects:
-        deviation = _deviation(network, {node.output.uid: _with_shares})
+    x, y = node.inputs[0], node.output
+    if (y.uid in network.reached and x.uid in network.learned
+            and y.dynamic_axes == x.dynamic_axes and _is_choice(node)):
+        deviation = _deviation(network, {y.uid: _with_shares})
         if deviation is not None and deviation > network.tolerance:
-            yield Fault(network.where(node), 'several numbers are the largest or smallest, and '
-                        'each gets the whole gradient: gradients of parameters are wrong by up to '
-                        '%.2g %%' % (100 * deviation),
-                        'likely' if network.data is None else 'sure')
+            yield ('several numbers are the largest or smallest, and each gets the whole gradient: '
+                   'gradients of parameters are wrong by up to %.2g %%' % (100 * deviation),
+                   'likely' if network.data is None else 'sure')
 
 
 def _with_shares(node, inputs):
@@ -808,69 +838,78 @@ def _with_shares(node, inputs):
     return C.reshape(C.reduce_sum(x * shares, axis=axes), y.shape)
 
 
+@check('same initial numbers', 'wrong result',
+       'a seed for each initializer: after set_fixed_random_seed, all begin alike')
 def same_numbers(network):
     """Parameters that begin with the same random numbers, up to a factor."""
-    groups = []
+    groups = []                                         # (first numbers, the parameters)
     for p in network.parameters:
         numbers = np.ravel(p.value)[:64].astype(float) if _size(p.shape) >= 8 else np.zeros(1)
         if len(np.unique(numbers)) <= max(len(numbers) / 2, 4):         # not random
             continue
-        for members, start in groups:
-            n = min(len(start), len(numbers))
-            if abs(np.corrcoef(start[:n], numbers[:n])[0, 1]) > 1 - 1e-6:
-                members.append(p)
-                break
+        alike = [members for start, members in groups if _are_proportional(start, numbers)]
+        if alike:
+            alike[0].append(p)
         else:
-            groups.append(([p], numbers))
-    for members, _ in groups:
+            groups.append((numbers, [p]))
+    for _, members in groups:
         if len(members) > 1:
-            yield Fault('the parameters ' + ', '.join(map(_name, members)), 'all begin with the '
-                        'same numbers, up to a factor', 'sure')
+            yield ('the parameters ' + ', '.join(map(_name, members)), 'all begin with the same '
+                   'numbers, up to a factor', 'sure')
 
 
+def _are_proportional(one, other):
+    n = min(len(one), len(other))
+    return abs(np.corrcoef(one[:n], other[:n])[0, 1]) > 1 - 1e-6
+
+
+@check('NaN', 'wrong result', 'go back to an earlier checkpoint, with a smaller step')
 def not_finite(network):
     for v in network.values.values():
         if _size(v.shape) and not np.isfinite(v.value).all():
-            yield Fault('the %s %s' % ('parameter' if v.is_parameter else 'constant', _name(v)),
-                        'it has values that are NaN or infinite', 'sure')
+            yield ('the %s %s' % ('parameter' if v.is_parameter else 'constant', _name(v)),
+                   'it has values that are NaN or infinite', 'sure')
 
 
+@check('gradient through a loop', 'crash',
+       'a network without recurrence there: gradient() refuses, and Function.grad gives numbers '
+       'that train nothing')
 def gradient_through_loop(network):
     """A gradient with respect to an input that is not to be had as a graph."""
     inputs = [x for x in network.function.arguments if x.needs_gradient]
     for node in network.loops[:1]:
         if node.output.uid in network.after([x.uid for x in inputs]):
-            yield Fault(network.where(node), 'a gradient with respect to %s is wanted, which is '
-                        'the start of a recurrent loop' % _name(inputs[0]), 'may be')
+            yield (network.where(node), 'a gradient with respect to %s is wanted, which is '
+                   'the start of a recurrent loop' % _name(inputs[0]), 'may be')
 
 
+@check('parameter without a learner', 'wrong result',
+       'give it to the learner, or stop_gradient if it is to stay')
 def untrained(network):
     """A parameter between trained ones, or in a layer with one, that no learner trains."""
     if not network.trained:
         return
     trained = [p.uid for p in network.parameters if p.uid in network.trained]
-    below, above = network.before(trained_users(network, trained)), network.after(trained)
+    users = {p.uid: {n.output.uid for n, _ in network.users.get(p.uid, [])}
+             for p in network.parameters}
+    between = network.after(trained) & network.before(
+        [user for uid in trained for user in users[uid]])
     for p in network.parameters:
-        if p.uid in network.trained or p.uid not in network.reached:
-            continue
-        users = {n.output.uid for n, _ in network.users[p.uid]}
-        if users & above and (users & below):
-            yield Fault('the parameter ' + _name(p), 'it lies between parameters that are '
-                        'trained, but no learner trains it', 'likely')
+        if (p.uid in network.reached and p.uid not in network.trained
+                and users[p.uid] & network.after(trained) and users[p.uid] & between):
+            yield ('the parameter ' + _name(p), 'it lies between parameters that are trained, but '
+                   'no learner trains it', 'likely')
 
 
-def trained_users(network, uids):
-    return [n.output.uid for uid in uids for n, _ in network.users.get(uid, [])]
-
-
+@check('learner without effect', 'wrong result', 'give it the parameters that the loss depends on')
 def idle_learner(network):
     """A learner none of whose parameters gets a gradient, or whose rate is 0."""
     for learner in network.learners:
         if learner.learning_rate() == 0:
-            yield Fault(_learner(learner), 'its learning rate is 0', 'sure')
+            yield (_learner(learner), 'its learning rate is 0', 'sure')
         elif not any(p.uid in network.reached for p in learner.parameters):
-            yield Fault(_learner(learner), 'none of its parameters gets a gradient of this loss',
-                        'sure')
+            yield (_learner(learner), 'none of its parameters gets a gradient of this loss',
+                   'sure')
 
 
 def _learner(learner):
@@ -878,12 +917,13 @@ def _learner(learner):
         _name(learner.parameters[0]), len(learner.parameters) - 1)
 
 
+@check('slow ReLU', 'slow', 'C.cntk_py.disable_cpueval_optimization()')
 def slow_relu(network):
     """CNTK's 'optimisation for inference' is on; it is a switch of the process."""
     if network.learners and network.of('ReLU') and _optimised_for_inference() and (
             C.use_default_device().type() == C.device.DeviceKind.CPU):
-        yield Fault(network.where(network.of('ReLU')[0]), 'CNTK\'s optimisation for inference is '
-                    'on, which makes each ReLU ten times as slow on a CPU', 'sure')
+        yield (network.where(network.of('ReLU')[0]), 'CNTK\'s optimisation for inference is '
+               'on, which makes each ReLU ten times as slow on a CPU', 'sure')
 
 
 def _optimised_for_inference():
@@ -894,48 +934,79 @@ def _optimised_for_inference():
 # Learners. CNTK does not say what they are; how they change parameters does.
 
 
+@check('step divided by the batch', 'wrong result', 'minibatch_size=C.learners.IGNORE')
 def rate_for_one_sample(network):
-    for learner, probe in _probes(network):
-        one, many = probe.step(1, 1), probe.step(1, probe.count)
-        rate, tuned = learner.learning_rate(), probe.tuned_for
-        divided = many < 1.5 * one / probe.count or (
-            tuned > 1 and abs(many * tuned / rate - 1) < 0.1)
-        if probe.count > 1 and probe.adapts(1) and divided:
-            yield Fault(_learner(learner), 'the step is divided by the minibatch size: with a rate '
-                        'of %.3g, it is %.3g for a minibatch of %d' % (rate, many, probe.count),
-                        'sure')
+    for learner, steps in network.steps:
+        rate, count = learner.learning_rate(), steps.count
+        divided = steps.many < 1.5 * steps.one / count or (
+            steps.tuned_for > 1 and abs(steps.many * steps.tuned_for / rate - 1) < 0.1)
+        if count > 1 and steps.adapts and divided:
+            yield (_learner(learner), 'the step is divided by the minibatch size: with a rate of '
+                   '%.3g, it is %.3g for a minibatch of %d' % (rate, steps.many, count), 'sure')
 
 
+@check('RMSProp epsilon', 'wrong result',
+       'C.adam with momentum=0, or C.universal with the rule of the paper')
 def large_epsilon(network):
-    for learner, probe in _probes(network):
-        if probe.blocks == 3 and probe.adapts(1) and not probe.adapts(1e-4):
-            yield Fault(_learner(learner), 'it adds to squared gradients a number larger than they '
-                        'are: for gradients of 1e-4 its steps shrink with the gradient', 'may be')
+    for learner, steps in network.steps:
+        if steps.blocks == 3 and steps.adapts and not steps.adapts_to_small:
+            yield (_learner(learner), 'it adds to squared gradients a number larger than they are: '
+                   'for gradients of 1e-4 its steps shrink with the gradient', 'may be')
 
 
+@check('beta2 for one sample', 'wrong result',
+       'variance_momentum=0.999 (a number, said on purpose) with minibatch_size=C.learners.IGNORE')
 def decay_for_one_sample(network):
-    for learner, probe in _probes(network):
-        one, many = probe.forgotten(1), probe.forgotten(probe.count)
-        if probe.adapts(1) and many > 1.5 * one and many < 5e-4:
-            yield Fault(_learner(learner), 'beta2 is %.7f for one sample, %.5f for a minibatch of '
-                        '%d: squared gradients are averaged over %d minibatches' % (
-                            1 - one, 1 - many, probe.count, 1 / many), 'sure')
+    for learner, steps in network.steps:
+        one, many = steps.forgotten
+        if steps.adapts and 1.5 * one < many < 5e-4:
+            yield (_learner(learner), 'beta2 is %.7f for one sample, %.5f for a minibatch of %d: '
+                   'squared gradients are averaged over %d minibatches' % (
+                       1 - one, 1 - many, steps.count, 1 / many), 'sure')
 
 
-def _probes(network):
-    """The learners whose steps depend on earlier gradients, each with a Probe of it."""
-    for learner in network.learners:
-        if isinstance(learner, (C.learners.UserLearner, C.train.distributed.DistributedLearner)):
-            continue
-        before = learner.create_checkpoint()
-        if any(np.shape(state) for state in before['smoothed_gradients']):  # else plain SGD
-            values = [(p, p.value) for p in learner.parameters]
-            try:
-                yield learner, _Probe(learner, before, _count_samples(network))
-            finally:
-                learner.restore_from_checkpoint(before)
-                for p, value in values:
-                    p.value = value
+# What a learner does from its initial state. one, many: the step for a minibatch of one sample and
+# of count. adapts, adapts_to_small: whether smaller gradients make as large steps, for gradients
+# of about 1 and 1e-4. forgotten: 1 - β2 for one sample and for count. blocks: how many numbers it
+# keeps for one of a parameter. tuned_for: the minibatch size that its settings are for, 0 if none.
+Steps = namedtuple('Steps', 'count one many adapts adapts_to_small forgotten blocks tuned_for')
+
+
+def _steps(learner, count):
+    """The Steps of a learner, which is left as it was; None if it keeps nothing (plain SGD)."""
+    before = learner.create_checkpoint()
+    if isinstance(learner, (C.learners.UserLearner, C.train.distributed.DistributedLearner)) or (
+            not any(np.shape(state) for state in before['smoothed_gradients'])):
+        return None
+    values = [(p, p.value) for p in learner.parameters]
+    place = int(np.argmax([_size(p.shape) for p in learner.parameters]))
+    largest = learner.parameters[place]
+
+    def update(scale, samples):
+        """(how far the largest parameter moves for gradients of half 1 and half 0.1, 1 - β2)"""
+        learner.reset_smoothed_gradients()
+        gradients = {}
+        for p in learner.parameters:
+            p.value = np.zeros(p.shape, p.dtype)
+            pattern = np.where(np.arange(_size(p.shape)) % 2, 0.1, 1) * scale * samples
+            gradients[p] = pattern.reshape(p.shape).astype(p.dtype)
+        learner.update(gradients, samples)
+        square = np.ravel(learner.create_checkpoint()['smoothed_gradients'][place])[0]
+        return np.abs(largest.value).ravel().astype(float), float(square) / (
+            1 if learner.is_compatible_mode() else samples) ** 2
+
+    try:
+        (one, first), (many, last), (small, _) = (
+            update(*how) for how in ((1, 1), (1, count), (1e-4, count)))
+    finally:
+        learner.restore_from_checkpoint(before)
+        for p, value in values:
+            p.value = value
+    adapts, adapts_to_small = (len(moved) > 1 and moved[1] > 0.5 * moved[0] > 0
+                               for moved in (many, small))
+    return Steps(count, one.max(), many.max(), adapts, adapts_to_small, (first, last),
+                 np.size(before['smoothed_gradients'][place]) / _size(largest.shape),
+                 before['learnig_rate_schedule']['ref_mb_size'])            # CNTK's spelling
 
 
 def _count_samples(network):
@@ -946,115 +1017,12 @@ def _count_samples(network):
     return SAMPLES
 
 
-class _Probe:
-    """What a learner does with gradients of half 1 and half 0.1, from its initial state.
-
-    count: samples in a minibatch. blocks: how many numbers it keeps for one of a parameter.
-    tuned_for: the minibatch size that its settings are said to be for; 0 if it is not said.
-    """
-
-    def __init__(self, learner, state, count):
-        self.learner, self.count = learner, count
-        self.largest = max(learner.parameters, key=lambda p: _size(p.shape))
-        self.place = [p.uid for p in learner.parameters].index(self.largest.uid)
-        self.tuned_for = state['learnig_rate_schedule']['ref_mb_size']      # CNTK's spelling
-        self.blocks = np.size(state['smoothed_gradients'][self.place]) / _size(self.largest.shape)
-
-    def update(self, scale, count):
-        """How far each number of the largest parameter moves in the first step."""
-        self.learner.reset_smoothed_gradients()
-        gradients = {}
-        for p in self.learner.parameters:
-            p.value = np.zeros(p.shape, p.dtype)
-            pattern = np.where(np.arange(_size(p.shape)) % 2, 0.1, 1) * scale * count
-            gradients[p] = pattern.reshape(p.shape).astype(p.dtype)
-        self.learner.update(gradients, count)
-        return np.abs(self.largest.value).ravel().astype(float)
-
-    def step(self, scale, count):
-        return self.update(scale, count).max()
-
-    def adapts(self, scale):
-        """Whether a smaller gradient makes as large a step."""
-        moved = self.update(scale, self.count)
-        return len(moved) > 1 and moved[1] > 0.5 * moved[0] > 0
-
-    def forgotten(self, count):
-        """1 − β2, if the first block of the state is an average of squared gradients."""
-        self.update(1, count)
-        state = np.ravel(self.learner.create_checkpoint()['smoothed_gradients'][self.place])[0]
-        return float(state) / (1 if self.learner.is_compatible_mode() else count) ** 2
-
-
-CHECKS = OrderedDict([
-    ('transposed convolution', Check(
-        transposed_convolution, 'wrong result',
-        'C.reshape(h, h.shape) in front of the layer, or mend()')),
-    ('kernel smaller than stride', Check(
-        stride_beyond_kernel, 'wrong result',
-        'take every n-th row and column first (C.slice with strides), then convolve with stride 1; '
-        'or compute in double precision')),
-    ('equal maxima', Check(
-        equal_maxima, 'wrong result',
-        'C.reduce_sum(x * C.stop_gradient(e / C.reduce_sum(e))) with e = C.equal(x, maximum)')),
-    ('product summed over the batch', Check(
-        product_over_batch, 'wrong result', 'C.times(C.reshape(v, (1, K)), m)')),
-    ('softmax over all numbers', Check(
-        softmax_over_all, 'wrong result', 'say the axis: C.softmax(x, axis=...)')),
-    ('layer normalisation by column', Check(
-        gain_for_columns, 'wrong result',
-        'normalise in your own graph, with C.parameter((channels, 1, 1)) for gain and shift, and '
-        'epsilon under the root')),
-    ('fed penalty', Check(
-        fed_penalty, 'wrong result',
-        'a graph of the parameters: for a gradient penalty, gradient() of symbolic_gradient.py')),
-    ('samples mixed under a penalty', Check(
-        samples_mixed, 'wrong result', 'layer normalisation, or none')),
-    ('one random number for a batch', Check(
-        one_random_number, 'wrong result',
-        'C.random.uniform_like(x), or an input that is drawn in NumPy')),
-    ('same initial numbers', Check(
-        same_numbers, 'wrong result',
-        'a seed for each initializer: after set_fixed_random_seed, all begin alike')),
-    ('no running statistics', Check(
-        no_statistics, 'wrong result',
-        'train with the batch normalisation in the graph, or set its mean, variance and count')),
-    ('NaN', Check(
-        not_finite, 'wrong result', 'go back to an earlier checkpoint, with a smaller step')),
-    ('gradient through a loop', Check(
-        gradient_through_loop, 'crash',
-        'a network without recurrence there: gradient() refuses, and Function.grad gives numbers '
-        'that train nothing')),
-    ('sum behind stop_gradient', Check(
-        sum_behind_stop, 'crash', 'C.stop_gradient(C.reshape(s, s.shape)), or mend()')),
-    ('mode of training', Check(
-        training_mode, 'wrong result', 'for numbers as eval gives them, a clone without dropout '
-        'and with its statistics frozen; or a gradient as a graph')),
-    ('no batch axis', Check(
-        no_batch_axis, 'crash', 'an input with a batch axis, of one sample; or mend()')),
-    ('parameter without a learner', Check(
-        untrained, 'wrong result', 'give it to the learner, or stop_gradient if it is to stay')),
-    ('learner without effect', Check(
-        idle_learner, 'wrong result', 'give it the parameters that the loss depends on')),
-    ('step divided by the batch', Check(
-        rate_for_one_sample, 'wrong result', 'minibatch_size=C.learners.IGNORE')),
-    ('beta2 for one sample', Check(
-        decay_for_one_sample, 'wrong result', 'variance_momentum=0.999 (a number, said on '
-        'purpose) with minibatch_size=C.learners.IGNORE')),
-    ('RMSProp epsilon', Check(
-        large_epsilon, 'wrong result', 'C.adam with momentum=0, or C.universal with the rule of '
-        'the paper')),
-    ('slow ReLU', Check(
-        slow_relu, 'slow', 'C.cntk_py.disable_cpueval_optimization()')),
-])
-
-
 def _changes(network):
     """What `mend` can mend: by uid, how the node is computed instead."""
     changes = {n.output.uid: _with_operand_alone for n in _overwritten(network)}
     changes.update((n.output.uid, _with_operand_alone) for n in _stopped_sums(network))
-    changes.update((n.output.uid, _with_a_batch) for n in _without_batch(network)
-                   if n.op.op_name == 'Convolution' and all(s > 0 for s in n.inputs[1].shape))
+    changes.update((n.output.uid, _with_a_batch) for n in network.of('Convolution')
+                   if _lacks_batch(n) and all(s > 0 for s in n.inputs[1].shape))
     return changes
 
 
@@ -1168,31 +1136,15 @@ def write_mended(path, target):
     for name, wrong, right, expected in rows:
         say('  derivative of %s: %.6g as it was, %.6g mended, %.6g by central differences' % (
             name, wrong, right, expected))
-    folder = os.path.dirname(os.path.abspath(target))
-    try:
-        # CNTK aborts if the disk is full, and can't write each name that there may be.
-        with tempfile.TemporaryDirectory() as scratch, _quiet():
-            scratched = os.path.join(scratch, 'mended.model')
-            if _crashes(lambda: mended.save(scratched)) or not os.path.exists(scratched):
-                raise OSError(0, 'no room in %s' % tempfile.gettempdir())
-            handle, partial = tempfile.mkstemp(dir=folder)
-            os.close(handle)
-            try:
-                shutil.copyfile(scratched, partial)
-                os.chmod(partial, 0o666 & ~_umask())
-                os.rename(partial, target)
-            except OSError:
-                os.remove(partial)
-                raise
+    target_path = os.path.abspath(target)
+    try:                                # CNTK can't write each name that there may be
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(target_path)) as scratch, _quiet():
+            if _crashes(lambda: (os.chdir(scratch), mended.save('mended.model'))):
+                raise OSError(0, 'there is no room')
+            os.rename(os.path.join(scratch, 'mended.model'), target_path)
     except OSError as error:
         raise UserError('%s can not be written: %s' % (target, error.strerror))
     say('%s: written' % target)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _crashes(action):
@@ -1264,15 +1216,13 @@ class Watch:
         self.trainers, self.examined, self.said, self.originals = [], set(), set(), []
 
     def __enter__(self):
-        self._wrap(C.Trainer, '__init__',
-                   after=lambda trainer, *_, **__: self.trainers.append(trainer))
-        self._wrap(C.Trainer, 'train_minibatch', before=self.minibatch)
-        for owner, name in ((C.Trainer, 'save_checkpoint'), (C.Function, 'save')):
-            self._wrap(owner, name, before=lambda _, filename, *__, **___: self.say(
-                'what is saved', _unwritable(filename)))
-        self._wrap(C.Function, 'eval', before=self.call('eval', {
+        self._wrap(C.Trainer, '__init__', self.trainers.append, after=True)
+        self._wrap(C.Trainer, 'train_minibatch', self.minibatch)
+        self._wrap(C.Trainer, 'save_checkpoint', self.saved)
+        self._wrap(C.Function, 'save', self.saved)
+        self._wrap(C.Function, 'eval', self.call('eval', {
             'no running statistics': {'evaluated': True}, 'one random number for a batch': {}}))
-        self._wrap(C.Function, 'grad', before=self.call('grad', {
+        self._wrap(C.Function, 'grad', self.call('grad', {
             'mode of training': {'differentiated': True}}))
         return self
 
@@ -1280,22 +1230,24 @@ class Watch:
         for owner, name, original in self.originals:
             setattr(owner, name, original)
 
-    def _wrap(self, owner, name, before=None, after=None):
+    def _wrap(self, owner, name, look, after=False):
+        """Have look called with what a method is called with, but not from within another."""
         original = getattr(owner, name)
         self.originals.append((owner, name, original))
 
         def wrapper(*args, **kwargs):
-            for look, when in ((before, 0), (after, 1)):
-                if when:
-                    result = original(*args, **kwargs)
-                if look and not self.busy:
-                    self.busy = True
-                    try:
-                        look(*args, **kwargs)
-                    finally:
-                        self.busy = False
-            return result
+            result = original(*args, **kwargs) if after else None
+            if not self.busy:
+                self.busy = True
+                try:
+                    look(*args[:1]) if after else look(*args, **kwargs)
+                finally:
+                    self.busy = False
+            return result if after else original(*args, **kwargs)
         setattr(owner, name, wrapper)
+
+    def saved(self, _, filename, *__, **___):
+        self.say('what is saved', _unwritable(filename))
 
     def say(self, title, findings):
         new = [f for f in findings if (f.check, f.where) not in self.said]
@@ -1305,18 +1257,17 @@ class Watch:
             report(title, new)
 
     def minibatch(self, trainer, arguments=None, *_, **__):
-        if id(trainer) in self.examined:
-            if self.end and len(self.examined) == len(self.trainers):
-                raise SystemExit(0)
-            return
-        self.examine(trainer, arguments)
+        if id(trainer) not in self.examined:
+            self.examine(trainer, arguments)
+        elif self.end and len(self.examined) == len(self.trainers):
+            raise SystemExit(0)
 
     def examine(self, trainer, arguments=None):
         self.examined.add(id(trainer))
-        loss = trainer.loss_function
-        self.say('the Trainer %d of %d, loss %s' % (
-            1 + [id(t) for t in self.trainers].index(id(trainer)), len(self.trainers),
-            _name(loss.outputs[0])), diagnose(loss, trainer.parameter_learners, arguments))
+        loss, number = trainer.loss_function, [id(t) for t in self.trainers].index(id(trainer)) + 1
+        self.say('the Trainer %d of %d, loss %s' % (number, len(self.trainers),
+                                                    _name(loss.outputs[0])),
+                 diagnose(loss, trainer.parameter_learners, arguments))
 
     def call(self, name, checks):
         """What is called before Function.eval or grad; each function is examined once."""

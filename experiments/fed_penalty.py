@@ -8,10 +8,8 @@ WGAN-GP that computes its value first and gives it to the trainer as an input: t
 printed is the same formula, but its gradient has no penalty in it.
 """
 
-
 import _root  # noqa: F401
 from wgan.machine.command_line import Parser, Progress, check_outputs, number, run
-from wgan.machine.cntk import C
 from wgan.machine.device import select_device
 
 import numpy as np
@@ -19,26 +17,14 @@ import pandas as pd
 
 from wgan.generators.evaluation import generate
 import models
+from penalties import PENALTIES
 from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images
 from wgan.pictures.plotting import check_plot, new_figure, save_figure
-from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
 from wgan.training.updates import Updates
 
 GRAPH, NUMBER = 'in the graph', 'fed as a number'
-
-
-def fed_as_number(generator, critic, latent, real, fake, penalty_weight):
-    """The losses of WGAN-GP where the penalty is a number: its value counts, its gradient is zero.
-    """
-    losses = OBJECTIVES['wgan-gp'].losses(generator, critic, latent, real, fake, penalty_weight)
-    penalty = C.stop_gradient(losses.logged['GP'])
-    return losses._replace(
-        critic_loss=penalty_weight * penalty - losses.logged['wasserstein'])
-
-
-WAYS = {GRAPH: OBJECTIVES['wgan-gp'],
-        NUMBER: OBJECTIVES['wgan-gp']._replace(losses=fed_as_number)}
+WAYS = {GRAPH: PENALTIES['exact, two-sided'], NUMBER: PENALTIES['fed as a number']}
 
 
 def train(penalty_form, faces, iterations):

@@ -65,6 +65,8 @@ SMALLEST = {
     'experiments/critic_surfaces.py': (FIGURE, 'x.png'),
     'experiments/fed_penalty.py': (['--data', 'pics', '--iterations', 10, '--out', 'x.png'],
                                    'penalty in the graph: mean of the last 2'),
+    'experiments/four_penalties.py': (['--data', 'pics', '--seconds', 0.01, '--out', 'x.png']
+                                      + SCORED, '| exact, one-sided | '),
     'experiments/kill_and_resume.py': (['--runs', 2], '2 of 2 runs were the same'),
     'experiments/label_accuracy.py': (['labelled', '--data', 'map.txt', '--count', 8,
                                        '--iterations', 2], 'of generated ones'),

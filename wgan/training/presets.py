@@ -23,6 +23,9 @@ PRESETS = {
                            learning_rate=5e-5, clip=0.01),
     'cntk-206c-ls-gan': dict(_TUTORIAL, objective='ls-gan', n_critic=1, learning_rate=1e-4,
                              beta1=0.5, beta2=0.999, margin_weight=2e-4, weight_decay=5e-5),
+    # CNTK's tutorial 206 B, with β2 for a minibatch
+    'cntk-206b': dict(_TUTORIAL, objective='gan', batch_size=128, n_critic=1, learning_rate=2e-4,
+                      beta1=0.5, beta2=0.999),
     # Arjovsky et al. 2017, algorithm 1 and the authors' code
     'wgan-paper': dict(_UNVARIED, objective='wgan', image_size=64, width=64, latent_size=100,
                        batch_size=64, n_critic=5, n_critic_boost=100, learning_rate=5e-5,
