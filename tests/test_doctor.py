@@ -47,7 +47,7 @@ def test_at_least_25_faults_are_planted_of_all_kinds():
     assert {check for check, _ in PLANTED} == set(CHECKS) - called
 
 
-@pytest.mark.parametrize('make', SOUND, ids=str)
+@pytest.mark.parametrize('make', SOUND)
 def test_sound_networks_have_no_finding(make):
     assert examined(make()) == []
 
