@@ -1,4 +1,4 @@
-"""Compute family.npz with PyTorch, in float64: what test_family.py holds one update against.
+"""Compute family.npz with PyTorch, in float64, for training/test_objectives_pytorch.py.
 
     pip install torch numpy          # any current Python
     python tests/make_family_reference.py

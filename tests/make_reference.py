@@ -1,4 +1,4 @@
-"""Compute reference.npz with PyTorch, in float64: what test_objectives.py holds CNTK against.
+"""Compute reference.npz with PyTorch, in float64, for training/test_objectives.py.
 
     pip install torch numpy          # any current Python
     python tests/make_reference.py

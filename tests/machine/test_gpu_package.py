@@ -79,15 +79,17 @@ def test_it_is_what_is_imported(command, tmp_path, cntk_gpu):
 
 
 # The quick tests of what CNTK computes; the others do the same with either package.
-COMPUTED = ['test_%s.py' % name for name in (
-    'symbolic_gradient', 'layers', 'learners', 'models', 'text_models', 'objectives', 'updates',
-    'family', 'augmentation', 'onednn')]
+COMPUTED = [os.path.join('tests', *name.split('/')) for name in (
+    'test_symbolic_gradient.py', 'test_models.py', 'test_text_models.py', 'training/test_layers.py',
+    'training/test_optimizers.py', 'training/test_objectives.py', 'training/test_updates.py',
+    'training/test_objectives_pytorch.py', 'training/test_augmentation.py',
+    'machine/test_onednn.py')]
 
 
 def test_quick_tests_with_cudnn_9(with_cudnn_9):
     result = subprocess.run(
         [sys.executable, '-m', 'pytest', '-m', 'not slow', '-p', 'no:cacheprovider', '-p',
-         'programs.install_cudnn'] + [os.path.join('tests', name) for name in COMPUTED],
+         'programs.install_cudnn'] + COMPUTED,
         cwd=ROOT, env=dict(os.environ, **dict(with_cudnn_9, PYTHONPATH=os.pathsep.join(
             [with_cudnn_9['PYTHONPATH'], ROOT, TESTS]))),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -7,6 +7,7 @@ import pytest
 
 from wgan.machine.cntk import C
 import models
+from helpers import TESTS
 from wgan.training import objectives
 from symbolic_gradient import gradient
 
@@ -16,7 +17,7 @@ SIZE, WIDTH, BATCH = 64, 4, 3                   # as in make_reference.py
 
 @pytest.fixture(scope='module')
 def reference():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'reference.npz')
+    path = os.path.join(TESTS, 'reference.npz')
     with np.load(path, allow_pickle=False) as saved:
         return dict(saved)
 

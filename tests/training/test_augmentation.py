@@ -16,7 +16,7 @@ from wgan.training.objectives import OBJECTIVES
     (Augmentation.colour, 'colour'), (Augmentation.translate, 'moved'),
     (Augmentation.cut_out, 'cut_out')])
 def test_each_part_and_its_gradient_equal_pytorch(part, name):
-    """In float64. tests/test_family.py has the updates with all of it."""
+    """In float64. tests/training/test_objectives_pytorch.py has the updates with all of it."""
     r = family()
     with C.default_options(dtype=np.float64):
         augmentation = Augmentation((3, 32, 32))
