@@ -21,7 +21,7 @@ MODULES = sorted(os.path.relpath(path, ROOT)[:-3].replace(os.sep, '.')
 PROGRAMS = sorted(path for folder in ('.', 'bench', 'data', 'experiments')
                   for path in glob.glob(os.path.join(ROOT, folder, '*.py')))
 # They say what they lack, or stand alone, to be copied.
-OTHERS = ('convert_inception.py', 'speed_pytorch.py', 'symbolic_gradient.py')
+OTHERS = ('cntk_doctor.py', 'convert_inception.py', 'speed_pytorch.py', 'symbolic_gradient.py')
 
 STATE = '''
 import os, signal, sys
