@@ -190,7 +190,7 @@ def test_text(written, run):
     ('wgan.csv', b'\xff\xfe\x00', 'wgan.csv is no CSV file: it is not UTF-8 text'),
     ('wgan.csv', 'step,G_loss,C_loss\n', 'wgan.csv has no rows yet'),
     ('scores.csv', 'nonsense', 'scores.csv is no CSV file'),
-    ('config.json', '{', 'config.json is not, or no longer, what training wrote there'),
+    ('config.json', '{', 'config.json is damaged: it is not what training wrote'),
     ('config.json', '{"settings": 3}', 'config.json is not what a run wrote'),
     ('samples/step_000101.png', 'x', 'can not be read are left out: step_000101.png'),
     ('wgan.csv', None, 'wgan.csv does not exist'),
@@ -299,7 +299,8 @@ def test_latents_of_text_and_of_a_damaged_file(written, run):
     generator.write_bytes(b'x')
     text, data = written('run')
     assert data['latents'] is None
-    assert 'Latents to play with: wgan_generator.model is no CNTK model' in text
+    assert 'Latents to play with: cannot read' in text
+    assert 'wgan_generator.model as a CNTK model' in text
 
 
 # A window has at least 500 pixels; a frame in it may have fewer.
