@@ -1,17 +1,22 @@
 """The modules of the programs.
 
-Importing it sets the environment variables that OpenCV, MKL and CUDA read only once, and the
-excepthook for errors during imports. No other module has an effect at import: `run` starts the
-rest.
+Importing it sets the excepthook for errors during imports, and the environment variables that
+OpenCV, MKL and CUDA read only once. No other module has an effect at import: `run` starts the rest.
 """
 
 import os
 import platform
 import sys
 
-from wgan.machine.terminal import end_while_importing
-
 __version__ = '1.0.0'                   # CITATION.cff and CHANGELOG.md have it too
+
+
+def _end_while_importing(error_type, error, trace):
+    from wgan.machine import terminal       # not before: Ctrl-C may come while it is imported
+    terminal.end_while_importing(error_type, error, trace)
+
+
+sys.excepthook = _end_while_importing
 
 # OpenCV refuses images with more pixels (200 MB at three bytes a pixel). Its own messages are
 # switched off, since the programs print their own.
@@ -49,4 +54,3 @@ def _choose_the_code_of_mkl():
 
 
 _choose_the_code_of_mkl()
-sys.excepthook = end_while_importing

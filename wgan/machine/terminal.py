@@ -28,8 +28,7 @@ LAUNCHER, RANK, COUNT = next(
 PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-contrib-python', 'pandas': 'pandas',
             'matplotlib': 'matplotlib', 'PIL': 'Pillow', 'onnx': 'onnx', 'tqdm': 'tqdm',
             'onnxruntime': 'onnxruntime', 'tensorboardX': 'tensorboardX', 'requests': 'requests',
-            'plotly': 'plotly',
-            'cntk': 'cntk or cntk-gpu'}
+            'plotly': 'plotly', 'filelock': 'filelock', 'cntk': 'cntk or cntk-gpu'}
 
 
 class UserError(Exception):
