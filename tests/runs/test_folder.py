@@ -86,54 +86,40 @@ def test_nothing_is_written_through_a_link(run, train, tmp_path, how):
     assert not (run / 'wgan.csv').is_symlink() and not (run / 'config.json').is_symlink()
 
 
-def place(tmp_path, arrangement):
-    """Makes the folders of an arrangement; returns --data and --out."""
-    write_images(tmp_path / 'pics')
-    if arrangement == 'data in out, dot':
-        return 'pics', '.'
-    if arrangement == 'data in out, dots':
-        return 'pics', 'pics/..'
-    if arrangement == 'out is data':
-        return 'pics', './pics/'
-    if arrangement == 'foreign files':
-        (tmp_path / 'run').mkdir()
-        (tmp_path / 'run' / 'thesis.tex').write_text('mine')
-        return 'pics', 'run'
-    if arrangement == 'foreign config.json':
-        (tmp_path / 'run').mkdir()
-        (tmp_path / 'run' / 'config.json').write_text('{"settings": {"port": 80}}')
-        return 'pics', 'run'
-    if arrangement == 'images of a map':
-        (tmp_path / 'map.txt').write_text('pics/1.png\t0\npics/2.png\t0\n')
-        return 'map.txt', 'pics'
-    if arrangement == 'a file':
-        (tmp_path / 'run').write_text('mine')
-        return 'pics', 'run'
-    if arrangement == 'below a file':
-        (tmp_path / 'run').write_text('mine')
-        return 'pics', 'run/a/b'
-    if arrangement == 'a dangling link':
-        (tmp_path / 'run').symlink_to('nowhere')
-        return 'pics', 'run'
-    if arrangement == 'a link to itself':
-        (tmp_path / 'run').symlink_to('run')
-        return 'pics', 'run'
-    return 'pics', {'root': '/', 'home': os.path.expanduser('~'), 'nothing': '',
-                    'proc': '/proc/x/y',
-                    'long name': 'a/' + 'x' * 300, 'long path': 'a/' * 2500}[arrangement]
+# By name: what is where the run is to be ({path: text}, and {link: where it leads}), --data, --out,
+# and what the error says.
+PLACES = {
+    'data in out, dot': ({}, {}, 'pics', '.', 'pics'),
+    'data in out, dots': ({}, {}, 'pics', 'pics/..', 'pics'),
+    'out is data': ({}, {}, 'pics', './pics/', '0.png'),
+    'foreign files': ({'run/thesis.tex': 'mine'}, {}, 'pics', 'run', 'thesis.tex'),
+    'foreign config.json': ({'run/config.json': '{"settings": {"port": 80}}'}, {}, 'pics', 'run',
+                            'config.json'),
+    'images of a map': ({'map.txt': 'pics/1.png\t0\npics/2.png\t0\n'}, {}, 'map.txt', 'pics',
+                        '0.png'),
+    'a file': ({'run': 'mine'}, {}, 'pics', 'run', 'is no folder'),
+    'below a file': ({'run': 'mine'}, {}, 'pics', 'run/a/b', 'no folder'),
+    'a dangling link': ({}, {'run': 'nowhere'}, 'pics', 'run', 'leads nowhere'),
+    'a link to itself': ({}, {'run': 'run'}, 'pics', 'run', 'leads nowhere'),
+    'root': ({}, {}, 'pics', '/', '--out /'),
+    'home': ({}, {}, 'pics', os.path.expanduser('~'), '--out'),
+    'nothing': ({}, {}, 'pics', '', 'names no folder'),
+    'proc': ({}, {}, 'pics', '/proc/x/y', '/proc'),
+    'long name': ({}, {}, 'pics', 'a/' + 'x' * 300, 'too long'),
+    'long path': ({}, {}, 'pics', 'a/' * 2500, 'too long'),
+}
 
 
 @pytest.mark.parametrize('how', ['', '--overwrite', '--resume'])
-@pytest.mark.parametrize('arrangement, said', [
-    ('data in out, dot', 'pics'), ('data in out, dots', 'pics'), ('out is data', '0.png'),
-    ('foreign files', 'thesis.tex'), ('foreign config.json', 'config.json'),
-    ('images of a map', '0.png'),
-    ('a file', 'is no folder'), ('below a file', 'no folder'), ('a dangling link', 'leads nowhere'),
-    ('a link to itself', 'leads nowhere'), ('root', '--out /'), ('home', '--out'),
-    ('nothing', 'names no folder'), ('proc', '/proc'), ('long name', 'too long'),
-    ('long path', 'too long')])
-def test_where_a_run_can_not_be(train, tmp_path, arrangement, said, how):
-    data, out = place(tmp_path, arrangement)
+@pytest.mark.parametrize('place', list(PLACES))
+def test_where_a_run_can_not_be(train, tmp_path, place, how):
+    files, links, data, out, said = PLACES[place]
+    write_images(tmp_path / 'pics')
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
     before = tree(tmp_path)
     sentence = train('--data', data, '--out', out, '--iterations', 1, *TINY, *[how] * bool(how)
                      ).sentence

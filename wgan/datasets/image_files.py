@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from wgan.machine.command_line import RANK, UserError, note, one_line
-from wgan.machine.disk import as_path, as_text, read_json
+from wgan.machine.disk import as_path, as_text, read_run_config
 
 # Files with these suffixes are taken for images; their content is not checked.
 SUFFIXES = ('.bmp', '.dib', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pbm', '.pgm',
@@ -77,10 +77,10 @@ def find_images(source, option='--data', report=True):
 def is_run(folder):
     """Whether a folder holds a run, by its config.json. Its images are sample grids, not data."""
     try:
-        config = read_json(os.path.join(folder, 'config.json'))
-        return bool((config['settings']['n_critic'], config['versions']['cntk']))
-    except (OSError, ValueError, TypeError, LookupError):       # none, or not written by a run
+        read_run_config(folder)
+    except (OSError, ValueError):                               # none, or not written by a run
         return False
+    return True
 
 
 def counted(count, noun):

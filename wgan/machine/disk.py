@@ -131,6 +131,16 @@ def read_json(path):
             raise ValueError
 
 
+def read_run_config(folder):
+    """Reads the config.json of a run. Raises OSError, or ValueError if no run wrote it."""
+    config = read_json(os.path.join(folder, 'config.json'))
+    if not (isinstance(config, dict) and isinstance(config.get('settings'), dict)
+            and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
+            and 'cntk' in config['versions']):
+        raise ValueError
+    return config
+
+
 def write_json(path, value):
     """Writes indented JSON to a file. Raises OSError as `replacing` does."""
     with replacing(path) as aside, open(aside, 'w', encoding='utf-8') as file:

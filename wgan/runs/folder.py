@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from wgan.machine.cntk_files import plain_path, size_of
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.disk import (
-    ASIDE, keep_aside, check_space, read_json, remove_left_behind, replacing, write_json)
+    ASIDE, check_space, keep_aside, read_run_config, remove_left_behind, replacing, write_json)
 from wgan.runs import checkpoint
 
 
@@ -29,7 +29,7 @@ class RunFolder:
     def holds_a_run(self):
         """Whether there is a run: a valid config.json or, if that is damaged, a checkpoint."""
         try:
-            self._read_config()
+            read_run_config(self.folder)
         except (OSError, ValueError):
             return checkpoint.latest(self.path('checkpoints')) is not None
         return True
@@ -158,7 +158,7 @@ class RunFolder:
         """
         name = one_line(self.path('config.json'))
         try:
-            return self._read_config()
+            return read_run_config(self.folder)
         except FileNotFoundError:
             damage = 'is missing'
         except OSError as error:
@@ -172,31 +172,17 @@ class RunFolder:
         warn('%s %s; the settings are those of %s' % (name, damage, one_line(latest[0])))
         return dict(checkpoint.read_manifest(latest[0]), rebuilt=True)
 
-    def _read_config(self):
-        """Raises OSError, ValueError if there is no config.json that a run wrote."""
-        config = read_json(self.path('config.json'))
-        if not is_config(config):
-            raise ValueError
-        return config
-
     def write_config(self, config):
         """Writes config.json: settings, device and versions."""
         path = self.claim('config.json')
         try:
-            self._read_config()
+            read_run_config(self.folder)
         except FileNotFoundError:
             pass
         except (OSError, ValueError):
             warn('%s is not what a run wrote; it is now %s' % (one_line(path),
                                                                one_line(keep_aside(path))))
         write_json(path, config)
-
-
-def is_config(config):
-    """Whether the content of config.json is complete."""
-    return (isinstance(config, dict) and isinstance(config.get('settings'), dict)
-            and 'n_critic' in config['settings'] and isinstance(config.get('versions'), dict)
-            and 'cntk' in config['versions'])
 
 
 def _is_plain_file(path):
