@@ -66,10 +66,7 @@ def animate_samples(run_folder, path):
     grids are named on stderr and skipped.
     Raises UserError if fewer than two grids can be read, and as `write_animation` does.
     """
-    grids = find_grids(run_folder)
-    reader = ImageReader('left out')
-    grids = [(step, reader.read(file)) for step, file in evenly(grids, FRAMES)]
-    grids = [(step, shrunk(image)) for step, image in grids if image is not None]
+    grids = read_grids(run_folder, ImageReader('left out'))
     lines = os.path.join(run_folder, 'samples', 'real.txt')
     if not grids and os.path.exists(lines):
         raise UserError('%s is a run on text: its samples are lines, samples/step_….txt, and only '
@@ -97,13 +94,21 @@ def find_grids(run_folder, suffix='.png'):
     return [(step, path) for step, path in grids if os.path.isfile(path)]
 
 
+def read_grids(run_folder, reader):
+    """Returns [(step, RGB image), …] of at most FRAMES sample grids of a run, evenly spread, each
+    at most WIDTH pixels wide and high. reader: the ImageReader; it names unreadable grids.
+    """
+    images = [(step, reader.read(path)) for step, path in evenly(find_grids(run_folder), FRAMES)]
+    return [(step, _shrunk(image)) for step, image in images if image is not None]
+
+
 def evenly(items, count):
     """Returns at most `count` items of a list, evenly spread, with the first and the last."""
     chosen = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
     return [items[i] for i in chosen if items]
 
 
-def shrunk(image):
+def _shrunk(image):
     """Shrinks an image to at most WIDTH pixels in width and height."""
     shrink = min(1, WIDTH / max(image.shape))
     size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]

@@ -14,7 +14,7 @@ from wgan.datasets.image_decoder import ImageReader
 from wgan.generators.files import GENERATORS, Generator, config_of
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
-from wgan.pictures.animation import FRAMES, evenly, find_grids, shrunk
+from wgan.pictures.animation import FRAMES, evenly, find_grids, read_grids
 from wgan.pictures.findings import findings
 from wgan.pictures.latent_sheets import latent_sheets
 from wgan.pictures.plotting import (
@@ -90,15 +90,15 @@ class RunView:
             return None
 
     def _images(self):
-        found, reader = find_grids(self.folder), ImageReader('left out')
-        images = [(step, reader.read(path)) for step, path in evenly(found, FRAMES)]
-        if len(found) > FRAMES:
+        reader, count = ImageReader('left out'), len(find_grids(self.folder))
+        images = read_grids(self.folder, reader)
+        if count > FRAMES:
             self.missing.append('Of %d sample grids, %d are shown, evenly spread'
-                                % (len(found), FRAMES))
+                                % (count, FRAMES))
         if reader.unreadable:
             self.missing.append('Sample grids that can not be read are left out: '
                                 + ', '.join(sorted(map(os.path.basename, reader.unreadable))))
-        return [(step, jpeg(shrunk(image))) for step, image in images if image is not None]
+        return [(step, jpeg(image)) for step, image in images]
 
     def _texts(self):
         found, texts = find_grids(self.folder, '.txt'), []
