@@ -1,9 +1,14 @@
 """What is said of curves, by the rules that are said with it."""
 
+import os
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from helpers import ROOT
+from wgan.pictures import findings as module
 from wgan.pictures.findings import findings
 
 
@@ -88,3 +93,14 @@ def test_what_can_not_be_said():
     assert 'too early' in said(losses(5, wasserstein=1.0), None)[0][1]
     assert said(losses(400, D_fake=0.5), None) == [
         (None, 'Nothing says how good the images are: the run is not scored.')]
+
+
+def test_the_pages_that_explain_are_there():
+    with open(module.__file__, encoding='utf-8') as file:
+        pages = re.findall(r"'([\w./]+\.md)#([\w-]+)'", file.read())
+    assert len(pages) > 5
+    for name, heading in pages:
+        with open(os.path.join(ROOT, 'docs', name), encoding='utf-8') as file:
+            headings = re.findall('(?m)^#+ (.*)$', file.read())
+        assert heading in [re.sub(r'[^\w -]', '', text.lower()).replace(' ', '-')
+                           for text in headings], (name, heading)

@@ -90,7 +90,7 @@ def _wasserstein(losses, window):
             last, _count(window), before),
         'Still improving if the mean falls by more than %d %%. At the beginning of a run the '
         'estimate rises, while the critic learns.' % (100 * FALL),
-        '../README.md#how-to-read-the-losses')
+        'runs.md#how-to-read-the-losses')
 
 
 def _gap(losses, column):
@@ -120,7 +120,7 @@ def _gradient_norm(losses):
         good, 'The gradient norm is %s: %.3g on average over the last %s iterations.' % (
             'near 1' if good else 'not near 1, so the penalty does not work', norm,
             _count(len(losses))),
-        'Near 1 is from %g to %g.' % NORMS, '../README.md#how-to-read-the-losses')
+        'Near 1 is from %g to %g.' % NORMS, 'runs.md#how-to-read-the-losses')
 
 
 def _count(number):
