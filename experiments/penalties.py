@@ -5,7 +5,7 @@ Each is written as a user of CNTK would write it; only the exact ones are those 
 
 import _root  # noqa: F401
 from wgan.machine.cntk import C
-from wgan.training.objectives import OBJECTIVES, Losses
+from wgan.training.objectives import OBJECTIVES
 
 import numpy as np
 
@@ -28,27 +28,23 @@ def finite_difference(generator, critic, latent, real, fake, penalty_weight):
 
     d is r·∇C(x̂), and E[d²] = ‖∇C(x̂)‖². One r is drawn for each sample.
     """
-    epsilon = C.input_variable((1, 1, 1), name='epsilon')
+    losses = WGAN_GP.losses(generator, critic, latent, real, fake, penalty_weight)
+    (epsilon, _), = losses.draws.items()
     direction = C.input_variable(real.shape, name='direction')
     between = epsilon * real + (1 - epsilon) * fake
-    wasserstein = critic(real) - critic(fake)
     difference = critic(between + STEP * direction) - critic(between - STEP * direction)
     penalty = C.square(C.abs(difference / (2 * STEP)) - 1)
-    return Losses(penalty_weight * penalty - wasserstein, -critic(generator(latent)),
-                  {'GP': penalty, 'wasserstein': wasserstein},
-                  {epsilon: lambda rng, real: rng.uniform(0, 1, (len(real), 1, 1, 1)).astype('f'),
-                   direction: lambda rng, real: rng.standard_normal(real.shape).astype('f')})
+    wasserstein = losses.logged['wasserstein']
+    return losses._replace(
+        critic_loss=penalty_weight * penalty - wasserstein,
+        logged={'GP': penalty, 'wasserstein': wasserstein},
+        draws={**losses.draws,
+               direction: lambda rng, real: rng.standard_normal(real.shape).astype('f')})
 
 
 def one_sided(generator, critic, latent, real, fake, penalty_weight):
-    """E[max(0, ‖∇C(x̂)‖ − 1)²]: only a larger norm is penalised (Gulrajani et al. 2017, section 4;
-    Petzka et al. 2018, https://arxiv.org/abs/1709.08894, eq. 8).
-    """
-    losses = WGAN_GP.losses(generator, critic, latent, real, fake, penalty_weight)
-    penalty = C.square(C.relu(losses.logged['grad_norm'] - 1))
-    return losses._replace(
-        critic_loss=penalty_weight * penalty - losses.logged['wasserstein'],
-        logged=dict(losses.logged, GP=penalty))
+    """--one-sided, whatever the options say."""
+    return WGAN_GP.losses(generator, critic, latent, real, fake, penalty_weight, one_sided=True)
 
 
 PENALTIES = {
