@@ -18,12 +18,14 @@ from wgan.machine import processes
 from wgan.machine.cntk import C
 from wgan.machine.command_line import UserError, one_line, run
 from wgan.machine.device import select_device
-from wgan.runs import checkpoint, state
+from wgan.runs import checkpoint
 from wgan.runs.folder import RunFolder
 from wgan.runs.recorder import Recorder, Training
 from wgan.runs.results import animate, complete, continue_tables, owes_score
 from wgan.runs.resuming import (
     about_run, check_data, data_since, note_other_kernels, resumed_options)
+from wgan.runs.state import State
+from wgan.runs.tables import loss_columns
 from wgan.training.image_run import ImageRun
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parser, with_defaults
@@ -63,23 +65,17 @@ def train(training, options):
 
 def start(options, domain, device, out):
     """Returns the Training of a new run. domain: the ImageRun or TextRun."""
-    rng = random_numbers(options)
-    batches, held_out = domain.make_batches(rng)
-    scores = make_scores(options, domain, device, out)
-    updates = make_updates(options, rng, domain)
-    about = about_run(
-        options, device, batches.items, held_out.items if held_out else (),
-        data_sha256=processes.digest_of_all(batches.items.digest),
-        started_from=(begin_with(options.start_from, updates, domain.label_names)
-                      if options.start_from is not None else None),
-        scores=scores.described() if scores else None, **domain.facts())
+    training = build(options, domain, device, out)
+    updates, batches = training.updates, training.batches
+    started_from = (begin_with(options.start_from, updates, domain.label_names)
+                    if options.start_from is not None else None)
+    about = about_run(options, device, training, started_from=started_from,
+                      data_sha256=processes.digest_of_all(batches.items.digest), **domain.facts())
     if IS_MAIN:
-        out.create(about, ['step', *updates.columns, 'seconds'], options.overwrite)
+        out.create(about, loss_columns(updates), options.overwrite)
         domain.write_real(out, batches)
     processes.wait_for_all()
-    return Training(out, updates, batches, held_out, about,
-                    lambda: state.arrays_of(updates, batches, held_out, rng), domain.samples(),
-                    scores, step=0, score_is_due=False)
+    return training._replace(about=about)
 
 
 def resume(options, config, changes, domain, device, out):
@@ -89,45 +85,46 @@ def resume(options, config, changes, domain, device, out):
     """
     path, step = out.latest_checkpoint()
     score_is_due = owes_score(out, config, step)
-    rng = random_numbers(options)
     if step >= options.iterations and not score_is_due:
-        updates = make_updates(options, rng, domain)
+        updates = make_updates(options, random_numbers(options), domain)
         if IS_MAIN:
             complete(out, updates, domain.score_columns, config, path, step)
         return None
-    batches, held_out = domain.make_batches(rng)
-    scores = make_scores(options, domain, device, out)
-    updates = make_updates(options, rng, domain)
-    digest = processes.digest_of_all(batches.items.digest)
+    training = build(options, domain, device, out)
+    data, held_out = training.batches.items, training.held_out
+    digest = processes.digest_of_all(data.digest)
     manifest = checkpoint.read_manifest(path)
-    changes = changes + check_data(config, manifest, batches.items, held_out, options, digest)
-    state.restore(checkpoint.restore(path, updates.trainers), updates, batches, held_out, rng,
-                  manifest.get('data_sha256') == digest)
+    changes = changes + check_data(config, manifest, data, held_out, options, digest)
+    training.state.restore(checkpoint.restore(path, training.updates.trainers),
+                           manifest.get('data_sha256') == digest)
     note_other_kernels(config, device)
-    about = about_run(
-        options, device, batches.items, held_out.items if held_out else (), config, changes, step,
-        data_sha256=digest, started_from=config.get('started_from'),
-        scores=scores.described() if scores else None, **domain.facts())
-    if scores:
-        scores.data_since = data_since(about)
+    about = about_run(options, device, training, config, changes, step, data_sha256=digest,
+                      started_from=config.get('started_from'), **domain.facts())
+    if training.scores:
+        training.scores.data_since = data_since(about)
     if IS_MAIN:
-        continue_tables(out, ['step', *updates.columns, 'seconds'], domain.score_columns, step,
+        continue_tables(out, loss_columns(training.updates), domain.score_columns, step,
                         data_since(about))
         out.write_config(about)
     processes.wait_for_all()
-    return Training(out, updates, batches, held_out, about,
-                    lambda: state.arrays_of(updates, batches, held_out, rng), domain.samples(),
-                    scores, step, score_is_due)
+    return training._replace(about=about, step=step, score_is_due=score_is_due)
+
+
+def build(options, domain, device, out):
+    """Returns the Training before its first iteration, without `about`."""
+    rng = random_numbers(options)
+    batches, held_out = domain.make_batches(rng)
+    scores = (domain.make_scores(device, out.path('scores.csv'))
+              if options.score_every and IS_MAIN else None)
+    updates = make_updates(options, rng, domain)
+    return Training(out, updates, batches, held_out, about=None,
+                    state=State(updates, batches, held_out, rng), samples=domain.samples(),
+                    scores=scores, step=0, score_is_due=False)
 
 
 def random_numbers(options):
     return np.random.RandomState(
         options.seed if processes.COUNT == 1 else [options.seed, processes.RANK])
-
-
-def make_scores(options, domain, device, out):
-    return domain.make_scores(device, out.path('scores.csv')) if (
-        options.score_every and IS_MAIN) else None
 
 
 def make_domain(options, config=None):

@@ -174,6 +174,15 @@ def assert_same_run(a, b):
             assert x.shape == y.shape and (x == y).all(), name
 
 
+def assert_resume_is_exact(train, tmp_path, *start):
+    """Five iterations at a stretch, and two and the rest: the same run, and finite."""
+    for name, iterations in (('whole', 5), ('parts', 2)):
+        assert train('--out', name, '--iterations', iterations, *start).code == 0
+    assert train('--out', 'parts', '--iterations', 5, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert np.isfinite(losses(tmp_path / 'parts').values).all()
+
+
 def make_updates(objective, *arguments, batch_size=4, labels=Labels([], [])):
     """Updates of small networks, as wgan_training.py makes them of its command line."""
     options = parse(['--objective', objective, '--image-size', '32', '--width', '2',

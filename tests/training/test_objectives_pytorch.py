@@ -8,7 +8,9 @@ import pytest
 from wgan.machine.cntk import C
 import models
 from wgan.training import objectives
-from helpers import SMALL, assert_same_run, augmentation_feed, family, losses, singular_vectors
+from helpers import (
+    SMALL, assert_resume_is_exact, assert_same_run, augmentation_feed, family, losses,
+    singular_vectors)
 from wgan.training.augmentation import Augmentation, Unchanged
 from wgan.training.layers import PowerIteration
 from wgan.generators.evaluation import label_input, latent_input
@@ -185,15 +187,11 @@ def test_run_and_resume(script, images, tmp_path, objective):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('objective', ['wgan-gp', 'dragan'])
-def test_one_sided(script, images, tmp_path, objective):
+def test_one_sided(train, images, tmp_path, objective):
     """Resumed to the last bit. Norms below 1, as those of new weights are, cost nothing."""
     start = ['--data', images, '--objective', objective, *size()]
-    for run, iterations in (('whole', 4), ('parts', 2)):
-        assert script('wgan_training.py', '--out', run, '--iterations', iterations, '--one-sided',
-                      *start).code == 0
-    assert script('wgan_training.py', '--out', 'parts', '--iterations', 4, '--resume').code == 0
-    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
-    assert script('wgan_training.py', '--out', 'other', '--iterations', 1, *start).code == 0
+    assert_resume_is_exact(train, tmp_path, '--one-sided', *start)
+    assert train('--out', 'other', '--iterations', 1, *start).code == 0
     one, other = (losses(tmp_path / run).iloc[0] for run in ('whole', 'other'))
     assert one['GP'] < 0.9 * other['GP']
 
@@ -202,16 +200,11 @@ def test_one_sided(script, images, tmp_path, objective):
 @pytest.mark.parametrize('arguments', [
     ['gan-r1', '--gamma', 0.1], ['r3gan', '--gamma', 0.1], ['wgan-gp', '--one-sided'],
     ['dragan', '--one-sided']])
-def test_text(script, tmp_path, arguments):
+def test_text(train, tmp_path, arguments):
     (tmp_path / 'names.txt').write_text(''.join('line %d\n' % (i * i) for i in range(60)))
     start = ['--text', '--data', 'names.txt', '--width', 4, '--batch-size', 4, '--n-critic', 1,
              '--score-count', 10, '--objective', *arguments]
-    for run, iterations in (('whole', 4), ('parts', 2)):
-        assert script('wgan_training.py', '--out', run, '--iterations', iterations,
-                      *start).code == 0
-    assert script('wgan_training.py', '--out', 'parts', '--iterations', 4, '--resume').code == 0
-    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
-    assert np.isfinite(losses(tmp_path / 'whole').values).all()
+    assert_resume_is_exact(train, tmp_path, *start)
 
 
 @pytest.mark.slow

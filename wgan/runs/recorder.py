@@ -17,9 +17,8 @@ import numpy as np
 
 # The input of the training loop. out: the RunFolder. updates: the Updates. batches, held_out:
 # minibatches of real data; held_out may be None. about: a dict for the checkpoint's manifest.
-# state: a function that returns the checkpoint's arrays by name. samples: an ImageSamples or
-# TextSamples. scores: a ScoreTable, or None. step: number of finished iterations.
-# score_is_due: whether `step` still has to be scored.
+# state: the State, for checkpoints. samples: an ImageSamples or TextSamples. scores: a ScoreTable,
+# or None. step: number of finished iterations. score_is_due: whether `step` is still to be scored.
 Training = namedtuple(
     'Training', 'out updates batches held_out about state samples scores step score_is_due')
 
@@ -129,7 +128,8 @@ class Recorder(contextlib.ExitStack):
         if self.is_main:
             self.table.flush()
             os.fsync(self.table.fileno())
-        checkpoint.save(self.out.path('checkpoints'), step, self.updates.trainers, self.state(),
+        checkpoint.save(self.out.path('checkpoints'), step, self.updates.trainers,
+                        self.state.arrays(),
                         self.about, best=self.scores.best_step if self.scores else None)
         if self.is_main:
             for name, network in self.updates.networks().items():

@@ -14,7 +14,7 @@ from wgan.machine.command_line import UserError, one_line, report, warn
 from wgan.machine.disk import keep_aside
 from wgan.pictures.plotting import plot
 from wgan.runs.resuming import data_since
-from wgan.runs.tables import continue_table, has_step
+from wgan.runs.tables import continue_table, has_step, loss_columns
 from wgan.scores.score_table import rows_since
 
 BEST = 'wgan_generator_best.model'
@@ -80,8 +80,7 @@ def complete(out, updates, score_columns, config, path, step):
     score_columns: of scores.csv. config: the dict in config.json. path, step: the checkpoint.
     """
     updates.restore(checkpoint.restore(path, updates.trainers))
-    continue_tables(out, ['step', *updates.columns, 'seconds'], score_columns, step,
-                    data_since(config))
+    continue_tables(out, loss_columns(updates), score_columns, step, data_since(config))
     if config.pop('rebuilt', False):
         out.write_config({k: v for k, v in config.items() if k not in ('sha256', 'step')})
     networks = updates.networks()

@@ -139,19 +139,21 @@ def check_data(config, manifest, data, held_out, options, digest):
              data.item_name: len(data)}]
 
 
-def about_run(options, device, data, held_out, config=None, changes=(), step=0, **facts):
+def about_run(options, device, training, config=None, changes=(), step=0, **facts):
     """Returns the content of config.json and of the checkpoints' manifests, a dict.
 
-    data, held_out: the items to train on and to hold out. config: the dict in config.json of a
-    resumed run. changes: changes that take effect at `step`. facts: further items of the dict.
+    training: the Training. config: the dict in config.json of a resumed run. changes: changes that
+    take effect at `step`. facts: further items of the dict.
     """
+    data, held_out, scores = training.batches.items, training.held_out, training.scores
     item_name = data.item_name
     return dict(
         facts, settings=settings_of(options), device=device, kernels=kernels(device),
         versions=versions(), changes=past_changes(config) + [dict(c, step=step) for c in changes],
         paths={name: as_text(os.path.abspath(getattr(options, name))) for name in PATHS
                if getattr(options, name)},
-        **{item_name: len(data), 'held_out_' + item_name: len(held_out),
+        scores=scores.described() if scores else None,
+        **{item_name: len(data), 'held_out_' + item_name: len(held_out.items) if held_out else 0,
            'unreadable_' + item_name: len(data.unreadable)})
 
 

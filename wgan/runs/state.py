@@ -1,29 +1,37 @@
 """The state of a training beside CNTK's trainers, as arrays for a checkpoint."""
 
 
-def arrays_of(updates, batches, held_out, rng):
-    """Returns the state as a dict of arrays and numbers. held_out: minibatches, or None."""
-    state = dict(random_state(rng), order=batches.order, position=batches.position,
-                 **updates.arrays())
-    if held_out:
-        state.update(held_out_order=held_out.order, held_out_position=held_out.position)
-    return state
-
-
-def restore(state, updates, batches, held_out, rng, same_data):
-    """Inverse of `arrays_of`, after the trainers were restored.
-
-    same_data: whether the data are those of the state. Changed data begin with a new epoch.
+class State:
+    """The state of a training: of its Updates, minibatches, held-out minibatches (or None), and
+    RandomState.
     """
-    set_random_state(rng, state)
-    updates.restore(state)
-    if not same_data:
-        batches.begin_epoch()
-        return
-    batches.order, batches.position = state['order'], int(state['position'])
-    if held_out:
-        held_out.order = state['held_out_order']
-        held_out.position = int(state['held_out_position'])
+
+    def __init__(self, updates, batches, held_out, rng):
+        self.updates, self.batches, self.held_out, self.rng = updates, batches, held_out, rng
+
+    def arrays(self):
+        """Returns the state as a dict of arrays and numbers."""
+        state = dict(random_state(self.rng), order=self.batches.order,
+                     position=self.batches.position, **self.updates.arrays())
+        if self.held_out:
+            state.update(held_out_order=self.held_out.order,
+                         held_out_position=self.held_out.position)
+        return state
+
+    def restore(self, state, same_data):
+        """Inverse of `arrays`, after the trainers were restored.
+
+        same_data: whether the data are those of the state. Changed data begin with a new epoch.
+        """
+        set_random_state(self.rng, state)
+        self.updates.restore(state)
+        if not same_data:
+            self.batches.begin_epoch()
+            return
+        self.batches.order, self.batches.position = state['order'], int(state['position'])
+        if self.held_out:
+            self.held_out.order = state['held_out_order']
+            self.held_out.position = int(state['held_out_position'])
 
 
 def random_state(rng):

@@ -10,6 +10,11 @@ from wgan.machine.command_line import one_line, warn
 from wgan.machine.disk import keep_aside, replacing
 
 
+def loss_columns(updates):
+    """Returns the header of wgan.csv. updates: the Updates."""
+    return ['step', *updates.columns, 'seconds']
+
+
 def continue_table(path, columns, step, every_step):
     """Removes rows after `step` from a CSV file, so that the run can continue it. Creates it if it
     is missing.

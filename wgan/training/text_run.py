@@ -106,8 +106,9 @@ def characters_of_run(folder):
 
     Raises UserError if they are unknown.
     """
-    characters = known_characters(config_of(os.path.join(folder, GENERATORS[-1])))
-    if characters is None and config_of(os.path.join(folder, GENERATORS[-1])).get('settings'):
+    config = config_of(os.path.join(folder, GENERATORS[-1]))
+    characters = known_characters(config)
+    if characters is None and config.get('settings'):
         raise UserError('--start-from: %s is a run on images; name one on text, or train on images '
                         'without --text' % one_line(folder))
     if characters is None and os.path.isdir(folder):
