@@ -21,7 +21,8 @@ from wgan.datasets.labels import WHERE
 from wgan.scores.neighbours import neighbours_sheet
 from wgan.scores.distances import NEIGHBOURHOOD_SCORES
 from wgan.scores.scoring import (
-    check_count, distances, label_distances, made_with, source, warn_of_copies, warn_of_few)
+    check_count, distances, label_distances, made_with, source, warn_of_copies, warn_of_few,
+    warn_of_sizes)
 
 import numpy as np
 import onnxruntime
@@ -90,6 +91,7 @@ def main():
     write(options, dict(statistics, **made_with(network)), results, sheet)
     if reference is not None:
         warn_of_few(min(statistics['count'], results['reference_count']), statistics)
+        warn_of_sizes((options.what, statistics), (options.reference, reference))
         for name, measured in {options.reference: reference, options.what: statistics}.items():
             warn_of_copies(name, measured)
     show(results)

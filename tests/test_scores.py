@@ -552,6 +552,24 @@ def test_scores_of_copies(score, tmp_path):
     assert 'copies' not in score('single', '--reference', 'single')
 
 
+def test_sets_of_other_sizes_are_named(score, tmp_path):
+    """Half of the size loses detail, which a distance then measures; statistics keep the size."""
+    by_class(tmp_path / 'whole', ['%03d.png' % i for i in range(60)])
+    (tmp_path / 'half').mkdir()
+    for path in (tmp_path / 'whole').iterdir():
+        cv2.imwrite(str(tmp_path / 'half' / path.name), cv2.resize(cv2.imread(str(path)), (6, 6)))
+    warning = 'warning: the images in half are 6 pixels wide and high, those in %s 12: '
+    for what, reference in (('half', 'whole'), ('whole', 'half')):
+        assert warning % 'whole' in score(what, '--reference', reference)
+    assert 'pixels wide' not in score('whole', '--reference', 'whole', '--save-statistics', 's')
+    assert warning % 's' in score('half', '--reference', 's')
+    saved = dict(np.load('s'))
+    with open('before', 'wb') as file:                  # statistics without the size
+        np.savez(file, **without(saved, 'side'))
+    assert 'pixels wide' not in score('half', '--reference', 'before')
+    assert 'FID' in score('half', '--reference', 'before')
+
+
 def test_equal_sets_are_at_distance_0(score):
     for folder in ('alike', 'three'):
         printed = score(folder, '--reference', folder)
@@ -640,7 +658,8 @@ def without(statistics, *names, **others):
     lambda s: without(s, mean=np.array([None] * 3)), lambda s: without(s, mean=np.array(['a'] * 3)),
     lambda s: without(s, covariance=np.full((3, 3), np.nan)),
     lambda s: without(s, features=np.full((5, 3), np.inf)),
-    lambda s: without(s, count=np.arange(3)),
+    lambda s: without(s, count=np.arange(3)), lambda s: without(s, side=np.ones(2)),
+    lambda s: without(s, side=np.array('a')),
 ])
 def test_other_arrays_in_the_statistics(score, change):
     score('alike', '--save-statistics', 's.npz')

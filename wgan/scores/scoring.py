@@ -34,20 +34,21 @@ def check_count(images, least, use):
 
 
 class ContentKeys:
-    """Keys of images for Statistics, from the pixels alone.
+    """Keys of images for Statistics, from the pixels alone. sides: √(height · width) of each.
 
     They are hashes: they look random, and do not depend on file names or the order of files. Copies
     have different keys, so that they do not all fall into one split.
     """
 
     def __init__(self):
-        self.seen, self.last = collections.Counter(), []
+        self.seen, self.last, self.sides = collections.Counter(), [], []
 
     def noted(self, images):
         """Yields the images, RGB, uint8, (H, W, 3), and appends their keys to `last`."""
         self.last = []
         for image in images:
             self.last.append(self._key(image))
+            self.sides.append(np.sqrt(image.shape[0] * image.shape[1]))
             yield image
 
     def _key(self, image):
@@ -64,7 +65,8 @@ def measure(images, network, splits, batch_size):
 
     images: has name, count, and batches(size), which yields RGB images, uint8.
     Returns a dict: the Inception Score, and the input of `distances`; the covariance of a single
-    image is None. kept: indices of the images that have features, for `take`.
+    image is None. side: median √(height · width), in pixels. kept: indices of the images that have
+    features, for `take`.
     Raises UserError if there are fewer images than splits, and as `network` does.
     """
     check_count(images, splits, 'an Inception Score of %d parts' % splits)
@@ -82,8 +84,8 @@ def measure(images, network, splits, batch_size):
                         % (one_line(network.path), one_line(images.name), network.scale))
     kept, features = statistics.selection()
     return dict(mean=statistics.mean, covariance=covariance, features=features, kept=kept,
-                count=images.count, splits=splits, inception_score_mean=mean,
-                inception_score_std=deviation)
+                side=np.median(keys.sides), count=images.count, splits=splits,
+                inception_score_mean=mean, inception_score_std=deviation)
 
 
 class Folder:
@@ -178,7 +180,7 @@ def _read_statistics(path, settings):
             others = {name: str(statistics[name]) for name in settings}
             _check_statistics(**{name: statistics[name] for name in (
                 'mean', 'covariance', 'features', 'count', 'inception_score_mean',
-                'inception_score_std')})
+                'inception_score_std')}, side=statistics.get('side', np.zeros(())))
         except NPZ_ERRORS:
             raise UserError('%s holds no statistics of this program, or is damaged; write it '
                             'again with --save-statistics' % one_line(path))
@@ -186,7 +188,7 @@ def _read_statistics(path, settings):
         if others[name] != value:
             raise UserError('the statistics in %s were made with another %s (%s, here %s)'
                             % (one_line(path), name, one_line(others[name]), value))
-    return statistics
+    return dict(dict(side=np.nan), **statistics)        # version 1.0.0 did not save it
 
 
 def _check_statistics(mean, covariance, features, count, **scores):
@@ -308,6 +310,19 @@ def warn_of_few(count, measured):
         report('warning: %d images are few for %d features: their covariance is singular, and '
                'FID is too high; compare it only with scores of as many images'
                % (count, features))
+
+
+def warn_of_sizes(*measured):
+    """Warns if two sets of images differ in size by more than a fifth.
+
+    measured: (name, result of `measure`) of both.
+    """
+    (small, name), (large, other) = sorted(
+        (float(result['side']), name) for name, result in measured)
+    if large > 1.2 * small:
+        print('warning: the images in %s are %.0f pixels wide and high, those in %s %.0f: all '
+              'distances then measure the loss of detail too; bring both to one size'
+              % (one_line(name), small, one_line(other), large))
 
 
 def warn_of_copies(name, measured):
