@@ -63,8 +63,13 @@ SMALLEST = {
         ['--data', 'pics', '--out', 'x', '--width', 2, '--iterations', 1], 'comparison.png'),
     'experiments/critic_slopes.py': (FIGURE, 'x.png'),
     'experiments/critic_surfaces.py': (FIGURE, 'x.png'),
+    'experiments/equal_time.py': (['settings', '--data', 'pics', '--width', 2, '--seconds', 0.01,
+                                   '--seeds', 1, '--out', 'x.csv'] + SCORED,
+                                  '| n_critic 1, step 2e-4, β2 0.99 | '),
     'experiments/fed_penalty.py': (['--data', 'pics', '--iterations', 10, '--out', 'x.png'],
                                    'penalty in the graph: mean of the last 2'),
+    'experiments/fid_and_count.py': (['run', '--data', 'pics', '--out', 'x.png'] + SCORED,
+                                     '| real, against as many other real | '),
     'experiments/four_penalties.py': (['--data', 'pics', '--seconds', 0.01, '--out', 'x.png']
                                       + SCORED, '| exact, one-sided | '),
     'experiments/kill_and_resume.py': (['--runs', 2], '2 of 2 runs were the same'),

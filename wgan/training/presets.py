@@ -1,4 +1,4 @@
-"""Settings of papers and tutorials, by name. --preset applies those that the user has not set.
+"""Settings of papers and tutorials, and quick ones, by name. --preset applies those that the user has not set.
 
 docs/presets.md lists them with the place in each source.
 """
@@ -14,6 +14,9 @@ _TUTORIAL = dict(_UNVARIED, image_size=32, width=64, latent_size=100, iterations
                  batch_size=64)
 
 PRESETS = {
+    # This project's own, for a CPU: docs/objectives.md has the measurements
+    'quick': dict(objective='wgan-gp', n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99,
+                  penalty_weight=10.0),
     # 'GAN: DCGAN Part3 - Understanding Wasserstein GAN', and its Part 2
     'article': dict(_ARTICLE, objective='wgan-gp', n_critic=5, learning_rate=1e-4, beta1=0.0,
                     penalty_weight=10.0),
