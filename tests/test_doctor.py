@@ -393,6 +393,7 @@ def test_a_transposed_convolution_of_a_parameter_is_mended():
     assert found.shape == (3,) and np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_a_loop_is_copied_with_what_is_mended():
     x = C.sequence.input_variable((2, 6, 6))
     h = C.tanh(x * C.parameter((2, 1, 1), init=0.5))

@@ -134,6 +134,7 @@ def test_frechet_distance_closed_forms():
     assert frechet_distance(m[0], singular, m[0], 0 * singular) == pytest.approx(np.trace(singular))
 
 
+@pytest.mark.slow
 def test_kernel_distance():
     rng = np.random.RandomState(0)
     a, b = rng.randn(40, 3), rng.randn(40, 3) + 0.5
@@ -348,6 +349,7 @@ def test_neighbours_that_can_not_be_shown(script, colours, arguments, said):
     assert not os.path.exists('n.png')
 
 
+@pytest.mark.slow
 def test_scores_of_a_generator(script, colours, untrained, tmp_path):
     """From the run folder and from its ONNX export: the same images, the same scores."""
     script('wgan_export.py', 'run', '--out', 'g.onnx')

@@ -210,6 +210,7 @@ def test_nobody_else_fetches_cudnn_9(set_up, variables):
     assert code == 0 and asked and CUDNN_9 not in asked, said
 
 
+@pytest.mark.slow
 def test_cudnn_9_that_is_asked_for(set_up):
     """For an older card, or an image that is built where no card is; it stays."""
     for variables in ({}, dict(CHECK='no')):

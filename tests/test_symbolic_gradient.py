@@ -161,6 +161,7 @@ def test_rule(name, shape, low, graph):
                                rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_every_rule_is_checked(monkeypatch):
     """No line of the tables is left out by the cases above."""
     used = set()
@@ -244,6 +245,7 @@ def test_stop_gradient():
     assert (gradient(C.exp(C.stop_gradient(x)), x).eval(data) == 0).all()
 
 
+@pytest.mark.slow
 def test_deep_graphs():
     x = C.input_variable(1, dtype=F64)
     y = x

@@ -76,6 +76,7 @@ def test_resumed_is_the_same_as_uninterrupted(script, images, tmp_path):
     assert losses(other)['C_loss'][0] != losses(whole)['C_loss'][0]
 
 
+@pytest.mark.slow
 def test_moving_average():
     """Against NumPy: the warm-up, the weights, batch normalisation's running statistics."""
     rng = np.random.RandomState(0)

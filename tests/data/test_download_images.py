@@ -314,6 +314,7 @@ def test_a_log_names_the_full_disk(prepare):
     assert raised.value.filename == '/dev/full'
 
 
+@pytest.mark.slow
 def test_damaged_images(prepare):
     """Bytes changed at random: an image, or none. Pillow raises many things; none gets through."""
     whole = [jpeg(0, suffix) for suffix in ('.jpg', '.png', '.webp', '.bmp', '.tif', '.ppm')]

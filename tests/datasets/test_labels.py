@@ -448,6 +448,7 @@ def test_fewer_images_into_the_same_folder(script, kinds, untrained, tmp_path):
     assert made(untrained, 12) == [said % ('1 file that', 'labels.txt', 'it')]
 
 
+@pytest.mark.slow
 def test_labels_of_two_sets_stand_in_different_places(script, kinds, tmp_path, monkeypatch):
     """Generated images, with labels.txt, against folders; and the other way."""
     monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)

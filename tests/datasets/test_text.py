@@ -109,6 +109,7 @@ def test_batches():
 
 # A run
 
+@pytest.mark.slow
 def test_what_a_run_writes(made):
     run = made / 'run'
     assert len(losses(run)) == 4 and 'wasserstein_held_out' in losses(run)
@@ -180,6 +181,7 @@ def read(path):
     return path.read_text(encoding='utf-8').split('\n')[:-1]
 
 
+@pytest.mark.slow
 def test_lines_of_a_generator(made, script, monkeypatch):
     monkeypatch.chdir(made)
     for model in ('run', 'run/wgan_generator.model'):
@@ -201,6 +203,7 @@ def test_lines_of_a_generator(made, script, monkeypatch):
     assert read(made / 'e.txt') == [walk[0], walk[4], walk[9]] and walk[4] == walk[5]
 
 
+@pytest.mark.slow
 def test_unique_lines(made, script, monkeypatch):
     monkeypatch.chdir(made)
     for count in (3, 5):
@@ -213,6 +216,7 @@ def test_unique_lines(made, script, monkeypatch):
     assert 'only' in sentence and '--unique' in sentence and tree(made) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments, said', [
     (['run', '--out', 'x.png'], ['text', '.txt']),
     (['run', '--out', 'x', '--count', 3], ['text', '.txt']),
@@ -232,6 +236,7 @@ def test_options_that_do_not_fit(made, script, monkeypatch, tmp_path, arguments,
     assert not (tmp_path / 'x.txt').exists() and not (tmp_path / 'x.png').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments, said', [
     (['inception_score.py', 'run', '--inception', 'x.onnx'], 'x.onnx'),
     (['wgan_animate.py', 'run', '--out', 'x.gif'], 'run is a run on text: its samples are lines'),
@@ -302,6 +307,7 @@ def test_start_from_a_run_on_images(script, names, untrained):
         'wgan_training.py', '--data', names, '--out', 'new', '--start-from', 'run', *SMALL).sentence
 
 
+@pytest.mark.slow
 def test_other_lines_are_refused(made, script, monkeypatch, tmp_path):
     monkeypatch.chdir(made)
     (tmp_path / 'x.txt').write_text('abcd\nabc\n' * 40)

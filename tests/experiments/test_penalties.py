@@ -25,6 +25,7 @@ def test_gradients_equal_pytorch(reference, name, dtype, tolerance):
     assert relative_error(found, reference, name) < tolerance
 
 
+@pytest.mark.slow
 def test_only_exact_penalties_have_the_gradient_that_is_meant(reference):
     """Norms on both sides of 1, so that the one-sided penalty is another one."""
     assert reference['norm'].min() < 0.9 and reference['norm'].max() > 1.1

@@ -155,6 +155,7 @@ def convolution(kind, rng, is_added):
     return call, lengths
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.parametrize('is_added', [False, True])
 @pytest.mark.parametrize('kind', [FORWARD, BACKWARD_DATA, BACKWARD_FILTER])

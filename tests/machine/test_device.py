@@ -334,6 +334,7 @@ def test_a_first_use_that_fails(cards, train, images, monkeypatch):
     assert 'H100' in result.err and not os.path.exists('run')
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_first_use_at_once(tmp_path):
     """Python's own handler would wait for the driver to have compiled."""
     program = ('import signal, time, wgan.machine.device as d\n'
@@ -356,6 +357,7 @@ def memory_needed(size, width, batch, text=False):
     return ImageRun(parse(arguments + ['--image-size', str(size)]), None, None).memory_needed()
 
 
+@pytest.mark.slow
 def test_training_says_what_it_needs(train, images, monkeypatch):
     """The card's memory is held against the settings."""
     monkeypatch.setattr(device, 'cntk_cards', lambda: [Card(*GTX_1060[:2], memory=1, device=0)])

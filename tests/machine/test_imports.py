@@ -59,6 +59,7 @@ def test_nothing_happens_in_any_order(seed):
                   WGAN_KERNELS='nonsense') is True
 
 
+@pytest.mark.slow
 def test_no_program_loads_cntk_before_it_runs():
     """So help, and an option that is refused, come at once."""
     programs = [path for path in PROGRAMS if not path.endswith(OTHERS)]
@@ -70,6 +71,7 @@ def test_no_program_loads_cntk_before_it_runs():
     assert len(programs) > 25 and silent('\n'.join(lines)) is True
 
 
+@pytest.mark.slow
 def test_cntk_is_imported_in_one_place():
     """Elsewhere it would be loaded with its noise, and without the kernels."""
     found = set()

@@ -165,6 +165,7 @@ def causes(error):
         error = error.__cause__ or error.__context__
 
 
+@pytest.mark.slow
 @needs_onednn
 def test_ctrl_c_is_not_lost_and_spoils_nothing():
     """In the middle of convolutions, many times: each result is whole, and it is raised."""
@@ -194,6 +195,7 @@ def test_ctrl_c_is_not_lost_and_spoils_nothing():
     assert raised == 60
 
 
+@pytest.mark.slow
 @needs_onednn
 def test_there_is_one_pool_of_threads():
     result = run_test_program('threads.py')
@@ -202,18 +204,21 @@ def test_there_is_one_pool_of_threads():
     assert convolutions == products
 
 
+@pytest.mark.slow
 @needs_onednn
 def test_networks_that_are_there_when_python_ends():
     result = run_test_program('networks_at_the_end.py')
     assert (result.code, result.out, result.err) == (0, 'done\n', '')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kernels, said', [('mkl', 'MKL'), ('onednn', cpu_kernels())])
 def test_the_switch(kernels, said):
     result = run_test_program('kernels.py', WGAN_KERNELS=kernels)
     assert (result.code, result.out) == (0, said + '\n'), result.err
 
 
+@pytest.mark.slow
 def test_a_wrong_switch():
     assert "WGAN_KERNELS is 'fast': choose onednn or mkl" in run_test_program(
         'kernels.py', WGAN_KERNELS='fast').sentence

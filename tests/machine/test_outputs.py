@@ -47,6 +47,7 @@ WRITERS = {'x.png': lambda path: write_image(path, NOISE),
            'x.onnx': write_onnx}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('there', [False, True])
 @pytest.mark.parametrize('name', sorted(WRITERS))
 def test_full_disk(tmp_path, name, there):

@@ -135,6 +135,7 @@ def test_several_runs(written, run, tmp_path):
     assert 'In none.' in written('run', 'same')[0]
 
 
+@pytest.mark.slow
 def test_a_long_run_keeps_its_peaks(written, run):
     count = 50000
     values = np.random.RandomState(0).randn(count)
@@ -149,6 +150,7 @@ def test_a_long_run_keeps_its_peaks(written, run):
     assert max(y for y in trace['y'] if y is not None) == 99
 
 
+@pytest.mark.slow
 def test_many_samples_are_thinned_out(written, run):
     for step in range(1000, 11000):
         (run / 'samples' / ('step_%06d.png' % step)).symlink_to(run / 'samples' / 'step_000401.png')
@@ -158,6 +160,7 @@ def test_many_samples_are_thinned_out(written, run):
     assert len(steps) == 60 and (steps[0], steps[-1]) == (1, 10999)
 
 
+@pytest.mark.slow
 def test_samples_that_take_too_much_room(written, run):
     noise = np.random.RandomState(0).randint(0, 256, (512, 512, 3)).astype(np.uint8)
     for step in range(1000, 1060):

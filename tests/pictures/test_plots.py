@@ -29,6 +29,7 @@ def read(path):
     return cv2.imread(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('content, expected', [
     (HEAD + '1,2,3\n2,3,4\n', [(1, 2, 3), (2, 3, 4)]),
     (HEAD + '3,1,1\n4,1,1\n1,2,2\n2,2,2\n', [(1, 2, 2), (2, 2, 2), (3, 1, 1), (4, 1, 1)]),
@@ -98,6 +99,7 @@ def drawn(monkeypatch, tmp_path, contents, names, smooth=0.0):
     return figures[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('folders, expected', [
     (['_a', 'b'], ['_a', 'b']),
@@ -141,6 +143,7 @@ def test_a_gap_stays_a_gap(monkeypatch, tmp_path):
         assert list(np.isnan(line.get_ydata())) == [i > 7 for i in range(10)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('loss, expected', [
     (lambda i: 50 if i < 20 else 2 - i / 1000, (0.9, 2.1)),         # a peak at the beginning
@@ -179,6 +182,7 @@ def test_kinds_of_plots(tmp_path, name):
         plotting.plot(['no.csv'], str(tmp_path / name))
 
 
+@pytest.mark.slow
 def test_plot(script, run, tmp_path):
     assert script('plot_losses.py', 'run/wgan.csv', '--out', 'one.png').code == 0
     assert script('plot_losses.py', 'run/wgan.csv', '--out', 'smooth.png', '--smooth', 0.9
@@ -191,6 +195,7 @@ def test_plot(script, run, tmp_path):
     assert one.shape == two.shape == smooth.shape and (one != two).any() and (one != smooth).any()
 
 
+@pytest.mark.slow
 def test_plot_of_a_run_in_progress_and_of_the_articles_csv(script, tmp_path):
     """A half-written last line is left out; a CSV without our columns has fewer panels."""
     (tmp_path / 'whole.csv').write_text(ALL + '1,1,2,3,4,5,6\n2,2,3,4,5,6,7\n')

@@ -126,6 +126,7 @@ def test_a_change_takes_effect(run, whole, train, name, value):
     assert not np.array_equal(weights(run / NETWORKS[2])[0], weights(whole / NETWORKS[2])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'gan'])
 def test_a_learning_rate_is_that_of_the_options(tmp_path, objective):
     """A step of one tenth the rate after a checkpoint is a tenth as long, for both networks."""

@@ -76,6 +76,7 @@ def test_an_image_moved_by_nothing_is_itself():
     np.testing.assert_allclose(augmentation(x).eval(feed), images, atol=3e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_each_update_draws_for_real_and_generated_images_apart(objective, monkeypatch):
     updates = make_updates(objective, '--augment')

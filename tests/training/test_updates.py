@@ -52,6 +52,7 @@ def test_critic_update_does_nothing_backwards_in_the_generator(updates, capfd):
     assert gradients(updates.update_generator, 1)
 
 
+@pytest.mark.slow
 def test_what_is_logged_of_the_critic_is_the_mean_of_its_updates(updates, monkeypatch):
     """Of all its updates in the iteration, and of no other."""
     seen, critic = [], updates.trainers['critic']
