@@ -23,7 +23,7 @@ def main():
     check_page(options.out)
     check_outputs(options.out, force=options.force)
     runs = read_runs(options.runs)
-    if any(view.has_generator for view in runs):            # CNTK takes a second
+    if any(view.generator_file for view in runs):            # CNTK takes a second
         select_device(options.device)
     size = write_page(options.out, runs)
     report('wrote %s: %.1f MB' % (options.out, size / 1e6))

@@ -42,7 +42,8 @@ def train(training, options):
     step = training.step
     every = {'score': options.score_every, 'sample': options.sample_every,
              'checkpoint': options.checkpoint_every}
-    with Recorder(training, options.iterations, every, options.tensorboard) as recorder:
+    with Recorder(training, options.iterations, every, options.tensorboard,
+                  options.page) as recorder:
         if training.score_is_due:
             recorder.score(step)
         while step < options.iterations and not recorder.stopped:
@@ -88,7 +89,7 @@ def resume(options, config, changes, domain, device, out):
     if step >= options.iterations and not score_is_due:
         updates = make_updates(options, random_numbers(options), domain)
         if IS_MAIN:
-            complete(out, updates, domain.score_columns, config, path, step)
+            complete(out, updates, domain.score_columns, config, path, step, options.page)
         return None
     training = build(options, domain, device, out)
     data, held_out = training.batches.items, training.held_out

@@ -57,7 +57,7 @@ class RunView:
         if not self.samples:
             self.missing.append('samples/ has no sample that can be read; training writes one '
                                 'every --sample-every iterations')
-        if not (self.config or self.losses is not None or self.samples or self.has_generator):
+        if not (self.config or self.losses is not None or self.samples or self.generator_file):
             raise UserError('%s holds no run: no config.json, wgan.csv, samples or generator'
                             % one_line(folder))
 
@@ -69,15 +69,16 @@ class RunView:
         return str(error).replace(os.path.join(self.folder, ''), '')
 
     @property
-    def has_generator(self):
-        return any(os.path.isfile(self.path(name)) for name in GENERATORS)
+    def generator_file(self):
+        """Of its best generator; None if there is none."""
+        return next(filter(os.path.isfile, map(self.path, GENERATORS)), None)
 
     def latents(self):
         """Images of its generator as `latent_sheets` gives them; None if there are none to be had,
         which is said on the page.
         """
         try:
-            return latent_sheets(Generator(self.folder, of_text=False), jpeg, LATENT_ROOM)
+            return latent_sheets(Generator(self.generator_file, of_text=False), jpeg, LATENT_ROOM)
         except (UserError, OSError) as error:
             self.missing.append('Latents to play with: ' + self._inside(error))
             return None
@@ -159,7 +160,7 @@ def write_page(path, runs):
     """
     docs = os.path.relpath(os.path.join(ROOT, 'docs'), os.path.dirname(os.path.realpath(path)))
     curves = figure(runs)
-    latents = next((dict(sheets, run=run.name) for run in runs if run.has_generator
+    latents = next((dict(sheets, run=run.name) for run in runs if run.generator_file
                     for sheets in [run.latents()] if sheets), None)
     data = {'figure': curves, 'latents': latents,
             'samples': [{'steps': [step for step, _ in run.samples],

@@ -10,7 +10,7 @@ from collections import namedtuple
 from wgan.machine import processes, signals
 from wgan.runs import checkpoint
 from wgan.machine.command_line import Progress, UserError, one_line
-from wgan.runs.results import BEST, plot_table
+from wgan.runs.results import BEST, page_of, plot_table
 
 import numpy as np
 
@@ -30,14 +30,15 @@ class Recorder(contextlib.ExitStack):
     stopped: the number of the signal that ended the run, or 0.
     """
 
-    def __init__(self, training, iterations, every, tensorboard=False):
+    def __init__(self, training, iterations, every, tensorboard=False, page=False):
         """training: a Training. iterations: the last iteration. every: {'score', 'sample',
-        'checkpoint': iterations between two of them, or None for never}.
+        'checkpoint': iterations between two of them, or None for never}. page: whether to write
+        page.html with each checkpoint.
         """
         super().__init__()
         self.out, self.updates, self.state = training.out, training.updates, training.state
         self.about, self.samples, self.scores = training.about, training.samples, training.scores
-        self.iterations, self.every = iterations, every
+        self.iterations, self.every, self.page = iterations, every, page
         self.is_main, self.stopped = processes.RANK == 0, 0
         self.progress = Progress('training', iterations, done=training.step)
         self.board = (tensorboard_writer(self.out, training.step)
@@ -80,6 +81,9 @@ class Recorder(contextlib.ExitStack):
         is_best = due['score'] and self.score(step)
         if (is_best or self.stopped) and not due['checkpoint']:
             self._save(step)
+        # Nor for a page. It is the last, to have the score.
+        if self.page and self.is_main and due['checkpoint'] and not self.stopped:
+            page_of(self.out, self._unless_stopped)
         self.start = time.time()
 
     def _log(self, step, row):
@@ -95,7 +99,9 @@ class Recorder(contextlib.ExitStack):
         A signal interrupts this: `stopped` is set, and the resumed run scores this step. All
         processes call it together.
         """
-        row = self._measure(step) if self.is_main else None
+        row = (self._unless_stopped(
+            lambda: self.scores.measure(step, self.updates.sample_generator))
+            if self.is_main else None)
         better = row is not None and self.scores.is_better(row)
         if better:
             self.out.save_network(self.updates.sample_generator, BEST)
@@ -107,11 +113,11 @@ class Recorder(contextlib.ExitStack):
             self.stopped = self.stop.requested or signal.SIGTERM
         return processes.any_of(better)
 
-    def _measure(self, step):
-        """Returns the scores of the generator, or None if a signal interrupted this."""
+    def _unless_stopped(self, make):
+        """Returns what `make` returns, or None if a signal interrupted it."""
         try:
             with self.stop.interrupting():
-                return self.scores.measure(step, self.updates.sample_generator)
+                return make()
         except (signals.Stopped, Exception):    # CNTK may replace Stopped by another exception
             if not self.stop.requested:
                 raise

@@ -12,6 +12,7 @@ from wgan.machine.cntk import quiet
 from wgan.machine.cntk_files import load_model, plain_path
 from wgan.machine.command_line import UserError, one_line, report, warn
 from wgan.machine.disk import keep_aside
+from wgan.pictures.page import read_runs, write_page
 from wgan.pictures.plotting import plot
 from wgan.runs.resuming import data_since
 from wgan.runs.tables import continue_table, has_step, loss_columns
@@ -20,12 +21,13 @@ from wgan.scores.score_table import rows_since
 BEST = 'wgan_generator_best.model'
 
 
-def attempt(make, source, path):
+def attempt(make, source, path, errors=(UserError, OSError, ValueError, cv2.error)):
     """Makes a plot or an animation at `path`. If this fails it warns, and the run continues."""
     try:
         make(source, path)
-    except (UserError, OSError, ValueError, cv2.error) as error:
-        warn('%s was not made: %s' % (one_line(path), ' '.join(str(error).split())))
+    except errors as error:
+        warn('%s was not made: %s' % (one_line(path), ' '.join(str(error).split())
+                                      or type(error).__name__))
 
 
 def plot_table(out, name):
@@ -40,6 +42,15 @@ def animate(out):
     with plain_path(out.folder) as plain:               # OpenCV fails on some file names
         if len(find_grids(plain)) > 1:
             attempt(animate_samples, plain, out.claim('training.gif'))
+
+
+def page_of(out, call=lambda make: make()):
+    """Writes page.html of a run. Whatever fails in it, the run continues.
+
+    call: calls the function that writes it.
+    """
+    attempt(lambda source, path: call(lambda: write_page(path, read_runs([source]))),
+            out.folder, out.claim('page.html'), Exception)
 
 
 def owes_score(out, config, step):
@@ -73,11 +84,12 @@ def continue_tables(out, columns, score_columns, step, since):
             one_line(keep_aside(out.path(BEST)))))
 
 
-def complete(out, updates, score_columns, config, path, step):
+def complete(out, updates, score_columns, config, path, step, page):
     """Writes the results of a run with all iterations again, from its last checkpoint.
 
     A run that was killed after this checkpoint may have older networks and plots, or none.
-    score_columns: of scores.csv. config: the dict in config.json. path, step: the checkpoint.
+    score_columns: of scores.csv. config: the dict in config.json. path, step: the checkpoint. page:
+    whether to write page.html.
     """
     updates.restore(checkpoint.restore(path, updates.trainers))
     continue_tables(out, loss_columns(updates), score_columns, step, data_since(config))
@@ -87,10 +99,12 @@ def complete(out, updates, score_columns, config, path, step):
     outdated = [name for name in networks if not _holds(out.path(name), networks[name])]
     for name in outdated:
         out.save_network(networks[name], name)
-    outdated += [name for name in ('losses.png', 'training.gif')
+    outdated += [name for name in ['losses.png', 'training.gif'] + ['page.html'] * page
                  if not os.path.exists(out.path(name))]
     plot_table(out, 'wgan')
     animate(out)
+    if page:
+        page_of(out)
     rewritten = [name for name in outdated if os.path.exists(out.path(name))]
     report('%s is complete: it has its %d iterations (--iterations takes it further)%s' % (
         out.name, step, '; made again: ' + ', '.join(rewritten) if rewritten else ''))

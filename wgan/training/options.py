@@ -164,6 +164,8 @@ GROUPS = [
         _option('hold_out', number(float, 0, 1, below=True), 0.0, 'fraction of the data to hold '
                 'out; its Wasserstein estimate is logged beside that of the training data',
                 text=0.1),
+        _option('page', bool, False, 'also write page.html, a page of the run, with each '
+                'checkpoint', resume=FREE),
         _option('tensorboard', bool, False, 'also write losses and grids for TensorBoard, to the '
                 'folder tensorboard of the run', resume=FREE),
         _option('score_every', COUNT, None, 'iterations between two scores (Inception Score, FID, '
