@@ -1,5 +1,6 @@
 """wgan_walk.py: strips, loops and lines on the way from one latent to the next."""
 
+import json
 import os
 
 import cv2
@@ -8,7 +9,15 @@ from PIL import Image
 import pytest
 
 from helpers import expected_images, latents_of, read_rgb
+import models
+from wgan.datasets.images import to_images
+from wgan.datasets.labels import one_hot
+from wgan.generators.directions import directions
+from wgan.generators.evaluation import (
+    evaluate_in_training, generate, label_input, latent_input)
+from wgan.generators.files import Generator
 from wgan.generators.latents import walk
+from wgan.machine.cntk import C
 
 
 def test_walk():
@@ -82,3 +91,83 @@ def test_given_latents_decide_how_many_there_are(script, untrained, tmp_path):
         assert (np.load(str(tmp_path / 's.npy')) == latents_of(2, 3)).all()
     assert script('wgan_walk.py', 'run', '--out', 'n.png', '--steps', 2).code == 0
     assert read_rgb(tmp_path / 'n.png').shape == (5 * 32, 2 * 32, 3)
+
+
+# Directions
+
+def tiles(sheet, columns, side):
+    """The images of a strip with names beside its rows: (rows, columns, side, side, 3)."""
+    sheet = sheet[:, -columns * side:]
+    return sheet.reshape(-1, side, columns, side, 3).swapaxes(1, 2)
+
+
+def test_directions(script, untrained, tmp_path):
+    assert script('wgan_walk.py', 'run', '--out', 'x.png', '--directions', 2, '--count', 3,
+                  '--steps', 5).code == 0
+    rows = tiles(read_rgb(tmp_path / 'x.png'), 5, 32)
+    assert len(rows) == 2 * 3
+    latents = np.random.RandomState(0).standard_normal((3, 5)).astype('f')
+    vectors = directions(Generator(str(untrained)).network, 2)
+    for i, row in enumerate(rows):                      # a direction has its rows together
+        way = latents[i % 3] + np.linspace(-3, 3, 5)[:, None] * vectors[i // 3]
+        assert np.abs(row.astype(int) - expected_images(untrained, way.astype('f'))).max() <= 1
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A run with the labels a, b and c: its generator."""
+    network = models.generator(32, latent_size=5, width=2, seed=1, labels=3)
+    evaluate_in_training(network, {latent_input(network): latents_of(0, 60),
+                                   label_input(network): one_hot([0, 1, 2] * 20, 3)})
+    (tmp_path / 'kinds').mkdir()
+    network.save(str(tmp_path / 'kinds' / 'wgan_generator.model'))
+    (tmp_path / 'kinds' / 'config.json').write_text(json.dumps({
+        'settings': {}, 'labels': {'names': ['a', 'b', 'c'], 'counts': [1, 1, 1]}}))
+    return network
+
+
+@pytest.mark.parametrize('more, pairs', [([], [(0, 1), (1, 2)]), (['--label', 'c,a'], [(2, 0)])])
+def test_directions_of_labels(script, labelled, tmp_path, more, pairs):
+    """From each label to the next, with the same latent; and from 0 directions none of latents."""
+    assert script('wgan_walk.py', 'kinds', '--out', 'x.png', '--directions', 0, '--count', 2,
+                  '--steps', 3, *more).code == 0
+    rows = tiles(read_rgb(tmp_path / 'x.png'), 3, 32)
+    assert len(rows) == 2 * len(pairs)
+    latents = np.random.RandomState(0).standard_normal((2, 5)).astype('f')
+    for i, row in enumerate(rows):
+        start, end = one_hot(pairs[i // 2], 3)
+        labels = np.float32([start, (start + end) / 2, end])
+        expected = to_images(generate(labelled, latents[[i % 2] * 3], 3, labels))
+        assert np.abs(row.astype(int) - expected).max() <= 1
+
+
+def test_directions_keep_the_label(script, labelled, tmp_path):
+    assert script('wgan_walk.py', 'kinds', '--out', 'x.png', '--directions', 1, '--count', 2,
+                  '--steps', 3, '--label', 'b').code == 0
+    rows = tiles(read_rgb(tmp_path / 'x.png'), 3, 32)
+    latents = np.random.RandomState(0).standard_normal((2, 5)).astype('f')
+    expected = to_images(generate(labelled, latents, 2, one_hot([1, 1], 3)))
+    assert len(rows) == 2 and np.abs(rows[:, 1].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['--out', 'x.gif'], '--directions makes a strip; name an image file'),
+    (['--out', 'x.txt'], '--directions makes a strip; name an image file'),
+    (['--out', 'x.png', '--linear'], '--linear has no meaning with --directions'),
+    (['--out', 'x.png', '--directions', 0], 'with 0 it takes a generator with labels'),
+    (['--out', 'x.png', '--directions', -1], 'it must be at least 0'),
+    (['--out', 'x.png', '--directions', 'a'], 'is not a whole number'),
+    (['--out', 'x.png', '--label', 'a'], 'run was trained without labels'),
+    (['--out', 'x.jpg', '--steps', 3000], '.jpg allows')])
+def test_directions_that_are_refused(script, untrained, tmp_path, arguments, said):
+    more = [] if '--directions' in arguments else ['--directions', 2]
+    assert said in script('wgan_walk.py', 'run', *arguments, *more).sentence
+    assert os.listdir(str(tmp_path)) == ['run']
+
+
+def test_directions_of_one_label_or_of_no_dense_layer(script, labelled, tmp_path):
+    assert 'and two of them' in script('wgan_walk.py', 'kinds', '--out', 'x.png', '--directions',
+                                       0, '--label', 'a').sentence
+    C.reshape(C.tanh(C.input_variable(16, name='latent')), (1, 4, 4)).save(str(tmp_path / 'x'))
+    assert 'x has no dense layer' in script('wgan_walk.py', 'x', '--out', 'x.png', '--directions',
+                                            3).sentence

@@ -6,7 +6,7 @@ import pytest
 from helpers import latents_of
 import models
 from wgan.generators import onnx_file
-from wgan.generators.directions import directions, first_weights
+from wgan.generators.directions import direction_rows, directions, first_weights
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.machine.cntk import C
 
@@ -52,3 +52,13 @@ def test_a_small_latent_and_no_dense_layer():
     assert directions(models.generator(32, latent_size=2, width=2), 6).shape == (2, 2)
     latent = C.input_variable(4)
     assert directions(C.reshape(C.tanh(latent), (1, 2, 2)), 6).shape == (0, 4)
+
+
+def test_rows_of_directions():
+    latent, vectors, label = np.float32([1, 2]), np.float32([[1, 0]]), np.float32([0, 1, 0])
+    latents, labels = direction_rows(latent, vectors, label, [(0, 2)], 3)
+    np.testing.assert_array_equal(latents, [[[-2, 2], [1, 2], [4, 2]], [[1, 2]] * 3])
+    np.testing.assert_array_equal(labels, [[label] * 3, [[1, 0, 0], [.5, 0, .5], [0, 0, 1]]])
+    for pairs, shape in (([], (1, 3, 2)), ([(1, 0)], (2, 3, 2))):           # without labels too
+        latents, labels = direction_rows(latent, vectors, label[:2 * len(pairs)], pairs, 3)
+        assert latents.shape == shape and labels.shape == shape[:2] + (2 * len(pairs),)

@@ -22,6 +22,7 @@ from wgan.generators.evaluation import (
     evaluate_in_training, generate, label_input, latent_input)
 from wgan.generators.files import Generator
 from wgan.generators.latents import draw_latents, walk
+from wgan.machine.cntk import C
 from wgan.pictures import page as module
 from wgan.pictures.latent_sheets import latent_sheets
 from wgan.pictures.plotting import read_losses
@@ -275,17 +276,50 @@ def test_latents_to_play_with(written, untrained):
     assert_alike(row, expected_images(untrained, walk(z[[2, 7]], 7, False, False)[0]))
 
 
-def test_latents_of_labels_take_turns(script, written, tmp_path):
+def save_labelled_generator(run):
+    """A generator with three labels, untrained."""
     network = models.generator(32, latent_size=5, width=2, seed=1, labels=3)
     evaluate_in_training(network, {
         latent_input(network): latents_of(0, 60), label_input(network): one_hot([0, 1, 2] * 20, 3)})
-    make_run(tmp_path / 'run')
-    network.save(str(tmp_path / 'run' / 'wgan_generator.model'))
+    network.save(str(run / 'wgan_generator.model'))
+    return network
+
+
+def test_latents_of_labels_take_turns(script, written, tmp_path):
+    network = save_labelled_generator(make_run(tmp_path / 'run'))
     latents = written('run')[1]['latents']
     assert latents['labels'][:4] == ['0', '1', '2', '0']
     labels = one_hot([0, 1, 2, 0] * 3, 3)
     z = draw_latents(12, 5, 0)
     assert_alike(tiles(latents['images'], 12)[0], to_images(generate(network, z, 12, labels)))
+    assert latents['rows'][1] == ['Direction %d' % i for i in range(1, 6)] + ['To 2', 'To 0']
+    rows = tiles(latents['moved'][1], 7)                # of the latent 1, which has the label 1
+    for row, (begin, end) in ((5, (1, 2)), (6, (1, 0))):
+        t = np.linspace(0, 1, 7, dtype='f')[:, None]
+        way = (1 - t) * one_hot([begin], 3) + t * one_hot([end], 3)
+        assert_alike(rows[row], to_images(generate(network, z[[1] * 7], 7, way)))
+    assert_alike(rows[2, 3], to_images(generate(network, z[[1]], 1, one_hot([1], 3)))[0])
+
+
+@pytest.mark.parametrize('count, rows', [(2, 1), (7, 6), (10, 6)])
+def test_rows_for_few_and_many_labels(tmp_path, count, rows):
+    models.generator(32, latent_size=2, width=2, seed=1, labels=count).save(str(tmp_path / 'x'))
+    sheets = latent_sheets(Generator(str(tmp_path / 'x')), module.jpeg, 10 ** 7)
+    assert {len(names) for names in sheets['rows']} == {2 + rows}
+    assert all(len(set(names)) == 2 + rows for names in sheets['rows'])
+    assert sheets['rows'][1][2] == 'To %d' % (2 % count)
+    assert len(sheets['moved']) == 12 and len(tiles(sheets['moved'][0], 7)) == 2 + rows
+
+
+def test_labels_without_a_dense_layer_and_neither_of_them(tmp_path):
+    latent, label = C.input_variable(16, name='latent'), C.input_variable(2, name='label')
+    image = C.reshape(C.tanh(latent), (1, 4, 4))
+    (image + C.reduce_sum(label)).save(str(tmp_path / 'labels'))
+    image.save(str(tmp_path / 'neither'))
+    with_labels, neither = (latent_sheets(Generator(str(tmp_path / name)), module.jpeg, 10 ** 7)
+                            for name in ('labels', 'neither'))
+    assert with_labels['rows'][:2] == [['To 1'], ['To 0']] and len(with_labels['moved']) == 12
+    assert neither['rows'] == [[]] * 12 and neither['moved'] == [] and len(neither['mixed']) == 11
 
 
 def test_latents_that_take_too_much_room(untrained):
@@ -320,7 +354,9 @@ USE = '''
 const outcome = {errors: []}, played = new Set();
 setInterval(() => played.add(document.querySelector('input').value), 100);
 addEventListener('error', event => outcome.errors.push(event.message));
-setTimeout(() => {
+const waiting = setInterval(() => {
+  if (played.size < 3) return;                          // drawing the curves may keep it
+  clearInterval(waiting);
   const image = document.querySelector('.samples img'), slider = document.querySelector('input');
   outcome.played = [...played];
   slider.value = 1;
@@ -341,6 +377,11 @@ setTimeout(() => {
   outcome.moved.push(first.value, large.style.backgroundPosition,
                      large.style.backgroundImage === `url("${data.latents.moved[3]}")`,
                      document.querySelectorAll('.choice .chosen').length, large.clientHeight);
+  const last = [...document.querySelectorAll('.directions > div')].pop();
+  outcome.toLabel = [last.querySelector('output').textContent, last.querySelector('input').value];
+  last.querySelector('input').value = 6;
+  last.querySelector('input').dispatchEvent(new Event('input'));
+  outcome.toLabel.push(large.style.backgroundPosition, second.value);
   setTimeout(() => {
     const traces = document.getElementById('curves').data;
     outcome.off = traces.filter(trace => trace.visible === 'legendonly').map(trace => trace.name);
@@ -353,7 +394,7 @@ setTimeout(() => {
       name => !name.startsWith('data:'));
     parent.postMessage(JSON.stringify(outcome), '*');
   }, 1000);
-}, 1500);
+}, 100);
 </script>
 '''
 
@@ -364,7 +405,7 @@ def in_browser(page, width):
     page.with_name('frame.html').write_text(FRAME % width)
     result = subprocess.run(
         [CHROMIUM, '--headless=old', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr',
-         '--virtual-time-budget=6000', '--window-size=1400,2000',
+         '--virtual-time-budget=60000', '--window-size=1400,2000',
          '--user-data-dir=%s' % page.with_name('profile'), '--dump-dom',
          'file://%s' % page.with_name('frame.html')],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
@@ -376,16 +417,18 @@ def in_browser(page, width):
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason='needs a browser: apt-get install chromium')
 @pytest.mark.parametrize('width', [1280, 400])
-def test_in_a_browser(command, generator_run, tmp_path, width):
+def test_in_a_browser(command, tmp_path, width):
     make_run(tmp_path / 'run')
-    shutil.copy(str(generator_run / 'run' / 'wgan_generator.model'), str(tmp_path / 'run'))
+    save_labelled_generator(tmp_path / 'run')
     assert command('wgan_page.py', 'run', '--out', 'page.html').code == 0
     assert (tmp_path / 'page.html').stat().st_size < 5e6
     outcome, console = in_browser(tmp_path / 'page.html', width)
     assert console == [] and outcome['errors'] == [] and outcome['requests'] == []
     assert len(outcome['played']) > 2 and outcome['shown']
     assert outcome['label'] == 'iteration 101'
-    assert outcome['moved'] == ['50% 0%', '3', '100% 25%', True, 2, 256]
+    # Seven rows: five directions, and to two labels. The chosen image, the fourth, has label 0.
+    assert outcome['moved'] == ['50% 0%', '3', '100% 16.6667%', True, 2, 256]
+    assert outcome['toLabel'] == ['To 2', '0', '100% 100%', '3']
     assert outcome['all'] == len(outcome['off']) and set(outcome['off']) == {'run, each iteration'}
     assert outcome['drawn'] > 8 and outcome['wide'] <= width
     assert outcome['plot'][0] <= outcome['plot'][1] < width

@@ -1,10 +1,13 @@
-"""Directions in the latent space that change the images of a generator most."""
+"""Directions that change the images of a generator: of its latents, and from label to label."""
 
 from wgan.generators.evaluation import label_input, latent_input
+from wgan.generators.latents import walk
+from wgan.datasets.labels import one_hot
 from wgan.machine.cntk import C
 
 import numpy as np
 
+FURTHEST = 3.0          # along a direction; a number of a latent is drawn from N(0, 1)
 DENSE = ('Dense', 'Times', 'MatMul')    # what a dense layer is called, in CNTK's files and in ONNX
 
 
@@ -25,6 +28,31 @@ def directions(network, count):
     # The sign of an eigenvector is free: here its largest number is positive.
     signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])
     return (signs[:, None] * vectors).astype(np.float32)
+
+
+def direction_rows(latent, vectors, label, pairs, steps):
+    """The input for rows of images: (latents (rows, steps, N), label vectors (rows, steps, K)).
+
+    There is a row for each of `vectors`: the latent moves along it, from -FURTHEST to FURTHEST, and
+    keeps the label vector `label`. Then one for each of `pairs`: the latent stays, and the label
+    vector moves as in `from_label_to_label`.
+    """
+    shifts = np.linspace(-FURTHEST, FURTHEST, steps, dtype=np.float32)[:, None]
+    moved = latent + shifts * vectors[:, None]
+    return (np.concatenate([moved, np.tile(latent, (len(pairs), steps, 1))]),
+            np.concatenate([np.tile(label, (len(vectors), steps, 1)),
+                            from_label_to_label(pairs, len(label), steps)]))
+
+
+def from_label_to_label(pairs, count, steps):
+    """Label vectors on the way from a label to another: float32 (pairs, steps, count).
+
+    pairs: [(number of a label, number of another), …]. count: of all labels.
+    The first layer computes W z + V c of a latent z and a label vector c. From label a to label b
+    it changes by V (b - a) whatever z is: the difference of its means over the two labels.
+    """
+    ways = [walk(one_hot(pair, count), steps, True, False)[0] for pair in pairs]
+    return np.array(ways, np.float32).reshape(len(pairs), steps, count)
 
 
 def first_weights(network):

@@ -2,7 +2,7 @@
 
 from wgan.datasets.images import grid
 from wgan.datasets.labels import one_hot
-from wgan.generators.directions import directions
+from wgan.generators.directions import direction_rows, directions, from_label_to_label
 from wgan.generators.evaluation import generated
 from wgan.generators.latents import draw_latents, walk
 from wgan.machine.command_line import Progress
@@ -12,47 +12,55 @@ import numpy as np
 
 COUNT = 12                      # latents
 DIRECTIONS = 6
+LABELS = 6                      # other labels that a latent is led to, at most
 STEPS = 7                       # images along a direction, and from one latent to another
-FURTHEST = 3.0                  # along a direction; a number of a latent is drawn from N(0, 1)
 LARGEST_SIDE = 128              # of an image, pixels
 BATCH = 36
 
 
 def latent_sheets(generator, encode, room):
     """The images of a Generator, as dict: `images`, a sheet with all latents in a row; `moved`,
-    of each latent a sheet with a row for each direction, -FURTHEST to FURTHEST; `mixed`, of each
-    latent but the last a sheet with a row for each later one, from this to that; and the numbers
-    of rows and columns. Of labels, the latents have each in turn.
+    of each latent a sheet with a row for each direction, and one to each of the next labels;
+    `rows`, of each latent the names of these rows; `mixed`, of each latent but the last a sheet
+    with a row for each later one, from this to that; and the numbers of directions and columns. Of
+    labels, the latents have each in turn.
 
     encode: from an image to text. room: how many characters the sheets may take: the images are
     shrunk until they fit.
     """
-    latents = draw_latents(COUNT, generator.latent_size, seed=0)
-    vectors = directions(generator.network, DIRECTIONS)
-    shifts = np.linspace(-FURTHEST, FURTHEST, STEPS, dtype=np.float32)
-    moved = latents[:, None, None] + shifts[:, None] * vectors[:, None]
-    pairs = [(i, k) for i in range(COUNT) for k in range(i + 1, COUNT)]
-    mixed = [walk(latents[list(pair)], STEPS, False, False)[0] for pair in pairs]
+    latents, names = draw_latents(COUNT, generator.latent_size, seed=0), generator.labels.names
+    vectors, numbers = directions(generator.network, DIRECTIONS), label_numbers(len(names))
+    labels = one_hot(numbers, len(names))
+    others = [[(i + k) % len(names) for k in range(1, min(len(names), LABELS + 1))]
+              for i in numbers]
+    parts = [(latents[None], labels[None])]
+    parts += [direction_rows(latent, vectors, label, [(number, other) for other in some], STEPS)
+              for latent, label, number, some in zip(latents, labels, numbers, others)]
+    for i in range(COUNT - 1):
+        ends = range(i + 1, COUNT)
+        parts.append((
+            np.concatenate([walk(latents[[i, k]], STEPS, False, False) for k in ends]),
+            from_label_to_label([(numbers[i], numbers[k]) for k in ends], len(names), STEPS)))
+    images = _images(generator, *(np.concatenate([row for rows in both for row in rows])
+                                  for both in zip(*parts)))
 
-    names = generator.labels.names
-    labels = one_hot(np.arange(COUNT) % max(len(names), 1), len(names))
-    mixed_labels = [walk(labels[list(pair)], STEPS, True, False)[0] for pair in pairs]
-    images = _images(
-        generator, np.concatenate([latents, moved.reshape(-1, latents.shape[1]), *mixed]),
-        np.concatenate([labels, labels.repeat(len(vectors) * STEPS, axis=0), *mixed_labels]))
-
-    side, cuts = images.shape[1], np.cumsum([COUNT] + [len(vectors) * STEPS] * COUNT + [
-        STEPS * (COUNT - 1 - i) for i in range(COUNT - 1)])
+    side, cuts = images.shape[1], np.cumsum([part.shape[0] * part.shape[1] for part, _ in parts])
     while True:
-        parts = np.split(_resized(images, side), cuts[:-1])
-        sheets = [encode(grid(parts[0], COUNT))] + [
-            encode(grid(part, STEPS)) for part in parts[1:] if len(part)]
+        sheets = [encode(grid(part, COUNT if i == 0 else STEPS)) for i, part in enumerate(
+            np.split(_resized(images, side), cuts[:-1])) if len(part)]
         if sum(map(len, sheets)) <= room or side <= 8:
             break
         side = side * 3 // 4
     return {'images': sheets[0], 'moved': sheets[1:-COUNT + 1], 'mixed': sheets[-COUNT + 1:],
+            'rows': [['Direction %d' % (i + 1) for i in range(len(vectors))]
+                     + ['To ' + names[other] for other in some] for some in others],
             'directions': len(vectors), 'steps': STEPS, 'side': images.shape[1],
-            'labels': [names[i % len(names)] if names else '' for i in range(COUNT)]}
+            'labels': [names[number] if names else '' for number in numbers]}
+
+
+def label_numbers(count):
+    """The labels of the latents: each of so many labels in turn."""
+    return np.arange(COUNT) % max(count, 1)
 
 
 def _images(generator, latents, labels):
