@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import TINY, expected_images, latents_of
+from helpers import TINY, expected_images, latents_of, write_images
 import models
 import text_models
 from wgan.datasets.images import to_images
@@ -389,6 +389,7 @@ const waiting = setInterval(() => {
     outcome.drawn = document.querySelectorAll('#curves .trace.scatter').length;
     outcome.plot = [document.querySelector('#curves .main-svg').clientWidth,
                     document.getElementById('curves').clientWidth, innerWidth];
+    outcome.neighbours = document.querySelector('#neighbours img').clientWidth;
     outcome.wide = document.documentElement.scrollWidth;
     outcome.requests = performance.getEntriesByType('resource').map(entry => entry.name).filter(
       name => !name.startsWith('data:'));
@@ -420,7 +421,8 @@ def in_browser(page, width):
 def test_in_a_browser(command, tmp_path, width):
     make_run(tmp_path / 'run')
     save_labelled_generator(tmp_path / 'run')
-    assert command('wgan_page.py', 'run', '--out', 'page.html').code == 0
+    assert command('wgan_page.py', 'run', '--out', 'page.html', '--neighbours',
+                   write_images(tmp_path / 'pics')).code == 0
     assert (tmp_path / 'page.html').stat().st_size < 5e6
     outcome, console = in_browser(tmp_path / 'page.html', width)
     assert console == [] and outcome['errors'] == [] and outcome['requests'] == []
@@ -431,6 +433,7 @@ def test_in_a_browser(command, tmp_path, width):
     assert outcome['toLabel'] == ['To 2', '0', '100% 100%', '3']
     assert outcome['all'] == len(outcome['off']) and set(outcome['off']) == {'run, each iteration'}
     assert outcome['drawn'] > 8 and outcome['wide'] <= width
+    assert 300 < outcome['neighbours'] < min(width, 641)
     assert outcome['plot'][0] <= outcome['plot'][1] < width
 
 

@@ -28,9 +28,8 @@ def latent_sheets(generator, encode, room):
     encode: from an image to text. room: how many characters the sheets may take: the images are
     shrunk until they fit.
     """
-    latents, names = draw_latents(COUNT, generator.latent_size, seed=0), generator.labels.names
-    vectors, numbers = directions(generator.network, DIRECTIONS), label_numbers(len(names))
-    labels = one_hot(numbers, len(names))
+    (latents, numbers, labels), names = latents_of_page(generator), generator.labels.names
+    vectors = directions(generator.network, DIRECTIONS)
     others = [[(i + k) % len(names) for k in range(1, min(len(names), LABELS + 1))]
               for i in numbers]
     parts = [(latents[None], labels[None])]
@@ -47,7 +46,7 @@ def latent_sheets(generator, encode, room):
     side, cuts = images.shape[1], np.cumsum([part.shape[0] * part.shape[1] for part, _ in parts])
     while True:
         sheets = [encode(grid(part, COUNT if i == 0 else STEPS)) for i, part in enumerate(
-            np.split(_resized(images, side), cuts[:-1])) if len(part)]
+            np.split(resized(images, side), cuts[:-1])) if len(part)]
         if sum(map(len, sheets)) <= room or side <= 8:
             break
         side = side * 3 // 4
@@ -58,21 +57,25 @@ def latent_sheets(generator, encode, room):
             'labels': [names[number] if names else '' for number in numbers]}
 
 
-def label_numbers(count):
-    """The labels of the latents: each of so many labels in turn."""
-    return np.arange(COUNT) % max(count, 1)
+def latents_of_page(generator):
+    """(latents (COUNT, N), the number of each one's label, these labels one-hot). The labels of a
+    Generator take turns.
+    """
+    count = len(generator.labels.names)
+    numbers = np.arange(COUNT) % max(count, 1)
+    return draw_latents(COUNT, generator.latent_size, seed=0), numbers, one_hot(numbers, count)
 
 
 def _images(generator, latents, labels):
     """All images, of at most LARGEST_SIDE pixels."""
     progress, made = Progress('generating', len(latents)), []
     for images in generated(generator.network, latents, BATCH, generator.name, labels):
-        made.append(_resized(images, min(LARGEST_SIDE, images.shape[1])))
+        made.append(resized(images, min(LARGEST_SIDE, images.shape[1])))
         progress.show(sum(map(len, made)))
     progress.end('%d images for the page' % len(latents))
     return np.concatenate(made)
 
 
-def _resized(images, side):
+def resized(images, side):
     return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
                      for image in images])

@@ -15,6 +15,7 @@ from wgan.generators.files import GENERATORS, Generator, config_of
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
 from wgan.pictures.animation import FRAMES, evenly, find_grids, read_grids
+from wgan.pictures.data_neighbours import data_neighbours
 from wgan.pictures.findings import findings
 from wgan.pictures.latent_sheets import latent_sheets
 from wgan.pictures.plotting import (
@@ -78,7 +79,8 @@ class RunView:
         which is said on the page.
         """
         try:
-            return latent_sheets(Generator(self.generator_file, of_text=False), jpeg, LATENT_ROOM)
+            self.generator = Generator(self.generator_file, of_text=False)
+            return latent_sheets(self.generator, jpeg, LATENT_ROOM)
         except (UserError, OSError) as error:
             self.missing.append('Latents to play with: ' + self._inside(error))
             return None
@@ -152,16 +154,18 @@ def jpeg(image, quality=85):
     return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode()
 
 
-def write_page(path, runs):
+def write_page(path, runs, neighbours=None):
     """Write the page of RunViews; returns its size in bytes. It has latents to play with of the
     first of the runs that has a generator of images.
 
-    Raises UserError if it would be larger than LARGEST, OSError if it can't be written.
+    neighbours: folder or map file of real images, to show those nearest to generated ones.
+    Raises UserError if it would be larger than LARGEST, and if there are no neighbours to show;
+    OSError if it can't be written.
     """
     docs = os.path.relpath(os.path.join(ROOT, 'docs'), os.path.dirname(os.path.realpath(path)))
     curves = figure(runs)
-    latents = next((dict(sheets, run=run.name) for run in runs if run.generator_file
-                    for sheets in [run.latents()] if sheets), None)
+    playing, latents = next(((run, dict(sheets, run=run.name)) for run in runs if run.generator_file
+                             for sheets in [run.latents()] if sheets), (None, None))
     data = {'figure': curves, 'latents': latents,
             'samples': [{'steps': [step for step, _ in run.samples],
                          'frames': [sample for _, sample in run.samples]} for run in runs]}
@@ -172,6 +176,7 @@ def write_page(path, runs):
             runs=''.join(_run_section(i, run, docs) for i, run in enumerate(runs)),
             curves='' if curves else 'hidden',
             latents='' if latents else 'hidden', settings=_settings(runs),
+            neighbours='' if neighbours is None else _neighbours(playing, neighbours),
             plotly=plotly_script() if curves else '',
             # No tag can end in it, and no number is NaN.
             data=json.dumps(data, allow_nan=False).replace('<', '\\u003c'))
@@ -325,6 +330,25 @@ def _duration(seconds):
     minutes = int(seconds // 60)
     return ('%d seconds' % seconds if minutes < 2 else '%d minutes' % minutes if minutes < 120
             else '%.1f hours' % (minutes / 60))
+
+
+def _neighbours(run, source):
+    """The section with real images. run: a RunView with a generator of images, or None."""
+    if run is None:
+        raise UserError('--neighbours: none of the runs has a generator of images whose images '
+                        'could be compared')
+    sheet, count, trained_on = data_neighbours(run.generator, source, run.config)
+    return (
+        '<section id="neighbours"><h2>Neighbours in the data</h2><p>In each row an image that %s '
+        'generates, and the nearest of %s images of %s, by their pixels at 32 × 32. <b>These are '
+        'real images.</b> A generator that copies makes nearly the same. <span class="%s">%s</span>'
+        '</p><img alt="generated images and their neighbours" src="%s"></section>' % (
+            _text(run.name), '{:,}'.format(count), _text(one_line(source)),
+            {True: 'good', False: 'bad', None: 'open'}[trained_on],
+            {True: 'It was trained on them.',
+             False: 'It was not trained on them: config.json has another checksum.',
+             None: 'config.json does not say whether it was trained on them.'}[trained_on],
+            jpeg(sheet)))
 
 
 def _settings(runs):
