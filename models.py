@@ -14,7 +14,7 @@ from wgan.machine.cntk import C
 from wgan.datasets.images import IMAGE_SIZES
 from wgan.training.layers import (
     PowerIteration, SETTLED, add_bias, batch_normalization, convolution, convolution_transpose,
-    layer_normalization, leaky_relu, spectral_normalization)
+    label_planes, layer_normalization, leaky_relu, spectral_normalization)
 
 import numpy as np
 
@@ -76,11 +76,8 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
     h = _downsample(image, next(initializers), channels, spectral)
     if labels:
         # The sum of two convolutions equals one convolution of the joined channels.
-        planes = C.constant(np.eye(labels)[:, :, None, None] * np.ones((image_size, image_size)),
-                            dtype=image.dtype)
-        label = C.input_variable(labels, name='label')
-        h = h + _downsample(C.times(label, planes, output_rank=3), next(initializers), channels,
-                            spectral)
+        planes = label_planes(C.input_variable(labels, name='label'), image)
+        h = h + _downsample(planes, next(initializers), channels, spectral)
     h = leaky_relu(add_bias(h, 'b'))                                        # 32 × 128 × 128
     while size > 4:
         # 64 × 64 × 64, 128 × 32 × 32, 256 × 16 × 16, 512 × 8 × 8, 1024 × 4 × 4

@@ -13,6 +13,7 @@ import os
 import numpy as np
 
 import models
+import residual_models
 import text_models
 from wgan.machine import processes
 from wgan.machine.cntk import C
@@ -34,6 +35,7 @@ from wgan.training.text_run import TextRun
 from wgan.training.updates import Updates, critic_updates
 
 IS_MAIN = processes.RANK == 0           # only this process writes
+NETWORKS = {'dcgan': models.networks, 'resnet': residual_models.networks}
 
 
 def train(training, options):
@@ -131,7 +133,7 @@ def random_numbers(options):
 def make_domain(options, config=None):
     """Returns the ImageRun or TextRun. config: the config.json of a resumed run."""
     return (TextRun(options, config, text_models.networks) if options.text
-            else ImageRun(options, config, models.networks))
+            else ImageRun(options, config, NETWORKS[options.network]))
 
 
 def make_updates(options, rng, domain):

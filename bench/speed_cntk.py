@@ -1,6 +1,6 @@
 """What speed.py asks for, of this project: in CNTK, with the code that trains and generates.
 
-    speed_cntk.py training|generation|layers SIZE BATCH DEVICE full|tf32 FILE
+    speed_cntk.py training|generation|layers SIZE BATCH NETWORK DEVICE full|tf32 FILE
 
 FILE: the images to train on; for generation, where to export the generator as ONNX.
 """
@@ -14,21 +14,24 @@ from wgan.machine.device import kernels, select_device
 import numpy as np
 
 import models
+import residual_models
 from wgan.training import layers
 from wgan.generators.evaluation import evaluate_in_training, generate
 from wgan.datasets.images import ImageBatches, ImageSet
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
-from bench.turns import IMAGES, serve
+from bench.turns import IMAGES, LATENT, WIDTH, serve
 from wgan.training.updates import Updates
 
+MODULES = {'dcgan': models, 'resnet': residual_models}
 
-def training(size, batch, data):
+
+def training(size, batch, network, data):
     """The parts of an iteration of wgan_training.py."""
     options = parse(['--image-size', str(size), '--batch-size', str(batch)])
     rng = np.random.RandomState(0)
     batches = ImageBatches(ImageSet(data, size), batch, rng)
-    generator, critic = models.networks(size, options.latent_size, options.width, 'layer', rng)
+    generator, critic = MODULES[network].networks(size, LATENT, WIDTH, 'layer', rng)
     updates = Updates(generator, critic, OBJECTIVES[options.objective], batch, rng,
                       ema=options.ema, **objective_settings(options))
     fixed = batches.next()
@@ -45,17 +48,17 @@ def training(size, batch, data):
             'iteration, one minibatch': lambda: iteration(lambda: fixed)}
 
 
-def generation(size, batch, onnx):
+def generation(size, batch, network, onnx):
     """As wgan_generate.py makes images; and the ONNX file of the same generator."""
     from wgan.generators.onnx_file import export      # its packages would count as memory above
-    generator = models.generator(size, latent_size=100, width=32, seed=1)
-    latents = np.random.RandomState(0).standard_normal((IMAGES, 100)).astype(np.float32)
+    generator, _ = MODULES[network].networks(size, LATENT, WIDTH, 'layer', np.random.RandomState(1))
+    latents = np.random.RandomState(0).standard_normal((IMAGES, LATENT)).astype(np.float32)
     evaluate_in_training(generator, {generator.arguments[0]: latents[:64]})     # its statistics
     export(generator, onnx, {})
     return {'generation': lambda: generate(generator, latents, batch)}
 
 
-def single_layers(size, batch, _):
+def single_layers(size, batch, *_):
     """Layers as they occur at this size: forward, and forward with both gradients."""
     def parts(name, graph, x):
         data = {x: C.Value(np.random.RandomState(0).randn(batch, *x.shape).astype(np.float32))}
@@ -91,10 +94,10 @@ def single_layers(size, batch, _):
 
 
 def main():
-    mode, size, batch, device, precision, file = sys.argv[1:]
+    mode, size, batch, network, device, precision, file = sys.argv[1:]
     select_device(device, tf32=precision == 'tf32')
     make = {'training': training, 'generation': generation, 'layers': single_layers}[mode]
-    parts = make(int(size), int(batch), file)
+    parts = make(int(size), int(batch), network, file)
     serve({name: finished(part) for name, part in parts.items()} if device == 'gpu' else parts,
           'CNTK %s, %s' % (C.__version__, kernels(device)))
 

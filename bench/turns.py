@@ -10,6 +10,7 @@ import sys
 import time
 
 IMAGES = 256              # in a turn of generation
+WIDTH, LATENT = 32, 100     # of the networks
 PAUSE = 0.25                # seconds between turns: OpenMP's threads spin for 0.2 after their work
 
 

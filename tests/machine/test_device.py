@@ -349,12 +349,13 @@ def test_ctrl_c_ends_a_first_use_at_once(tmp_path):
     process.stdout.close()
 
 
-def memory_needed(size, width, batch, text=False):
+def memory_needed(size, width, batch, network='dcgan'):
     arguments = ['--width', str(width), '--batch-size', str(batch)]
-    if text:
+    if network == 'text':
         return TextRun(parse(arguments + ['--text', '--length', str(size)]), None,
                        None).memory_needed()
-    return ImageRun(parse(arguments + ['--image-size', str(size)]), None, None).memory_needed()
+    return ImageRun(parse(arguments + ['--image-size', str(size), '--network', network]), None,
+                    None).memory_needed()
 
 
 @pytest.mark.slow
@@ -370,20 +371,15 @@ def test_training_says_what_it_needs(train, images, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('size, width, batch', [(64, 32, 16), (64, 32, 64), (64, 64, 16)])
-def test_memory_needed(size, width, batch):
-    """Held against what a training on the CPU takes."""
-    result = run_test_program('memory.py', size, width, batch)
+@pytest.mark.parametrize('size, width, batch, network', [
+    (64, 32, 16, 'dcgan'), (64, 32, 64, 'dcgan'), (64, 64, 16, 'dcgan'), (32, 64, 16, 'resnet'),
+    (64, 16, 16, 'resnet'), (128, 8, 8, 'resnet'), (32, 256, 64, 'text'), (100, 64, 64, 'text'),
+    (10, 512, 16, 'text')])
+def test_memory_needed(size, width, batch, network):
+    """Held against what a training on the CPU takes. For text, size is the length."""
+    result = run_test_program('memory.py', size, width, batch, network)
     assert result.code == 0, result.err
-    assert 0.7 < memory_needed(size, width, batch) / float(result.out) < 1.3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('length, width, batch', [(32, 256, 64), (100, 64, 64), (10, 512, 16)])
-def test_memory_needed_for_text(length, width, batch):
-    result = run_test_program('memory.py', length, width, batch, 'text')
-    assert result.code == 0, result.err
-    assert 0.7 < memory_needed(length, width, batch, text=True) / float(result.out) < 1.3
+    assert 0.7 < memory_needed(size, width, batch, network) / float(result.out) < 1.3
 
 
 @pytest.mark.slow

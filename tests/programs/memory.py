@@ -1,6 +1,6 @@
-"""By how many MB a process grows that trains: memory.py IMAGE_SIZE WIDTH BATCH_SIZE [text]
+"""By how many MB a process grows that trains: memory.py IMAGE_SIZE WIDTH BATCH_SIZE NETWORK
 
-With text, IMAGE_SIZE is the length of a line.
+NETWORK: dcgan, resnet or text. With text, IMAGE_SIZE is the length of a line.
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from wgan.machine.device import select_device
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.updates import Updates
-import models
+from wgan_training import NETWORKS
 import text_models
 
 import numpy as np
@@ -21,11 +21,11 @@ def peak():
 
 
 size, width, batch = map(int, sys.argv[1:4])
-text = sys.argv[4:] == ['text']
+network = sys.argv[4]
 select_device('cpu')
 before, rng = peak(), np.random.RandomState(0)
-networks = (text_models.networks(40, size, 128, width, rng) if text
-            else models.networks(size, 100, width, 'layer', rng))
+networks = (text_models.networks(40, size, 128, width, rng) if network == 'text'
+            else NETWORKS[network](size, 100, width, 'layer', rng))
 objective = OBJECTIVES['wgan-gp']
 updates = Updates(*networks, objective, batch, rng, ema=0.999,
                   **dict(objective.settings, beta2=0.9))

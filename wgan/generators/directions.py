@@ -60,12 +60,14 @@ def first_weights(network):
     outputs); None without such a layer. Those of labels, which are joined to the latent, are left
     out.
     """
+    latent, label = latent_input(network), label_input(network)
+    # A product of weights alone, as of the kernel of a residual network, is no layer.
     layers = [f for f in C.logging.graph.depth_first_search(
-        network, lambda node: isinstance(node, C.Function)) if f.op_name in DENSE]
+        network, lambda node: isinstance(node, C.Function))
+        if f.op_name in DENSE and latent in C.combine([f.output]).arguments]
     if not layers:
         return None
     # What the layer makes of unit vectors are the rows, however the file stores them.
-    latent, label = latent_input(network), label_input(network)
     latents = np.eye(latent.shape[0] + 1, latent.shape[0], dtype=np.float32)
     feed = {latent: latents}
     if label is not None:

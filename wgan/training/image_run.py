@@ -22,7 +22,7 @@ class ImageRun:
     """Makes the data, networks, samples and scores of a training on images.
 
     options: of the training. config: the config.json of a resumed run, or None. make_networks:
-    `models.networks`.
+    `networks` of models.py or residual_models.py.
     labels: the Labels of the images. score_columns: of scores.csv.
     """
 
@@ -35,13 +35,19 @@ class ImageRun:
     def memory_needed(self):
         """Estimates the MB that each process needs for training, to 10 or 20 %.
 
-        Measured on a CPU with wgan-gp, without the libraries: 15 times the values of a layer of
-        image size, and 8 numbers for each weight. A GPU also needs workspace.
+        Measured on a CPU with wgan-gp, without the libraries: so many times the values of a layer
+        of image size, and 8 numbers for each weight. A GPU also needs workspace.
         """
         size, width = self.options.image_size, self.options.width
         values = self.options.batch_size // processes.COUNT * width * size ** 2
-        weights = 23 * (width * size // 8) ** 2         # of both networks, without small layers
-        return 4 * (15 * values + 8 * weights) // 2 ** 20
+        # The weights are those of both networks, without small layers.
+        if self.options.network == 'dcgan':
+            times, weights = 15, 23 * (width * size // 8) ** 2
+        elif size == 32:
+            times, weights = 47, 121 * width ** 2
+        else:
+            times, weights = 165, 57 * (width * size // 8) ** 2
+        return 4 * (times * values + 8 * weights) // 2 ** 20
 
     def make_batches(self, rng):
         """Returns this process's (training minibatches, held-out minibatches or None).

@@ -118,9 +118,13 @@ def leaky_relu(x):
     return x * (low + more * C.greater(C.stop_gradient(x), zero))
 
 
-def add_bias(x, name):
-    """x (channels, height, width) plus a learned number for each channel."""
-    bias = _for_each_channel(x, 0, name)
+def add_bias(x, bias):
+    """x (channels, height, width) plus a learned number for each channel.
+
+    bias: (channels, 1, 1), or the name for a new parameter, which begins at 0.
+    """
+    if isinstance(bias, str):
+        bias = _for_each_channel(x, 0, bias)
     # As a product with 1 for each sample, its gradient (a sum over the minibatch) is a product too.
     return x + C.times(_for_each_sample(x, 1), _pixels_of(bias, x.shape), output_rank=3)
 
@@ -146,12 +150,13 @@ def _pixels_of(p, shape):
     return C.times(C.reshape(p, (1, shape[0], 1)), plane, output_rank=2)
 
 
-def convolution(kernel, x):
-    """(I, 2S, 2S) → (O, S, S) with the kernel (O, I, K, K), K odd, padded with zeros.
+def convolution(kernel, x, stride=2):
+    """(I, S, S) → (O, S / stride, S / stride) with the kernel (O, I, K, K), padded with zeros.
 
-    Output (i, j) is the kernel with its centre at (2i, 2j).
+    Output (i, j) is the kernel with its centre at (stride · i, stride · j). If K is even, that is
+    the pixel before its centre.
     """
-    return C.convolution(kernel, x, strides=2, auto_padding=[False, True, True])
+    return C.convolution(kernel, x, strides=stride, auto_padding=[False, True, True])
 
 
 def convolution_transpose(kernel, x):
@@ -159,3 +164,46 @@ def convolution_transpose(kernel, x):
     return C.convolution_transpose(
         kernel, x, strides=2, auto_padding=[False, True, True],
         output_shape=(kernel.shape[1], 2 * x.shape[1], 2 * x.shape[2]))
+
+
+def convolution_mean_pool(kernel, x):
+    """A convolution with stride 1, then means of 2 × 2 pixels: (I, 2S, 2S) → (O, S, S).
+
+    kernel: (O, I, K, K), K odd. Both together are one convolution with stride 2 and the mean of the
+    kernel at four places: fewer operations, and no result of full size.
+    """
+    return convolution(_at_four_places(kernel, 1 / 4), x)
+
+
+def upsampled_convolution(kernel, x):
+    """Each pixel becomes 2 × 2, then a transposed convolution with stride 1: (I, S, S) → (O, 2S,
+    2S).
+
+    kernel: (I, O, K, K), K odd. It is four times the transpose of `convolution_mean_pool`.
+    """
+    return convolution_transpose(_at_four_places(kernel, 1), x)
+
+
+def _at_four_places(kernel, factor):
+    """(…, K, K) → (…, K + 1, K + 1): the sum of the kernel at the four places, times factor."""
+    size = kernel.shape[-1]
+    along_an_axis = np.eye(size, size + 1) + np.eye(size, size + 1, 1)
+    places = C.constant(factor * np.kron(along_an_axis, along_an_axis), dtype=kernel.dtype)
+    moved = C.times(C.reshape(kernel, (-1, size * size)), places)
+    return C.reshape(moved, kernel.shape[:-2] + (size + 1, size + 1))
+
+
+def mean_of_pixels(x):
+    """(channels, height, width) → (channels,)"""
+    size = x.shape[1] * x.shape[2]
+    rows = C.reshape(x, (x.shape[0], size))
+    return C.reshape(C.times(rows, C.constant(1 / size, (size, 1), x.dtype)), x.shape[:1])
+
+
+def label_planes(label, image):
+    """A one-hot label (labels,) → (labels, S, S): for each label a plane of the size of the image,
+    1 for this label, else 0.
+    """
+    labels, = label.shape
+    planes = np.eye(labels)[:, :, None, None] * np.ones(image.shape[1:])
+    return C.times(label, C.constant(planes, dtype=image.dtype), output_rank=3)

@@ -19,6 +19,7 @@ FREE = 'may change'
 UNTIL_SCORED = 'may change as long as the run has no scores'
 NOT_STORED = 'is not stored with the run'
 
+NETWORKS = ('dcgan', 'resnet')          # for images; wgan_training.py has their modules
 ABSENT = object()               # the default where an option does not apply
 
 # A row of the table. type: converts text to the value; bool for a switch. choices: or None. images,
@@ -104,12 +105,16 @@ GROUPS = [
                 'settings that may change: {changeable}', metavar='NAMES',
                 resume=NOT_STORED)]),
     ('networks', [
+        _of_images('network', str, NETWORKS[0], 'generator and critic: those of DCGAN, or the '
+                   'residual networks of the WGAN-GP paper; see docs/networks.md',
+                   choices=NETWORKS),
         _of_images('image_size', int, 256, 'width and height of the images', choices=IMAGE_SIZES),
         _of_text('length', number(int, 4, 1000), 10, 'characters of a line of text'),
         _of_images('channels', int, None, '1 for grey images, 3 for RGB', choices=(1, 3),
                    note='1 if all images are grey'),
         _option('width', COUNT, 32, 'channels of the layers at image size; the others have 2, 4, '
-                '8 … times as many. For text: channels of all layers', text=64),
+                '8 … times as many. For text, and for resnet at 32 pixels: channels of all layers',
+                text=64),
         _option('latent_size', COUNT, 100, 'size of the latent vector', text=128)]),
     ('training', [
         _option('preset', str, None, 'use the settings of a paper or tutorial, or quick ones, for all '

@@ -13,6 +13,9 @@ _ARTICLE = dict(image_size=256, width=32, latent_size=100, iterations=50000, bat
 _TUTORIAL = dict(_UNVARIED, image_size=32, width=64, latent_size=100, iterations=20000,
                  batch_size=64)
 
+_WGAN_GP_PAPER = dict(_UNVARIED, objective='wgan-gp', network='resnet', latent_size=128,
+                      batch_size=64, n_critic=5, beta1=0.0, beta2=0.9, penalty_weight=10.0)
+
 PRESETS = {
     # This project's own, for a CPU: docs/objectives.md has the measurements
     'quick': dict(objective='wgan-gp', n_critic=1, learning_rate=2e-4, beta1=0.0, beta2=0.99,
@@ -34,9 +37,11 @@ PRESETS = {
                        batch_size=64, n_critic=5, n_critic_boost=100, learning_rate=5e-5,
                        clip=0.01),
     # Gulrajani et al. 2017, algorithm 1 and the authors' code (gan_64x64.py)
-    'wgan-gp-paper': dict(_UNVARIED, objective='wgan-gp', image_size=64, width=64,
-                          latent_size=128, iterations=200000, batch_size=64, n_critic=5,
-                          learning_rate=1e-4, beta1=0.0, beta2=0.9, penalty_weight=10.0),
+    'wgan-gp-paper': dict(_WGAN_GP_PAPER, image_size=64, width=64, iterations=200000,
+                          learning_rate=1e-4),
+    # The same for CIFAR-10 (gan_cifar_resnet.py), without labels
+    'wgan-gp-cifar10': dict(_WGAN_GP_PAPER, image_size=32, width=128, iterations=100000,
+                            learning_rate=2e-4),
     # The same authors' gan_language.py
     'gan-language': dict(text=True, objective='wgan-gp', length=32, long_lines='cut', width=512,
                          latent_size=128, iterations=200000, batch_size=64, n_critic=10,

@@ -163,17 +163,21 @@ def _settings(network):
         if kernels:
             settings['--width'] = kernels[0][0]
     elif images:
-        settings['--channels'], settings['--image-size'] = images[0][:2]
-        kernels = [p.shape for p in network.parameters
-                   if len(p.shape) == 4 and p.shape[1] == images[0][0]]
-        if kernels:                             # of the layer next to the image
-            settings['--width'] = kernels[0][0]
+        settings['--channels'], settings['--image-size'] = colours, _ = images[0][:2]
+        kernels = [p.shape for p in network.parameters if len(p.shape) == 4]
+        is_residual = any(shape[2:] == (1, 1) for shape in kernels)         # of a shortcut
+        settings['--network'] = 'resnet' if is_residual else 'dcgan'
+        # Kernels are (outputs, inputs, …), those of transposed convolutions (inputs, outputs, …).
+        image_axis = 0 if is_residual and len(shapes[0]) == 1 else 1
+        widths = [shape[1 - image_axis] for shape in kernels if shape[image_axis] == colours]
+        if widths:                              # of the layer next to the image
+            settings['--width'] = widths[0]
     if len(shapes[0]) == 1:
         settings['--latent-size'] = shapes[0][0]
     else:
         settings['normalisation'] = ' and '.join(sorted({
             NORMALIZATIONS[p.name] for p in list(network.parameters) + list(network.constants)
-            if p.name in NORMALIZATIONS}))
+            if p.name in NORMALIZATIONS})) or 'none'
     return settings
 
 
