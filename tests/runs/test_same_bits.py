@@ -17,6 +17,7 @@ RUNS = {
     'gan': ['--objective', 'gan'] + IMAGES, 'dragan': ['--objective', 'dragan'] + IMAGES,
     'gan-r1': ['--objective', 'gan-r1'] + IMAGES, 'r3gan': ['--objective', 'r3gan'] + IMAGES,
     'sn-gan': ['--objective', 'sn-gan'] + IMAGES,
+    'resnet': ['--network', 'resnet'] + IMAGES,
     'ls-gan': ['--objective', 'ls-gan'] + IMAGES, 'augment': ['--augment'] + IMAGES,
     'labels': ['--data', 'map.txt', '--labels', 'map'] + SMALL,
     'text': ['--data', 'lines.txt', '--text', '--width', 64, '--batch-size', 16,

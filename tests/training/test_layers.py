@@ -48,6 +48,47 @@ def test_power_iteration_of_a_network_without_spectral_normalization():
     layers.PowerIteration(layers.leaky_relu(C.input_variable((3, 5, 6)))).run()
 
 
+@pytest.mark.parametrize('size', [1, 3, 5])
+def test_convolution_mean_pool_and_its_transpose(size):
+    """As convolution, pooling and unpooling one after the other; values and all gradients."""
+    rng = np.random.RandomState(size)
+    weights = rng.randn(4, 3, size, size)
+    images, small = rng.randn(2, 3, 8, 6), rng.randn(2, 4, 4, 3)
+    with C.default_options(dtype=np.float64):
+        x, z = (C.input_variable(data.shape[1:], needs_gradient=True) for data in (images, small))
+        kernel = C.parameter(weights.shape, init=weights)
+        pooled = C.pooling(layers.convolution(kernel, x, stride=1), C.AVG_POOLING, (2, 2), (2, 2))
+        twice = C.reshape(C.splice(*[C.reshape(C.splice(*[C.reshape(z, (4, 4, 1, 3, 1))] * 2,
+                                                        axis=4), (4, 4, 1, 6))] * 2, axis=2),
+                          (4, 8, 6))
+        doubled = C.convolution_transpose(kernel, twice, auto_padding=[False, True, True],
+                                          output_shape=(3, 8, 6))
+        cases = [(layers.convolution_mean_pool(kernel, x), pooled, {x: images}),
+                 (layers.upsampled_convolution(kernel, z), doubled, {z: small})]
+    np.testing.assert_array_equal(twice.eval({z: small}), small.repeat(2, 2).repeat(2, 3))
+    for ours, plain, feed in cases:
+        np.testing.assert_allclose(ours.eval(feed), plain.eval(feed), rtol=1e-12, atol=1e-12)
+        for variable in (kernel, *feed):
+            found, expected = (C.square(C.sin(y)).grad(feed, wrt=[variable])
+                               for y in (ours, plain))
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_mean_of_pixels():
+    data = np.random.RandomState(0).randn(4, 3, 5, 6)
+    with C.default_options(dtype=np.float64):
+        x = C.input_variable((3, 5, 6))
+        np.testing.assert_allclose(layers.mean_of_pixels(x).eval({x: data}), data.mean((2, 3)))
+
+
+def test_label_planes():
+    label, image = C.input_variable(2), C.input_variable((3, 4, 4))
+    planes = layers.label_planes(label, image).eval({label: np.float32([[0, 1], [1, 0]])})
+    expected = np.zeros((2, 2, 4, 4))
+    expected[0, 1] = expected[1, 0] = 1
+    np.testing.assert_array_equal(planes, expected)
+
+
 def test_leaky_relu_is_cntks():
     data = np.random.RandomState(0).randn(4, 3, 5, 6)
     with C.default_options(dtype=np.float64):
@@ -88,7 +129,9 @@ def test_a_gradient_that_only_the_signs_of_the_activation_enter(normalize):
 
 @pytest.mark.parametrize('build', [
     lambda x: layers.layer_normalization(x), lambda x: layers.layer_normalization(x, bias='b'),
-    lambda x: layers.add_bias(x, 'b'), lambda x: layers.leaky_relu(layers.add_bias(x, 'b'))])
+    lambda x: layers.add_bias(x, 'b'), lambda x: layers.leaky_relu(layers.add_bias(x, 'b')),
+    lambda x: layers.add_bias(x, sum(
+        C.parameter((3, 1, 1), dtype=np.float64) for _ in range(2)))])
 def test_gradients_are_those_of_finite_differences(build):
     """Of an input with a gradient, of a parameter, and for another number of samples."""
     rng = np.random.RandomState(1)

@@ -40,7 +40,8 @@ def export(generator, path, metadata):
     """
     if size_of(generator) > LARGEST_FILE:
         raise UserError('%s can not be written: an ONNX file has at most 2 GiB' % path)
-    model = _for_any_batch(_as_cntk_exports(generator), _output_name(generator), metadata)
+    model = _for_any_batch(_as_cntk_exports(_with_constants(generator)), _output_name(generator),
+                           metadata)
     with replacing(path) as aside:
         onnx.save(model, aside)
         deviation = _deviation(generator, aside)
@@ -48,6 +49,18 @@ def export(generator, path, metadata):
             raise UserError('the exported generator differs from CNTK by %g (allowed: %g); %s was '
                             'not written' % (deviation, TOLERANCE, path))
     return deviation
+
+
+def _with_constants(generator):
+    """Returns the generator with constants for what it computes from weights alone, such as the
+    kernels of a residual network. CNTK exports these operations, but can't load them.
+    """
+    functions = C.logging.graph.depth_first_search(
+        generator, lambda node: isinstance(node, C.Function) and not node.is_composite)
+    computed = {x for f in functions if C.combine(f.outputs).arguments for x in f.inputs
+                if x.is_output and not C.combine([x]).arguments}
+    constants = {x: C.constant(C.combine([x]).eval(), dtype=x.dtype) for x in computed}
+    return generator.clone(C.CloneMethod.share, constants) if constants else generator
 
 
 def _as_cntk_exports(generator):
