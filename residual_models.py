@@ -47,7 +47,7 @@ def generator(image_size, latent_size=128, width=64, seed=None, labels=0, colour
     seed, labels, colours, raises: as in models.py.
     """
     _check(image_size)
-    layers = _Layers(seed, 'batch', is_exported=True)
+    layers = Layers(seed, 'batch', is_exported=True)
     latent = C.input_variable(latent_size, name='latent')
     if labels:
         latent = C.splice(latent, C.input_variable(labels, name='label'))
@@ -55,7 +55,7 @@ def generator(image_size, latent_size=128, width=64, seed=None, labels=0, colour
     h = layers.dense(latent, (width if is_small else width * image_size // 8, 4, 4))
     while h.shape[1] < image_size:
         keeps_channels = is_small or h.shape[1] == 4
-        h = _block(h, h.shape[0] if keeps_channels else h.shape[0] // 2, layers, 'up')
+        h = block(h, h.shape[0] if keeps_channels else h.shape[0] // 2, layers, 'up')
     h = layers.convolution(layers.normalized_relu(h), colours, 3, GLOROT if is_small else HE)
     return C.tanh(layers.with_bias(h), name='image')
 
@@ -73,7 +73,7 @@ def critic(image_size, width=64, seed=None, normalization='layer', labels=0, col
     """
     _check(image_size)
     is_small = image_size == 32
-    layers = _Layers(seed, None if is_small and normalization == 'layer' else normalization)
+    layers = Layers(seed, None if is_small and normalization == 'layer' else normalization)
     image = C.input_variable((colours, image_size, image_size), name='image')
     first = dict(channels=width, size=3, gain=HE if is_small else GLOROT, inputs=colours + labels)
     h = layers.convolution(image, **first)
@@ -94,14 +94,14 @@ def _small_body(h, image, layers):
     h = layers.convolution(C.relu(h), width, 3, HE, 'down')
     h = layers.with_bias(h + layers.convolution(image, width, 1, GLOROT, 'down'), biases=2)
     for resample in ('down', None, None):
-        h = _block(h, width, layers, resample)
+        h = block(h, width, layers, resample)
     return mean_of_pixels(C.relu(h))
 
 
 def _body(h, layers):
     """The same from 64 pixels on, to 4 × 4 pixels."""
     while h.shape[1] > 4:
-        h = _block(h, h.shape[0] * (1 if h.shape[1] == 8 else 2), layers, 'down')
+        h = block(h, h.shape[0] * (1 if h.shape[1] == 8 else 2), layers, 'down')
     return h
 
 
@@ -111,7 +111,7 @@ def networks(image_size, latent_size, width, normalization, rng, labels=0, colou
             critic(image_size, width, rng.randint(2 ** 31), normalization, labels, colours))
 
 
-def _block(x, channels, layers, resample=None):
+def block(x, channels, layers, resample=None):
     """A residual block with this many channels. resample: 'up', 'down' or None."""
     inner = channels if resample == 'up' else x.shape[0]
     h = layers.convolution(layers.normalized_relu(x), inner, 3, HE,
@@ -125,7 +125,7 @@ def _block(x, channels, layers, resample=None):
     return layers.with_bias(h + layers.convolution(x, channels, 1, GLOROT, resample), biases=2)
 
 
-class _Layers:
+class Layers:
     """Makes the layers of a network. Weights are named W0, W1 …, biases b0, b1 …, in their order.
 
     normalization: 'batch', 'layer', 'spectral' or None. is_exported: whether the network becomes an
