@@ -111,7 +111,7 @@ class Call:
             self._damage()
         tool = self._one(['training'] * 3 + ['text'] * 2 + [
             'generate', 'generate', 'walk', 'export', 'score', 'score', 'plot', 'animate',
-            'page', 'prepare', 'draw', 'download', 'convert'])
+            'page', 'project', 'copies', 'prepare', 'draw', 'download', 'convert'])
         self.arguments = getattr(self, '_' + tool)()
         self.environment = dict(os.environ, COLUMNS='80')
         if self.rng.rand() < 0.25:
@@ -297,6 +297,22 @@ class Call:
         return ['wgan_page.py'] + [self._one(['run', 'run', 'run', self._source()])
                                    for _ in range(self.rng.randint(1, 3))] + [
             '--out', self._output('.html', '.html', '.png')] + self._some({'--force': []})
+
+    EFFORT = {'--starts': ['1', '2', '0'], '--seed': ['3', '-3'], '--force': []}
+
+    def _project(self):
+        return ['wgan_project.py', self._generator()] + [
+            self._one(['pics', 'pics/1.png', 'more', self._source()])
+            for _ in range(self.rng.randint(1, 3))] + [
+            '--out', self._output('', '.png'), '--steps', self._one(['1', '3', '3'])] + self._some(
+                dict(self.EFFORT, **{'--label': ['0', 'a,b', ''], '--scale': ['2', '40000']}))
+
+    def _copies(self):
+        return ['wgan_copies.py', self._generator(), '--out', self._output('.png', '.svg', ''),
+                '--held-out', self._one(['more', 'pics', self._source()]),
+                '--steps', '2'] + self._some(dict(self.EFFORT, **{
+                    '--training': ['pics', 'map.txt', self._source()], '--count': ['20', '1'],
+                    '--json': [self._output('.json', '')]}))
 
     def _prepare(self):
         return ['data/prepare_faces.py', self._source(), '--out', self._output('')] + self._some({

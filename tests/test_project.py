@@ -142,6 +142,15 @@ def test_a_critic_that_does_not_fit(script, untrained, tmp_path, critic, said):
     assert results(tmp_path / 'found')['critic'] is False
 
 
+def test_a_critic_without_convolutions(script, untrained, tmp_path):
+    """It has no features to compare."""
+    (tmp_path / 'x.png').write_bytes(image_file(np.zeros((9, 9, 3), np.uint8), 'PNG'))
+    C.layers.Dense(1)(C.input_variable((3, 32, 32), name='image')).save(
+        str(untrained / 'wgan_critic.model'))
+    assert script('wgan_project.py', 'run', 'x.png', '--out', 'found', *FAST).code == 0
+    assert results(tmp_path / 'found')['critic'] is False
+
+
 @pytest.mark.parametrize('labels, colours', [(3, 3), (0, 1)])
 def test_labels_and_grey(script, untrained, tmp_path, labels, colours):
     rng = np.random.RandomState(0)

@@ -38,8 +38,8 @@ def project(network, pictures, *, labels, starts, steps, seed, name, critic=None
         mean of (image − picture)² + SPHERE (‖z‖ − √n)² + FEATURES · distance of the features
 
     by Adam with respect to z: Zhu et al. 2016, 'Generative Visual Manipulation on the Natural Image
-    Manifold', https://arxiv.org/abs/1609.03552, section 4.1. The second term keeps z near the
-    sphere on which most of N(0, 1) in n dimensions lies. The third one is left out without critic.
+    Manifold', https://arxiv.org/abs/1609.03552. The second term keeps z near the sphere on which
+    most of N(0, 1) in n dimensions lies. The third one is left out without critic.
 
     network: the generator. pictures: float32, (N, C, S, S) in [-1, 1]. labels: one-hot, (K, all
     labels): those to try; (1, 0) without labels. starts: starts for each picture, and at least one
@@ -105,7 +105,8 @@ def psnr(images, pictures):
 
 
 def find_critic(generator):
-    """Returns the critic beside a Generator's file, or None. Raises UserError if it does not fit.
+    """Returns the critic beside a Generator's file; None if there is none, or it has no
+    convolutions. Raises UserError if it does not fit.
     """
     path = os.path.join(os.path.dirname(generator.path), CRITIC)
     if not os.path.isfile(path):
@@ -122,7 +123,7 @@ def find_critic(generator):
     if takes != needed:
         raise UserError('%s is no critic of %s: it takes %s, not %s; move it away to compare '
                         'pixels only' % (one_line(path), one_line(generator.path), takes, needed))
-    return critic
+    return critic if _convolutions(critic) else None
 
 
 def in_evaluation_mode(network):
@@ -191,8 +192,8 @@ class Distance:
             length - np.sqrt(latent.shape[0]))
         self._features, self._of_picture = None, []
         if critic is not None:
-            critic = in_evaluation_mode(critic)
-            self._features, of_image = (_frozen(_layers(critic), {
+            features = C.combine(_convolutions(in_evaluation_mode(critic)))
+            self._features, of_image = (_frozen(features, {
                 data_input(critic): x, label_input(critic): self._label})
                 for x in (self._picture, image.output))
             typical = _evaluate(of_image, self._feed(labels[:TYPICAL], {
@@ -273,10 +274,10 @@ def _shrunk(images):
                                 interpolation=cv2.INTER_AREA).ravel() for image in images])
 
 
-def _layers(critic):
-    """The outputs of a critic's convolutions."""
-    return C.combine([node.output for node in _nodes(critic, depth=-1)
-                      if node.op_name == 'Convolution' and not node.is_block])
+def _convolutions(critic):
+    """The outputs of a critic's convolutions, its features."""
+    return [node.output for node in _nodes(critic, depth=-1)
+            if node.op_name == 'Convolution' and not node.is_block]
 
 
 def _frozen(network, arguments):
