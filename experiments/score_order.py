@@ -24,9 +24,11 @@ from wgan.generators.evaluation import evaluate_in_training
 from wgan.generators.files import Generator
 from wgan.generators.latents import draw_latents
 import models
+import residual_models
 
 
 SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
+MODULES = {'dcgan': models, 'resnet': residual_models}
 
 
 class Noise:
@@ -48,7 +50,8 @@ def read_settings(path):
     """The settings in the config.json of a run, as far as they are needed here."""
     try:
         settings = read_json(path)['settings']
-        return {name: settings[name] for name in SHAPE + ('data',)}
+        return dict({name: settings[name] for name in SHAPE + ('data',)},
+                    network=MODULES[settings.get('network', 'dcgan')])
     except (ValueError, LookupError, TypeError):
         raise UserError('%s is not, or no longer, what training wrote there' % path)
 
@@ -71,7 +74,7 @@ def main():
     real = measured(TrainingImages(faces, options.count, 'the real images'))
     rows = [('real, one half against the other', *(
         measured(TrainingImages(half, len(half), 'one half')) for half in halves))]
-    untrained = models.generator(*(settings[name] for name in SHAPE))
+    untrained = settings['network'].generator(*(settings[name] for name in SHAPE))
     # One minibatch: without statistics to normalise by, its images would be grey.
     evaluate_in_training(untrained, {untrained.arguments[0]: draw_latents(
         64, settings['latent_size'], seed=0)})

@@ -219,7 +219,7 @@ class Call:
             '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
             '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''],
             '--hold-out': ['0.3', '0.9', '0.001', '1'], '--labels': ['map', 'folders', 'x'],
-            '--channels': ['1', '3', '2'],
+            '--channels': ['1', '3', '2'], '--network': ['resnet', 'dcgan', 'x'],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
 
     def _text(self):
@@ -234,7 +234,7 @@ class Call:
                     '--image-size': ['32'], '--augment': [], '--hold-out': ['0', '0.9', '0.01'],
                     '--start-from': ['trun', 'run', 'pics', ''], '--preset': ['article'],
                     '--objective': ['wgan', 'gan', 'dragan', 'gan-r1', 'r3gan', 'sn-gan', 'ls-gan'],
-                    '--seed': ['3'],
+                    '--seed': ['3'], '--network': ['resnet'],
                     '--batch-size': ['1', '99'], '--learning-rate': ['1e30'],
                     '--allow-change': ['data', 'batch-size'], '--inception': ['net.onnx']})
 
