@@ -31,7 +31,7 @@ BORDER = 2                      # white pixels between the images of pairs.png
 
 def parse():
     p = Parser(description='Find the latents whose images are nearest to given pictures.',
-               usage='%(prog)s RUN-OR-MODEL PICTURE [PICTURE …] --out FOLDER [options]')
+               usage='%(prog)s RUN-OR-MODEL PICTURE [PICTURE ...] --out FOLDER [options]')
     p.add_argument('model', metavar='RUN-OR-MODEL', help='run folder, or a generator file, of CNTK '
                    'or .onnx; a critic beside it compares the pictures too')
     p.add_argument('pictures', metavar='PICTURE', nargs='+', help='image file, or folder of images')
