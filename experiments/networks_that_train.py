@@ -32,6 +32,14 @@ SIZE, WIDTH, LATENT, BATCH, SHOWN = 32, 16, 100, 16, 16
 DENSE, DEPTH = 512, 2                   # units of a layer; further blocks at each size
 
 
+def relu(x):
+    return C.relu(x)
+
+
+def tanh(x):
+    return C.tanh(x)
+
+
 def leaky_relu(x):
     """CNTK's, since that of layers.py needs the arrangement of layers in models.py."""
     return C.leaky_relu(x, 0.2)
@@ -41,7 +49,7 @@ def weights(shape, rng):
     return C.parameter(shape, init=rng.normal(0, 0.02, shape), dtype=np.float32)
 
 
-def generator(rng, width=WIDTH, activation=C.relu, normalize=batch_normalization, growth=2):
+def generator(rng, width=WIDTH, activation=relu, normalize=batch_normalization, growth=2):
     """A DCGAN generator. growth: factor of the channels from a layer to the smaller one."""
     h = C.input_variable(LATENT, name='latent')
     shapes = [(width * growth ** i, SIZE // 2 ** (i + 1)) for i in (2, 1, 0)] + [(3, SIZE)]
@@ -124,8 +132,8 @@ KINDS = {
     'the usual': of_two(generator, critic),
     'no normalisation\nin the critic': of_two(
         generator, functools.partial(critic, is_normalized=False)),
-    'tanh everywhere': of_two(functools.partial(generator, activation=C.tanh),
-                              functools.partial(critic, activation=C.tanh)),
+    'tanh everywhere': of_two(functools.partial(generator, activation=tanh),
+                              functools.partial(critic, activation=tanh)),
     'generator: constant\nwidth, no normalisation': of_two(
         functools.partial(generator, normalize=lambda h: h, growth=1), critic),
     'generator: four dense\nlayers of %d' % DENSE: of_two(dense_generator, critic),
