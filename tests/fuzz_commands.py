@@ -217,7 +217,7 @@ class Call:
             '--preset': ['wgan-paper', 'article', 'x'], '--margin-weight': ['0', '1e9', '-1'],
             '--weight-decay': ['0', '0.1'], '--n-critic-boost': ['0', '3', '-1'],
             '--brightness': ['2', '0'], '--device': ['cpu', 'cpu', 'gpu'], '--deterministic': [],
-            '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''],
+            '--augment': [], '--start-from': ['run', 'pics', 'nowhere', ''], '--page': [],
             '--hold-out': ['0.3', '0.9', '0.001', '1'], '--labels': ['map', 'folders', 'x'],
             '--channels': ['1', '3', '2'], '--network': ['resnet', 'dcgan', 'x'],
             '--allow-change': ['learning-rate', 'data', 'batch-size', 'x', '']})
@@ -234,7 +234,7 @@ class Call:
                     '--image-size': ['32'], '--augment': [], '--hold-out': ['0', '0.9', '0.01'],
                     '--start-from': ['trun', 'run', 'pics', ''], '--preset': ['article'],
                     '--objective': ['wgan', 'gan', 'dragan', 'gan-r1', 'r3gan', 'sn-gan', 'ls-gan'],
-                    '--seed': ['3'], '--network': ['resnet'],
+                    '--seed': ['3'], '--network': ['resnet'], '--page': [],
                     '--batch-size': ['1', '99'], '--learning-rate': ['1e30'],
                     '--allow-change': ['data', 'batch-size'], '--inception': ['net.onnx']})
 
@@ -260,7 +260,7 @@ class Call:
         return ['wgan_walk.py', self._generator(), '--out', self._output(
             '.png', '.jpg', '.gif', '.mp4', '.txt', '')] + self._latents() + self._some(dict(
                 self.LATENTS, **{'--count': ['2', '3', '1'], '--steps': ['2', '3'],
-                                 '--linear': []}))
+                                 '--linear': [], '--directions': ['2', '0', '9', '-1']}))
 
     def _export(self):
         return ['wgan_export.py', self._generator(), '--out', self._output('.onnx', '')
@@ -296,7 +296,9 @@ class Call:
     def _page(self):
         return ['wgan_page.py'] + [self._one(['run', 'run', 'run', self._source()])
                                    for _ in range(self.rng.randint(1, 3))] + [
-            '--out', self._output('.html', '.html', '.png')] + self._some({'--force': []})
+            '--out', self._output('.html', '.html', '.png')] + (
+            ['--neighbours', self._source()] if self.rng.rand() < 0.4 else []
+        ) + self._some({'--force': []})
 
     EFFORT = {'--starts': ['1', '2', '0'], '--seed': ['3', '-3'], '--force': []}
 

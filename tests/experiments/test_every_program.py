@@ -75,6 +75,8 @@ SMALLEST = {
     'experiments/kill_and_resume.py': (['--runs', 2], '2 of 2 runs were the same'),
     'experiments/label_accuracy.py': (['labelled', '--data', 'map.txt', '--count', 8,
                                        '--iterations', 2], 'of generated ones'),
+    'experiments/looks_wrong.py': (['--data', 'pics', '--out', 'x', '--most', 1],
+                                   '8 trainings in x'),
     'experiments/loss_and_quality.py': (['--data', 'pics', '--count', 12] + FIGURE, 'x.png'),
     'experiments/modes_found.py': (FIGURE, 'x.png'),
     'experiments/networks_that_train.py': (

@@ -94,7 +94,8 @@ def test_other_images_than_those_of_the_run(written, run, tmp_path):
     ({'data_sha256': None}, UNKNOWN), ({'data_sha256': 5}, OTHERS),
     ({'settings': {}}, TRAINED), ({'settings': {'processes': 2}}, UNKNOWN),
     ({'settings': {'hold_out': 'x'}}, UNKNOWN), ({'settings': {'seed': -1}}, UNKNOWN),
-    ({'settings': {'hold_out': 2}}, OTHERS), ({'settings': {'labels': 'map'}}, TRAINED),
+    ({'settings': {'hold_out': float('inf')}}, UNKNOWN), ({'settings': {'hold_out': 2}}, OTHERS),
+    ({'settings': {'labels': 'map'}}, TRAINED),
     ({'settings': {'labels': 7}}, TRAINED)])
 def test_damaged_settings(written, run, changed, said):
     path = run / 'config.json'

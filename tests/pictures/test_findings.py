@@ -88,6 +88,24 @@ def test_the_gradient_norm(norm, good):
     assert found == good and '%.3g on average' % norm in sentence
 
 
+@pytest.mark.parametrize('real, fake, good', [
+    (0.75, 0.26, True), (0.97, 0.03, True), (0.9999, 2e-5, False), (0.5, 0.5, True)])
+def test_a_critic_that_is_sure_of_all_images(real, fake, good):
+    found = said(losses(400, D_real=real, D_fake=fake), None)
+    assert [g for g, sentence in found if 'D(G(z))' in sentence] == [good]
+    assert (None, 'Nothing says how good the images are: the run is not scored.') in found
+
+
+def test_chance_is_no_improvement():
+    """The estimate of a learning rate that is too small: it stays where it began."""
+    rng = np.random.RandomState(0)
+    noise = 0.1 + 0.04 * rng.randn(56)
+    noise[-14:] += 0.086 - noise[-14:].mean()
+    noise[-28:-14] += 0.1 - noise[-28:-14].mean()               # falls by 14 %
+    (good, sentence), = said(losses(56, wasserstein=lambda t: noise), None)
+    assert not good and sentence.startswith('No better for 14 iterations')
+
+
 def test_what_can_not_be_said():
     assert said(None, None) == []
     assert 'too early' in said(losses(5, wasserstein=1.0), None)[0][1]

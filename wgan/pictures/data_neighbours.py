@@ -60,7 +60,7 @@ def _training_images(source, size, config):
     try:
         part = images.part(split(range(len(images)), hold_out, seed, images.contents)[0],
                            images.noun)
-    except (TypeError, ValueError):                             # damaged settings
+    except (TypeError, ValueError, OverflowError):              # damaged settings
         return images, None
     return (part, True) if part.digest == digest else (images, False)
 

@@ -11,14 +11,19 @@ GAP = 0.1                   # between trained on and held out: of the estimate, 
 NORMS = (0.5, 1.5)          # gradient norms that are near 1
 COLLAPSED = 0.5             # of the largest coverage
 FEWEST = 0.05               # a coverage as small says nothing
+CERTAIN = 0.95              # D(x) - D(G(z)) of a critic that is sure of all images
+HALF, TWICE = 0.5, 2        # of the numbers of the real images
+QUARTER = 0.25              # of the real images, with dark corners
 
 # good: whether it is as it should be, or None where that is not known. page: file and heading in
 # docs/ that explain it.
 Finding = namedtuple('Finding', 'good sentence rule page')
 
 
-def findings(losses, scores):
-    """A list of Findings. losses, scores: tables as `read_losses` gives them, or None."""
+def findings(losses, scores, samples=None):
+    """A list of Findings. losses, scores: tables as `read_losses` gives them, or None. samples:
+    what `ratios` says of the last sample grid, or None.
+    """
     found = []
     if scores is not None:
         # Scores against other data can't be compared.
@@ -40,7 +45,11 @@ def findings(losses, scores):
         found.append(Finding(None, 'Nothing says how good the images are: the run is not scored.',
                              '--score-every measures the FID during training.',
                              'scores.md#during-training'))
-    return found
+    if samples is not None:
+        found = [_samples(samples), _dark_corners(samples['dark_corners'])] + found
+    if losses is not None and len(losses) >= SHORTEST:
+        found.append(_probabilities(losses.tail(window)))
+    return [finding for finding in found if finding]
 
 
 def _best_score(scores):
@@ -80,16 +89,18 @@ def _wasserstein(losses, window):
         return None
     values = losses['wasserstein']
     last, before = values[-window:].mean(), values[-2 * window:-window].mean()
+    chance = 2 * (values[-2 * window:].var() * 2 / window) ** 0.5
     fall = (before - last) / max(abs(before), 1e-12)
-    good = None if fall < -FALL else fall > FALL
+    good = None if fall < -FALL else fall > FALL and before - last > chance
     return Finding(
         good, '%s by the Wasserstein estimate: %.4g on average over the last %s iterations, %.4g '
         'over as many before.' % (
             {True: 'Still improving', None: 'Not better, or at its beginning still,',
              False: 'No better for %s iterations' % _count(window)}[good],
             last, _count(window), before),
-        'Still improving if the mean falls by more than %d %%. At the beginning of a run the '
-        'estimate rises, while the critic learns.' % (100 * FALL),
+        'Still improving if the mean falls by more than %d %%, and by more than two standard '
+        'errors. At the beginning of a run the estimate rises, while the critic learns.'
+        % (100 * FALL),
         'runs.md#how-to-read-the-losses')
 
 
@@ -121,6 +132,45 @@ def _gradient_norm(losses):
             'near 1' if good else 'not near 1, so the penalty does not work', norm,
             _count(len(losses))),
         'Near 1 is from %g to %g.' % NORMS, 'runs.md#how-to-read-the-losses')
+
+
+def _probabilities(losses):
+    """Whether the critic of a GAN is so sure of all images that the generator learns nothing."""
+    if 'D_real' not in losses or 'D_fake' not in losses:
+        return None
+    real, fake = losses['D_real'].mean(), losses['D_fake'].mean()
+    good = real - fake <= CERTAIN
+    return Finding(
+        good, 'The critic %s: D(x) is %.3g on average and D(G(z)) %.3g over the last %s iterations.'
+        % ('does not tell all images apart' if good else 'tells all images apart, so the generator '
+           'learns little', real, fake, _count(len(losses))),
+        'It tells all apart if they differ by more than %g.' % CERTAIN,
+        'looks_wrong.md#losses-that-stand-still')
+
+
+def _samples(samples):
+    """Whether the last sample grid looks like the real images, by its numbers."""
+    faults = [(samples['contrast'] < HALF, 'grey', 'looks_wrong.md#grey'),
+              (samples['variety'] < HALF, 'all alike', 'looks_wrong.md#one-face'),
+              (samples['roughness'] > TWICE, 'rough', 'looks_wrong.md#noise')]
+    faults = [(fault, page) for is_so, fault, page in faults if is_so]
+    return Finding(
+        not faults, 'The last samples are %s: contrast %.2f, variety %.2f, roughness %.2f of those '
+        'of real images.' % (
+            ' and '.join(fault for fault, _ in faults) + ', as at the beginning of a run' if faults
+            else 'not grey, alike or rough',
+            samples['contrast'], samples['variety'], samples['roughness']),
+        'Grey if the contrast is less than half of that of samples/real.png; all alike if the '
+        'variety is less than half; rough if the roughness is more than twice.',
+        faults[0][1] if faults else 'looks_wrong.md#the-numbers-of-the-samples')
+
+
+def _dark_corners(part):
+    """What the generator learns of real images with dark corners; None if few have them."""
+    return Finding(
+        False, 'Of the real images %d %% have four dark corners, and the generator makes them too.'
+        % (100 * part), 'Dark corners if more than a quarter of samples/real.png have them.',
+        'looks_wrong.md#dark-corners') if part > QUARTER else None
 
 
 def _count(number):

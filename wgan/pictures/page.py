@@ -11,6 +11,7 @@ import string
 import time
 
 from wgan.datasets.image_decoder import ImageReader
+from wgan.datasets.images import IMAGE_SIZES
 from wgan.generators.files import GENERATORS, Generator, config_of
 from wgan.machine.command_line import UserError, one_line
 from wgan.machine.disk import replacing
@@ -18,6 +19,7 @@ from wgan.pictures.animation import FRAMES, evenly, find_grids, read_grids
 from wgan.pictures.data_neighbours import data_neighbours
 from wgan.pictures.findings import findings
 from wgan.pictures.latent_sheets import latent_sheets
+from wgan.pictures.sample_numbers import ratios
 from wgan.pictures.plotting import (
     FEW, GAP_SMOOTH, limits_without_peak, moving_average, panels_of, read_losses, run_names)
 from wgan.scores.score_table import DATA_SINCE, HELD_OUT
@@ -84,6 +86,11 @@ class RunView:
         except (UserError, OSError) as error:
             self.missing.append('Latents to play with: ' + self._inside(error))
             return None
+
+    def sample_ratios(self):
+        """Those of its last sample grid, or None."""
+        size = self.config.get('settings', {}).get('image_size')
+        return ratios(self.folder, size, ImageReader('left out')) if size in IMAGE_SIZES else None
 
     def _read(self, read, name):
         try:
@@ -299,7 +306,7 @@ def _text(value):
 def _run_section(number, run, docs):
     """What one run is, what its curves say, and its samples."""
     lines = []
-    for good, sentence, rule, page in findings(run.losses, run.scores):
+    for good, sentence, rule, page in findings(run.losses, run.scores, run.sample_ratios()):
         lines.append('<li class="%s">%s <small>%s <a href="%s">%s</a></small></li>' % (
             {True: 'good', False: 'bad', None: 'open'}[good], _text(sentence), _text(rule),
             _text(os.path.normpath(os.path.join(docs, page))),
