@@ -117,8 +117,8 @@ GROUPS = [
                 text=64),
         _option('latent_size', COUNT, 100, 'size of the latent vector', text=128)]),
     ('training', [
-        _option('preset', str, None, 'use the settings of a paper or tutorial, or quick ones, for all '
-                'options that are not given: see docs/presets.md', choices=list(PRESETS)),
+        _option('preset', str, None, 'use the settings of a paper or tutorial, or quick ones, for '
+                'all options that are not given: see docs/presets.md', choices=list(PRESETS)),
         _option('objective', str, 'wgan-gp', 'the two losses: see wgan/training/objectives.py',
                 choices=list(OBJECTIVES)),
         _option('iterations', COUNT, 50000, 'updates of the generator', resume=FREE),

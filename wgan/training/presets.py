@@ -1,6 +1,7 @@
-"""Settings of papers and tutorials, and quick ones, by name. --preset applies those that the user has not set.
+"""Settings of papers and tutorials, and quick ones, by name.
 
-docs/presets.md lists them with the place in each source.
+--preset applies those that the user has not set. docs/presets.md lists them with the place in each
+source.
 """
 
 # CNTK's default β2 is for one sample (0.999 over 720 samples). A minibatch of N has this ^ N.
