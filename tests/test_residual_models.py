@@ -241,11 +241,11 @@ def test_resume_is_exact(train, images, tmp_path, objective, size):
 
 
 @pytest.mark.slow
-def test_a_run_without_the_setting_has_the_usual_networks(train, run):
-    """Resumed, and continued with the same result."""
+def test_a_run_of_version_1_0_has_the_usual_networks(train, run):
+    """It lacks the settings since then."""
     path = run / 'config.json'
     about = json.loads(path.read_text())
-    assert about['settings'].pop('network') == 'dcgan'
+    assert about['settings'].pop('network') == 'dcgan' and not about['settings'].pop('page')
     path.write_text(json.dumps(about))
     assert 'network was dcgan and is now resnet' in train(
         '--out', run, '--resume', '--network', 'resnet').sentence

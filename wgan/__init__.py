@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-__version__ = '1.0.0'                   # CITATION.cff and CHANGELOG.md have it too
+__version__ = '1.1.0'                   # CITATION.cff and CHANGELOG.md have it too
 
 
 def _end_while_importing(error_type, error, trace):

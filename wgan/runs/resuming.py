@@ -10,11 +10,13 @@ from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.device import cntk_cards, kernels
 from wgan.machine.disk import as_path, as_text
 from wgan.training.options import (
-    CHANGEABLE, FREE, NETWORKS, NOT_STORED, OPTIONS, PATHS, UNTIL_SCORED, is_valid, names_that,
+    ABSENT, CHANGEABLE, FREE, NOT_STORED, OPTIONS, PATHS, UNTIL_SCORED, is_valid, names_that,
     with_defaults)
 
 import cv2
 import numpy as np
+
+SINCE_1_0 = ('network', 'page')     # settings that runs of version 1.0.0 lack: they have the default
 
 
 def settings_of(options):
@@ -59,7 +61,9 @@ def _saved_settings(config, where):
     """Returns the settings in a config.json, a dict by name, checked against OPTIONS."""
     saved = {name: value for name, value in config['settings'].items()
              if name != 'processes' and name not in names_that(NOT_STORED)}
-    saved.setdefault('network', None if saved.get('text') else NETWORKS[0])
+    for name in SINCE_1_0:
+        default = OPTIONS[name].text if saved.get('text') else OPTIONS[name].images
+        saved.setdefault(name, None if default is ABSENT else default)
     stored = [name for name in OPTIONS if name not in names_that(NOT_STORED)]
     unknown, missing = sorted(set(saved) - set(stored)), sorted(set(stored) - set(saved))
     if unknown or missing:
