@@ -16,7 +16,7 @@ from wgan.training.options import (
 import cv2
 import numpy as np
 
-SINCE_1_0 = ('network', 'page')     # settings that runs of version 1.0.0 lack: they have the default
+SINCE_1_0 = ('network', 'page')     # settings that runs of version 1.0.0 lack: take the default
 
 
 def settings_of(options):
