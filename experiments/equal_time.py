@@ -36,14 +36,14 @@ COLUMNS = ['row', 'seed', 'seconds', 'iterations'] + SCORES
 QUICK = '--n-critic 1 --learning-rate 2e-4 --beta1 0 --beta2 0.99'
 SETTINGS = {
     "article's": '',
-    'n_critic 3': '--n-critic 3',
-    'n_critic 2': '--n-critic 2',
+    'n_critic 1, step 2e-4, β2 0.99': QUICK,
     'n_critic 1': '--n-critic 1',
     'step 2e-4': '--learning-rate 2e-4',
     'β2 0.99': '--beta2 0.99',
     'n_critic 1, step 2e-4': '--n-critic 1 --learning-rate 2e-4',
     'n_critic 1, β2 0.99': '--n-critic 1 --beta2 0.99',
-    'n_critic 1, step 2e-4, β2 0.99': QUICK,
+    'n_critic 2': '--n-critic 2',
+    'n_critic 3': '--n-critic 3',
 }
 OBJECTIVE_ROWS = {}
 for _name, _objective in OBJECTIVES.items():
