@@ -156,7 +156,9 @@ def _step_to(variable):
         return _ruled(variable, operation, list(operation.inputs), RULES)
 
     mapping = operation.block_arguments_mapping
-    if operation.op_name in BLOCK_RULES:
+    rules = BLOCK_RULES.get(operation.op_name)
+    # `clone` moves operands into a block if it replaces them by constants: then it is opened too.
+    if rules and len(rules) <= len(mapping):
         return _ruled(variable, operation, [actual for _, actual in mapping], BLOCK_RULES)
 
     inside = _inside(operation, [actual for _, actual in mapping])

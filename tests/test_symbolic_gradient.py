@@ -449,6 +449,20 @@ def test_stop_gradient_keeps_a_generator_from_being_copied():
     assert random_graphs.depends_on(slope, fake)
 
 
+@pytest.mark.parametrize('how', ['freeze', 'share', 'clone'])
+@pytest.mark.parametrize('graph', [
+    lambda a, b: a / b, lambda a, b: b / a, lambda a, b: a * C.leaky_relu(b - 1) / (b + 3),
+    lambda a, b: C.squared_error(a, b), lambda a, b: C.element_max(a, b)])
+def test_operands_that_a_clone_replaced_by_constants(graph, how):
+    """CNTK moves them into the block of a division or leaky ReLU, which then has fewer operands."""
+    a, b = (C.input_variable(3, needs_gradient=True) for _ in range(2))
+    for replaced in (a, b):
+        y = C.combine([graph(a, b)]).clone(how, {replaced: C.constant([0.7, 1.3, 2.1])})
+        x, = y.arguments
+        point = {x: np.float32([[0.6, 1.2, 2.5], [2.0, 0.3, 0.9]])}
+        assert gradient(y, x).eval(point) == pytest.approx(y.grad(point, wrt=[x]), rel=1e-5)
+
+
 def test_a_block_that_takes_a_value_twice():
     x = C.input_variable(3, dtype=F64)
     block = C.BlockFunction('Own', 'own')(lambda a, b: C.element_max(C.square(a), b))
