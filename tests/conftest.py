@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 cpu_kernels()           # loads CNTK with them, before tests that import it themselves
+signal.signal(signal.SIGHUP, signal.SIG_DFL)    # under nohup, programs would ignore it
 
 
 @pytest.fixture(autouse=True)

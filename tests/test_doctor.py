@@ -196,8 +196,8 @@ def check_planted(seeds):
 
 @pytest.mark.slow
 def test_faults_planted_into_random_graphs_are_found():
-    planted, found = check_planted(range(5000, 5060))
-    assert planted > 100 and found > 0.95 * planted
+    planted, found = check_planted(range(5000, 5030))
+    assert planted > 50 and found > 0.95 * planted
     print('%d faults planted into random graphs, %d found; the others have no effect there' % (
         planted, found))
 
@@ -360,6 +360,7 @@ def test_slow_relu_is_a_switch_of_the_process():
     if check in ('transposed convolution', 'sum behind stop_gradient')] + [
     lambda: C.stop_gradient(features() + 1) * C.tanh(skip(lambda h, u: h + u))])
 def test_a_mended_copy_is_right(make):
+    C.cntk_py.reset_random_seed(0)          # or the weights would depend on the tests before
     network = make()
     copy = mend(network)
     assert diagnose(copy) == []

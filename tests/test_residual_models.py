@@ -229,11 +229,9 @@ RESIDUAL = ['--network', 'resnet', *SMALL]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('objective, size', [('wgan-gp', 32), ('wgan-gp', 64), ('wgan', 64),
-                                             ('sn-gan', 32)])
-def test_resume_is_exact(train, images, tmp_path, objective, size):
-    assert_resume_is_exact(train, tmp_path, '--data', images, '--objective', objective, *RESIDUAL,
-                           '--image-size', size)
+@pytest.mark.parametrize('objective', ['wgan-gp', 'sn-gan'])
+def test_resume_is_exact(train, images, tmp_path, objective):
+    assert_resume_is_exact(train, tmp_path, '--data', images, '--objective', objective, *RESIDUAL)
     settings = json.loads((tmp_path / 'whole' / 'config.json').read_text())['settings']
     assert settings['network'] == 'resnet'
     assert 'network was resnet and is now dcgan' in train(
