@@ -94,6 +94,7 @@ def test_the_images_that_a_run_held_out(script, tmp_path):
     assert 'moved has other images than those that run was trained on' in sentence
 
 
+@pytest.mark.slow
 def test_copies_of_training_images_are_no_unseen_ones(script, sets, tmp_path):
     shutil.copy(str(tmp_path / 'training' / '00.png'), str(tmp_path / 'unseen' / 'x.png'))
     result = script('wgan_copies.py', 'run', *sets, *FAST)
@@ -120,6 +121,7 @@ def test_before_the_work(script, sets, tmp_path, arguments, said):
     assert not (tmp_path / 'x.png').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('settings', ['[]', '{"hold_out": "x", "seed": 1}', '{"data": 3}', 'null',
                                       '{"hold_out": 0.5, "seed": "x"}', '{"labels": 7}'])
 def test_a_strange_configuration(script, sets, untrained, settings):

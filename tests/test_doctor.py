@@ -52,6 +52,7 @@ def test_sound_networks_have_no_finding(make):
     assert examined(make()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', sorted(OBJECTIVES))
 def test_trainers_of_the_project_have_no_finding(objective):
     updates = make_updates(objective)

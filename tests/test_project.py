@@ -125,6 +125,7 @@ def test_generators_that_are_refused(script, untrained, tmp_path):
         assert said in script('wgan_project.py', model, 'x.png', '--out', 'found').sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('critic, said', [
     (b'no critic', 'cannot read run/wgan_critic.model as a critic'),
     (b'', 'cannot read run/wgan_critic.model as a critic'),
@@ -151,6 +152,7 @@ def test_a_critic_without_convolutions(script, untrained, tmp_path):
     assert results(tmp_path / 'found')['critic'] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('labels, colours', [(3, 3), (0, 1)])
 def test_labels_and_grey(script, untrained, tmp_path, labels, colours):
     rng = np.random.RandomState(0)

@@ -36,6 +36,7 @@ def in_order(parameters):
     return sorted(parameters, key=lambda p: int(p.uid[len('Parameter'):]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', list(WIDTHS))
 @pytest.mark.parametrize('case', ['wgan-gp', 'gan', 'sn-gan', 'wgan-gp labelled'])
 def test_one_update_of_each_network_equals_pytorch(reference, size, case):
@@ -203,6 +204,7 @@ def test_generation_does_not_depend_on_the_batch(size):
     np.testing.assert_allclose(generate(generator, latents, 3), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(6))
 def test_any_size_and_width(seed):
     """An update of both networks, with drawn settings, ends in finite numbers."""
@@ -282,6 +284,7 @@ def test_directions_are_of_the_latents_layer():
     assert directions(generator, 3).shape == (3, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [32, 64])
 def test_start_from_other_networks_is_refused(tmp_path, size):
     """In one sentence, whichever way; and other widths are named."""

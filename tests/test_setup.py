@@ -14,7 +14,7 @@ import pytest
 
 from helpers import ROOT, run_test_program
 
-pytestmark = pytest.mark.skipif(os.name == 'nt', reason='setup.sh is for Linux')
+pytestmark = [pytest.mark.skipif(os.name == 'nt', reason='setup.sh is for Linux'), pytest.mark.slow]
 
 TOOLS = ('bash', 'cat', 'chmod', 'cksum', 'cp', 'dirname', 'env', 'head', 'ldconfig', 'ls', 'mkdir',
          'mv', 'rm', 'sed', 'sha256sum', 'sort', 'tail', 'true', 'uname', 'id', 'touch', 'ln')

@@ -124,6 +124,7 @@ def test_near_duplicates():
     assert seen.names == list(FOUND)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments, said', [
     (['photos', '--out', 'photos'], ['is in the folder of the photographs']),
     (['photos', '--out', 'photos/more/faces'], ['is in the folder of the photographs']),

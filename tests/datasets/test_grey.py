@@ -40,6 +40,7 @@ def output_of(run, script, tmp_path):
     return session.get_outputs()[0].shape, session.get_modelmeta().custom_metadata_map['output']
 
 
+@pytest.mark.slow
 def test_grey_images_of_28_pixels(script, digits, tmp_path):
     """They are enlarged to 32; grids, animation and ONNX know what they are."""
     assert script('wgan_training.py', '--data', digits, '--out', 'run', '--iterations', 2,
@@ -101,6 +102,7 @@ def test_colours_become_what_they_weigh(tmp_path):
     assert (to_images(grey)[..., 0] == np.rint((expected + 1) * 127.5)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_updates(objective):
     updates = make_updates(objective, '--channels', '1', '--augment')

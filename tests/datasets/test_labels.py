@@ -141,6 +141,7 @@ def test_a_map_file_in_another_unicode_form(tmp_path, here, listed):
     assert find_images(str(tmp_path / 'map.txt')) == [str(tmp_path / here / '0.png')]
 
 
+@pytest.mark.slow
 def test_labels_of_folders(kinds):
     source = str(kinds / 'kinds')
     found = find_images(source)
@@ -227,6 +228,7 @@ def test_labels_are_drawn_as_often_as_the_data_has_them():
     assert one_hot([2, 0], 3).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_updates_get_the_labels(objective, monkeypatch):
     """The critic those of the real images, the generator some that are drawn."""
@@ -258,6 +260,7 @@ def test_networks_make_a_difference_between_labels(network):
     assert len({value.tobytes() for value in values}) == 3
 
 
+@pytest.mark.slow
 def test_a_run(kinds):
     about = json.loads((kinds / 'run' / 'config.json').read_text())
     assert about['labels'] == {'names': ['blue', 'green', 'red'], 'counts': [8, 8, 8]}
@@ -336,6 +339,7 @@ def test_start_from(train, kinds, images):
 
 # What is made with a run
 
+@pytest.mark.slow
 def test_a_grid_has_rows_for_each_label(script, kinds, tmp_path):
     def made(*arguments):
         assert script('wgan_generate.py', kinds / 'run', '--out', 'g.png', '--force',
@@ -354,6 +358,7 @@ def test_a_grid_has_rows_for_each_label(script, kinds, tmp_path):
     assert large.shape[0] == 64 and (large[::2, -8:][:, ::2] == pixels[32:64, -4:]).all()
 
 
+@pytest.mark.slow
 def test_single_images_have_a_map_file(script, kinds, tmp_path):
     """Of one label, or as often as the data has them; they can be trained on."""
     for out, arguments in (('all', []), ('red', ['--label', 'red'])):
@@ -365,6 +370,7 @@ def test_single_images_have_a_map_file(script, kinds, tmp_path):
     assert lines == ['%06d.png\tred' % i for i in range(40)]
 
 
+@pytest.mark.slow
 def test_walks(script, kinds, tmp_path):
     """Within a label, and from one to another."""
     def walk(*arguments):
@@ -379,6 +385,7 @@ def test_walks(script, kinds, tmp_path):
     assert result.code == 0, result.err
 
 
+@pytest.mark.slow
 def test_onnx_has_a_second_input(script, kinds, tmp_path):
     assert script('wgan_export.py', kinds / 'run', '--out', 'g.onnx').code == 0
     session = onnxruntime.InferenceSession(str(tmp_path / 'g.onnx'))
@@ -392,6 +399,7 @@ def test_onnx_has_a_second_input(script, kinds, tmp_path):
     assert a.shape == b.shape and abs(a - b).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_model_without_its_run_has_numbers_for_names(script, kinds, tmp_path):
     (tmp_path / 'g.model').write_bytes((kinds / 'run' / 'wgan_generator.model').read_bytes())
     for label, code in (('2', 0), ('red', 2)):
@@ -400,6 +408,7 @@ def test_a_model_without_its_run_has_numbers_for_names(script, kinds, tmp_path):
     assert 'g.model has no label red; it has 0, 1, 2' in result.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('label', [COMPOSED, DECOMPOSED, ' %s ' % COMPOSED,
                                    DECOMPOSED + ',dog', 'a\tb,' + DECOMPOSED])
 def test_labels_in_any_spelling(script, kinds, tmp_path, label):
@@ -415,6 +424,7 @@ def test_labels_in_any_spelling(script, kinds, tmp_path, label):
     assert COMPOSED in found and set(found) <= {COMPOSED, 'dog', 'a b'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('label, said', [
     ('nose', 'has no label nose; it has blue, green, red'),
     ('red,', "has no label ''; it has"), ('red;blue', 'has no label red;blue'),
@@ -425,6 +435,7 @@ def test_unknown_labels(script, kinds, tmp_path, label, said):
     assert os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_labels_of_a_run_that_has_none(script, untrained, kinds, colours, tmp_path):
     assert 'was trained without labels' in script(
         'wgan_generate.py', untrained, '--out', 'x.png', '--label', 'red').sentence
@@ -433,6 +444,7 @@ def test_labels_of_a_run_that_has_none(script, untrained, kinds, colours, tmp_pa
         kinds / 'kinds', '--labels', 'folders').sentence
 
 
+@pytest.mark.slow
 def test_fewer_images_into_the_same_folder(script, kinds, untrained, tmp_path):
     """What stays there of an earlier call is counted and said; also its labels."""
     def made(model, count, *more):
@@ -474,6 +486,7 @@ def test_labels_of_two_sets_stand_in_different_places(script, kinds, tmp_path, m
     assert result.code == 0, result.err
 
 
+@pytest.mark.slow
 def test_labels_without_an_fid_are_named(script, kinds, tmp_path, monkeypatch):
     monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)
     lines = (kinds / 'kinds' / 'map.txt').read_text().splitlines()
@@ -490,6 +503,7 @@ def test_labels_without_an_fid_are_named(script, kinds, tmp_path, monkeypatch):
         'red (0 in map.txt)'.format(kinds / 'kinds')]
 
 
+@pytest.mark.slow
 def test_scores_draw_labels_and_tell_of_each(script, kinds, tmp_path, monkeypatch):
     """FID for a label is that of the images that have it."""
     monkeypatch.setattr('wgan.scores.scoring.LABEL_COUNT', 8)
@@ -517,6 +531,7 @@ def test_scores_while_training(train, kinds, tmp_path):
                  onnx_network(tmp_path / 'n.onnx'), *SMALL).code == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_config(script, kinds, tmp_path):
     for labels in ('x', {}, {'names': ['a', 'a', 'b'], 'counts': [1, 1, 1]},
                    {'names': ['a', 'b', 'c'], 'counts': [1, 0, 'x']}):
@@ -563,6 +578,7 @@ def test_find_labels_refuses_what_has_none(tmp_path):
         find_labels(str(tmp_path / 'map.txt'), 'map', find_images(str(tmp_path / 'map.txt')))
 
 
+@pytest.mark.slow
 def test_average_generator_takes_labels(kinds):
     from wgan.generators.files import load_generator
     generator = load_generator(str(kinds / 'run' / 'wgan_generator_average.model'))

@@ -17,6 +17,7 @@ def reference():
         return dict(saved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', list(PENALTIES))
 @pytest.mark.parametrize('dtype, tolerance', [(np.float64, 1e-8), (np.float32, 1e-3)])
 def test_gradients_equal_pytorch(reference, name, dtype, tolerance):

@@ -124,6 +124,7 @@ def test_what_oneDNN_does_not_take_is_computed_as_before(build):
         np.testing.assert_allclose(single, double, atol=2e-5 * max(1, np.abs(double).max()))
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.parametrize('seed', range(8))
 def test_what_was_in_the_scratch_memory_changes_nothing(monkeypatch, seed):

@@ -52,6 +52,7 @@ def test_animation_of_too_few_grids(script, run, left):
                                                               't.gif').sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('damage', ['cut off', 'empty', 'folder', 'fifo'])
 def test_a_grid_that_can_not_be_read_is_left_out(run, tmp_path, capsys, damage):
     grid = run / 'samples' / 'step_000010.png'

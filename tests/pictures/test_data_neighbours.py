@@ -70,6 +70,7 @@ def test_a_copy_stands_beside_its_image(untrained, tmp_path):
         assert np.abs(row[1].astype(int) - made[i][:, ::-1 if i % 2 else 1]).max() <= 1
 
 
+@pytest.mark.slow
 def test_they_are_shown_only_if_asked_for(written, run):
     assert 'Neighbours in' not in written('run')
     text = written('run', '--neighbours', 'pics')
@@ -78,6 +79,7 @@ def test_they_are_shown_only_if_asked_for(written, run):
     assert text.count('alt="generated images and their neighbours" src="data:image/jpeg') == 1
 
 
+@pytest.mark.slow
 def test_other_images_than_those_of_the_run(written, run, tmp_path):
     shutil.copytree(str(tmp_path / 'pics'), str(tmp_path / 'moved'))
     assert TRAINED in written('run', '--neighbours', 'moved')
@@ -90,6 +92,7 @@ def test_other_images_than_those_of_the_run(written, run, tmp_path):
     assert OTHERS in text and '6 images of moved' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('changed, said', [
     ({'data_sha256': None}, UNKNOWN), ({'data_sha256': 5}, OTHERS),
     ({'settings': {}}, TRAINED), ({'settings': {'processes': 2}}, UNKNOWN),

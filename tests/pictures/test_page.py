@@ -259,6 +259,7 @@ def assert_alike(a, b):
     assert np.abs(a.astype(float) - b).mean() < 10          # they went through JPEG
 
 
+@pytest.mark.slow
 def test_latents_to_play_with(written, untrained):
     latents = written('run')[1]['latents']
     assert latents['run'] == 'run' and len(latents['moved']) == 12 and len(latents['mixed']) == 11
@@ -285,6 +286,7 @@ def save_labelled_generator(run):
     return network
 
 
+@pytest.mark.slow
 def test_latents_of_labels_take_turns(script, written, tmp_path):
     network = save_labelled_generator(make_run(tmp_path / 'run'))
     latents = written('run')[1]['latents']
@@ -301,6 +303,7 @@ def test_latents_of_labels_take_turns(script, written, tmp_path):
     assert_alike(rows[2, 3], to_images(generate(network, z[[1]], 1, one_hot([1], 3)))[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('count, rows', [(2, 1), (7, 6), (10, 6)])
 def test_rows_for_few_and_many_labels(tmp_path, count, rows):
     models.generator(32, latent_size=2, width=2, seed=1, labels=count).save(str(tmp_path / 'x'))

@@ -12,6 +12,7 @@ from helpers import (
 from wgan.training.objectives import OBJECTIVES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('part, name', [
     (Augmentation.colour, 'colour'), (Augmentation.translate, 'moved'),
     (Augmentation.cut_out, 'cut_out')])

@@ -117,6 +117,7 @@ def test_images_held_out_are_never_trained_on(train, greys, tmp_path, monkeypatc
     assert (about['images'], about['held_out_images']) == (14, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_what_is_logged_and_that_nothing_changes(objective):
     """Scores of a network as it is trained: of a batch critic, by the batch's own statistics."""

@@ -45,7 +45,8 @@ CASES = OBJECTIVE_CASES + ['augmented', 'ls-gan', 'one-sided', 'one-sided-dragan
     'labelled ' + objective for objective in OBJECTIVE_CASES]
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=[pytest.mark.slow] * (case != 'wgan-gp')) for case in CASES])
 def test_one_update_of_each_network_equals_pytorch(case):
     """Critic, then generator, as the training loop does it; all weights of both, in float64."""
     r, kind, objective = family(), case[:-len(case.split()[-1])], case.split()[-1]

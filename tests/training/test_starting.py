@@ -45,6 +45,7 @@ def equal(a, b):
     return len(a) == len(b) and all(map(np.array_equal, a, b))
 
 
+@pytest.mark.slow
 def test_weights_statistics_and_average_are_those_of_the_run(trained):
     updates = make_updates('wgan-gp', '--latent-size', '5')
     before = {name: state(network) for name, network in updates.networks().items()}
@@ -91,6 +92,7 @@ def test_resume_needs_no_other_run_and_is_exact(train, trained, images, tmp_path
     assert 'start_from was' in train('--out', 'parts', '--resume', '--start-from', 'whole').sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kept', ['wgan_generator.model', 'wgan_generator_average.model'])
 def test_of_generator_and_average_one_is_enough(trained, tmp_path, kept):
     for name in (kept, 'wgan_critic.model'):
@@ -135,6 +137,7 @@ def outputs(network, labels):
             for i in labels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('names', [
     ['dog', 'fox'], ['cat', 'dog', 'fox'], ['dog', 'cow', 'cat'], ['ant', 'cat', 'cow', 'dog'],
     ['cat', 'cow', 'dog'], ['ant', 'fox', 'owl']])
@@ -197,6 +200,7 @@ def test_labels_that_nothing_says(labelled, tmp_path):
         begin_with(str(tmp_path), updates, ['a', 'b'])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments, said', [
     (['--image-size', 64], 'generator.model has --image-size 32, and this run has --image-size 64'),
     (['--width', 4], 'generator.model has --width 2, and this run has --width 4'),

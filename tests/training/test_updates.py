@@ -123,6 +123,7 @@ def stalls_a_gpu(operation):
             or any(words in operation.op_name for words in ('Packed', 'Where', 'PastValue')))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('augment', [[], ['--augment']])
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_nothing_in_the_graphs_stalls_a_gpu(objective, augment):
