@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from reference_spectral import SpectralNorm
+
 IMAGE, WIDTH, LATENT, BATCH, LABELS, GAMMA, SMALL = 32, 2, 5, 4, 2, 0.5, 0.4
 rng = np.random.RandomState(20140610)
 results = {
@@ -82,17 +84,10 @@ class Critic(Network):
         if key not in results:
             results[key] = rng.normal(size=rows)
         if key not in self.layers:
-            layer = torch.nn.Linear(w.numel() // rows, rows, bias=False, dtype=w.dtype)
-            layer = torch.nn.utils.spectral_norm(layer)
-            layer.weight_u.copy_(torch.tensor(results[key]))
-            del layer._parameters['weight_orig']
-            self.layers[key] = layer
-        layer = self.layers[key]
-        layer.weight_orig = w.reshape(rows, -1)
-        norm, = layer._forward_pre_hooks.values()
-        weight = norm.compute_weight(layer, do_power_iteration=key not in self.iterated)
+            self.layers[key] = SpectralNorm(w.numel(), rows, results[key])
+        weight = self.layers[key](w, iterate=key not in self.iterated)
         self.iterated.add(key)
-        return weight.reshape(shape)
+        return weight
 
     def __call__(self, x, labels=None):
         maps, channels = WIDTH, 3
@@ -256,8 +251,8 @@ for case, normalization in CASES + tuple(
             adam(weights, gradients, 1e-4, 0.0, 0.9)
 
     update(critic, loss)
-    for key, layer in critic.layers.items():
-        results['%s after %s' % (case, key)] = layer.weight_u.numpy().copy()
+    for key, norm in critic.layers.items():
+        results['%s after %s' % (case, key)] = norm.u.numpy().copy()
     if objective == 'wgan':
         for w in critic.weights.values():
             w.data.clamp_(-0.01, 0.01)

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from reference_spectral import SpectralNorm
+
 WIDTHS, LATENT, BATCH, LABELS = {32: 4, 64: 2}, 5, 3, 2
 OBJECTIVES = {'wgan-gp': 'layer', 'gan': 'batch', 'sn-gan': 'spectral'}
 rng = np.random.RandomState(20170705)
@@ -54,18 +56,10 @@ class Network:
     def divided(self, w, rows):
         number = self.used - 1
         if number not in self.norms:
-            layer = torch.nn.utils.spectral_norm(
-                torch.nn.Linear(w.numel() // rows, rows, bias=False, dtype=w.dtype))
             key = '%s u %d' % (self.name, number)
             results[key] = rng.normal(size=rows)
-            layer.weight_u.copy_(torch.tensor(results[key]))
-            del layer._parameters['weight_orig']
-            self.norms[number] = layer
-        layer = self.norms[number]
-        layer.weight_orig = w.reshape(rows, -1)
-        norm, = layer._forward_pre_hooks.values()
-        return norm.compute_weight(
-            layer, do_power_iteration=not self.has_iterated).reshape(w.shape)
+            self.norms[number] = SpectralNorm(w.numel(), rows, results[key])
+        return self.norms[number](w, iterate=not self.has_iterated)
 
     def normalized(self, x):
         if self.normalization == 'batch':
@@ -172,8 +166,8 @@ def update(case, network, loss):
     for i, w in enumerate(network.weights):
         step = w.detach().numpy() - results['%s %d' % (network.name, i)]
         results['%s step %d' % (case, i)] = step.astype(np.float32)
-    for i, layer in network.norms.items():
-        results['%s after u %d' % (case, i)] = layer.weight_u.numpy().copy()
+    for i, norm in network.norms.items():
+        results['%s after u %d' % (case, i)] = norm.u.numpy().copy()
 
 
 def penalty(critic, x, label):
