@@ -11,7 +11,7 @@ labels: call one on Functions or Variables and get its graph, with the same para
 """
 
 from wgan.machine.cntk import C
-from wgan.datasets.images import IMAGE_SIZES
+from wgan.datasets.images import check_image_size
 from wgan.training.layers import (
     PowerIteration, SETTLED, add_bias, batch_normalization, convolution, convolution_transpose,
     label_planes, layer_normalization, leaky_relu, spectral_normalization)
@@ -30,7 +30,7 @@ def generator(image_size, latent_size=100, width=32, seed=None, labels=0, colour
     colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
-    _check(image_size)
+    check_image_size(image_size)
     initializers = _initializers(seed)
     channels, size = width * image_size // 8, 4
 
@@ -64,7 +64,7 @@ def critic(image_size, width=32, seed=None, normalization='layer', labels=0, col
     colours: 1 for grey images, (1, image_size, image_size).
     Raises ValueError for an image size that is not in IMAGE_SIZES.
     """
-    _check(image_size)
+    check_image_size(image_size)
     initializers = _initializers(seed)
     normalize = {'layer': lambda h: layer_normalization(h, bias='b'),
                  'batch': lambda h: batch_normalization(add_bias(h, 'b')),
@@ -118,9 +118,3 @@ def _initializers(seed):
     rng = np.random.RandomState(seed)
     while True:
         yield C.initializer.normal(0.02, seed=rng.randint(2 ** 31))
-
-
-def _check(image_size):
-    if image_size not in IMAGE_SIZES:
-        raise ValueError('image size %s is not supported; choose one of %s'
-                         % (image_size, ', '.join(map(str, IMAGE_SIZES))))

@@ -26,7 +26,7 @@ Biases begin at 0. A convolution in front of a normalisation has none.
 import functools
 
 from wgan.machine.cntk import C
-from wgan.datasets.images import IMAGE_SIZES
+from wgan.datasets.images import check_image_size
 from wgan.training.layers import (
     PowerIteration, SETTLED, add_bias, batch_normalization, convolution, convolution_mean_pool,
     label_planes, layer_normalization, mean_of_pixels, spectral_normalization,
@@ -46,7 +46,7 @@ def generator(image_size, latent_size=128, width=64, seed=None, labels=0, colour
     Batch normalisation is in all blocks and before the last convolution.
     seed, labels, colours, raises: as in models.py.
     """
-    _check(image_size)
+    check_image_size(image_size)
     layers = Layers(seed, 'batch', is_exported=True)
     latent = C.input_variable(latent_size, name='latent')
     if labels:
@@ -71,7 +71,7 @@ def critic(image_size, width=64, seed=None, normalization='layer', labels=0, col
         convolution of 3 × 3 sees a plane for each label beside the image: 1 for this label, else 0.
     seed, colours, raises: as in models.py.
     """
-    _check(image_size)
+    check_image_size(image_size)
     is_small = image_size == 32
     layers = Layers(seed, None if is_small and normalization == 'layer' else normalization)
     image = C.input_variable((colours, image_size, image_size), name='image')
@@ -179,9 +179,3 @@ class Layers:
         self.biases += count
         return [C.parameter(shape, init=0, dtype=x.dtype, name='b%d' % (self.biases - count + i))
                 for i in range(count)]
-
-
-def _check(image_size):
-    if image_size not in IMAGE_SIZES:
-        raise ValueError('image size %s is not supported; choose one of %s'
-                         % (image_size, ', '.join(map(str, IMAGE_SIZES))))

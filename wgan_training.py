@@ -35,7 +35,7 @@ from wgan.training.text_run import TextRun
 from wgan.training.updates import Updates, critic_updates
 
 IS_MAIN = processes.RANK == 0           # only this process writes
-NETWORKS = {'dcgan': models.networks, 'resnet': residual_models.networks}
+MODULES = {'dcgan': models, 'resnet': residual_models}          # of --network
 
 
 def train(training, options):
@@ -133,7 +133,7 @@ def random_numbers(options):
 def make_domain(options, config=None):
     """Returns the ImageRun or TextRun. config: the config.json of a resumed run."""
     return (TextRun(options, config, text_models.networks) if options.text
-            else ImageRun(options, config, NETWORKS[options.network]))
+            else ImageRun(options, config, MODULES[options.network].networks))
 
 
 def make_updates(options, rng, domain):

@@ -21,7 +21,7 @@ from wgan.scores.image_network import add_network_options
 import numpy as np
 
 from bench.gpu_parts import Own, PARTS, Whole, compute
-from models import IMAGE_SIZES
+from wgan.datasets.images import IMAGE_SIZES
 
 PROGRAM = os.path.abspath(__file__)
 # float32 sums in another order differ by 1e-6 in an operation. In a network that is enough to turn

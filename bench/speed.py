@@ -26,7 +26,7 @@ from wgan.machine.disk import replacing
 import numpy as np
 import onnxruntime
 
-from models import IMAGE_SIZES
+from wgan.datasets.images import IMAGE_SIZES
 from wgan.runs.resuming import versions
 from bench.turns import IMAGES, WIDTH, Program, in_turn
 from wgan.training.options import NETWORKS

@@ -13,8 +13,7 @@ from wgan.machine.device import kernels, select_device
 
 import numpy as np
 
-import models
-import residual_models
+from wgan_training import MODULES
 from wgan.training import layers
 from wgan.generators.evaluation import evaluate_in_training, generate
 from wgan.datasets.images import ImageBatches, ImageSet
@@ -22,8 +21,6 @@ from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
 from bench.turns import IMAGES, LATENT, WIDTH, serve
 from wgan.training.updates import Updates
-
-MODULES = {'dcgan': models, 'resnet': residual_models}
 
 
 def training(size, batch, network, data):

@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 
 from wgan.runs import checkpoint
-import models
-from wgan.datasets.images import ImageSet, grid, to_network, to_images
+from wgan.datasets.images import IMAGE_SIZES, ImageSet, grid, to_images, to_network
 from wgan.datasets.labels import Labels
 from wgan.generators.latents import draw_latents
 from wgan.scores.image_network import add_network_options, open_network
@@ -132,7 +131,7 @@ def main():
     parser = Parser(description='Train and compare the objectives.')
     parser.add_argument('--data', default='data/drawn', help='folder of images, or map file')
     parser.add_argument('--out', default='runs/compare', help='folder for the runs')
-    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+    parser.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=32,
                         help='width and height of the images')
     parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')
     parser.add_argument('--iterations', type=number(int, 1), default=1500, help='of each')

@@ -16,24 +16,25 @@ import _root  # noqa: F401
 from wgan.machine.command_line import Parser, UserError, number, one_line, report, run
 from wgan.machine.device import select_device
 
-import numpy as np
 import pandas as pd
 
-import models
-from wgan.datasets.images import ImageBatches, ImageSet
+from image_training import begin
+from wgan.datasets.images import IMAGE_SIZES, ImageSet
 from wgan.datasets.labels import Labels
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import objective_settings, parse
-from wgan.training.updates import Updates, critic_updates
+from wgan.training.options import flag, parse
+from wgan.training.presets import PRESETS
+from wgan.training.updates import critic_updates
 
 SCORES = ['fid', 'precision', 'recall', 'coverage']
 COLUMNS = ['row', 'seed', 'seconds', 'iterations'] + SCORES
 
 # By name: options of wgan_training.py.
-QUICK = '--n-critic 1 --learning-rate 2e-4 --beta1 0 --beta2 0.99'
+QUICK = ' '.join('%s %g' % (flag(name), PRESETS['quick'][name])
+                 for name in ('n_critic', 'learning_rate', 'beta1', 'beta2'))
 SETTINGS = {
     "article's": '',
     'n_critic 1, step 2e-4, β2 0.99': QUICK,
@@ -55,13 +56,7 @@ TABLES = {'settings': SETTINGS, 'objectives': OBJECTIVE_ROWS}
 
 def train(options, faces, seconds):
     """Trains for a processor time. Returns (the averaged generator, iterations)."""
-    rng = np.random.RandomState(options.seed)
-    batches = ImageBatches(faces, options.batch_size, rng)
-    objective = OBJECTIVES[options.objective]
-    networks = models.networks(faces.size, options.latent_size, options.width,
-                               objective.normalization, rng)
-    updates = Updates(*networks, objective, options.batch_size, rng, ema=options.ema,
-                      **objective_settings(options))
+    updates, batches = begin(options, faces, ema=options.ema)
     step, end = 0, time.process_time() + seconds
     while time.process_time() < end:
         step += 1
@@ -100,7 +95,7 @@ def main():
                         'alone, and some together; or objectives, with their defaults and with '
                         'the quick settings')
     parser.add_argument('--data', default='data/drawn', help='folder of images')
-    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+    parser.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=32,
                         help='width and height')
     parser.add_argument('--width', type=number(int, 1), default=16, help='as in wgan_training.py')
     parser.add_argument('--seconds', type=number(float, 0, above=True), default=100.0,

@@ -18,7 +18,7 @@ import pandas as pd
 from wgan.generators.evaluation import generate
 import models
 from penalties import PENALTIES
-from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images
+from wgan.datasets.images import IMAGE_SIZES, ImageBatches, ImageSet, grid, to_images
 from wgan.pictures.plotting import check_plot, new_figure, save_figure
 from wgan.training.options import objective_settings, parse
 from wgan.training.updates import Updates
@@ -53,7 +53,7 @@ def train(penalty_form, faces, iterations):
 def main():
     parser = Parser(description='Compare the penalty in the graph with the penalty as a number.')
     parser.add_argument('--data', default='data/drawn', help='folder of images')
-    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+    parser.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=32,
                         help='width and height')
     parser.add_argument('--iterations', type=number(int, 10), default=300, help='of each run')
     parser.add_argument('--out', default='fed_penalty.png', help='image to write')

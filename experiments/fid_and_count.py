@@ -21,7 +21,7 @@ import numpy as np
 from wgan.datasets.images import ImageSet
 from wgan.generators.files import Generator
 from wgan.pictures.plotting import check_plot, new_figure, save_figure
-from wgan.scores.distances import frechet_distance
+from wgan.scores.distances import features_distance
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated
 from wgan.scores.training_scores import TrainingImages
@@ -39,12 +39,6 @@ def features_of(images, network):
     return np.random.RandomState(0).permutation(np.concatenate(parts).astype(np.float64))
 
 
-def fid(*features):
-    """FID of two sets of features."""
-    return frechet_distance(*(value for x in features
-                              for value in (x.mean(axis=0), np.cov(x, rowvar=False))))
-
-
 def curves(generated, real):
     """{name: [(number of images, FID), …]}."""
     half = len(real) // 2
@@ -53,11 +47,11 @@ def curves(generated, real):
         return [n for n in COUNTS if n < most] + [most]
     return {
         'generated, against %d real' % len(real): [
-            (n, fid(generated[:n], real)) for n in up_to(len(generated))],
+            (n, features_distance(generated[:n], real)) for n in up_to(len(generated))],
         'real, against %d generated' % len(generated): [
-            (n, fid(generated, real[:n])) for n in up_to(len(real))],
+            (n, features_distance(generated, real[:n])) for n in up_to(len(real))],
         'real, against as many other real': [
-            (n, fid(real[:n], real[half:half + n])) for n in up_to(half)]}
+            (n, features_distance(real[:n], real[half:half + n])) for n in up_to(half)]}
 
 
 def draw(lines, path):

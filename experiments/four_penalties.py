@@ -25,10 +25,11 @@ from wgan.machine.device import select_device
 
 import numpy as np
 
-from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images, to_network
+from wgan.datasets.images import IMAGE_SIZES, ImageSet, grid, to_images, to_network
 from wgan.datasets.labels import Labels
 from wgan.generators.evaluation import generate
 from wgan.generators.latents import draw_latents
+from image_training import begin
 import models
 from penalties import PENALTIES, loss_gradients
 from wgan.pictures.plotting import check_plot, new_figure, save_figure
@@ -36,8 +37,7 @@ from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
 from wgan.training.objectives import gradient_norm
-from wgan.training.options import objective_settings, parse
-from wgan.training.updates import Updates
+from wgan.training.options import parse
 
 REFERENCE = os.path.join(ROOT, 'tests', 'penalties.npz')
 POINTS, AT = 20, 64             # of each curve; images that the gradient norm is the mean of
@@ -87,14 +87,10 @@ class Training:
     """One of the four, that goes on by an iteration at a time. seconds: of the processor."""
 
     def __init__(self, name, faces, options):
-        self.options, rng = parse(['--image-size', str(faces.size)]), np.random.RandomState(0)
-        self.name, self.batches = name, ImageBatches(faces, self.options.batch_size, rng)
-        self.generator, self.critic = models.networks(
-            faces.size, self.options.latent_size, self.options.width, 'layer', rng)
-        self.updates = Updates(self.generator, self.critic, PENALTIES[name],
-                               self.options.batch_size, rng, **objective_settings(self.options))
+        self.name, self.options = name, parse(['--image-size', str(faces.size)])
+        self.updates, self.batches = begin(self.options, faces, PENALTIES[name])
         image = C.input_variable((3, faces.size, faces.size))
-        self.norm = gradient_norm(self.critic, image)
+        self.norm = gradient_norm(self.updates.critic, image)
         rng = np.random.RandomState(1)
         self.real = to_network(np.stack([faces[i] for i in rng.randint(len(faces), size=AT)]))
         self.epsilon = rng.uniform(0, 1, (AT, 1, 1, 1)).astype(np.float32)
@@ -118,7 +114,7 @@ class Training:
 
     def generate(self, count):
         latents = draw_latents(count, self.options.latent_size, 1)
-        return generate(self.generator, latents, self.options.batch_size)
+        return generate(self.updates.generator, latents, self.options.batch_size)
 
 
 def train(trainings, seconds):
@@ -137,9 +133,10 @@ def frechet_distances(trainings, faces, options, device):
     """By penalty: FID of as many generated images as real ones."""
     network = open_network(options, device)
     real = measure(TrainingImages(faces, options.count, 'the real images'), network, SPLITS, 32)
-    return {t.name: distances(
-        measure(Generated(t.name, t.generator, options.count, 0, Labels([], [])), network, SPLITS,
-                32), real, 0)['fid'] for t in trainings}
+    images = {t.name: Generated(t.name, t.updates.generator, options.count, 0, Labels([], []))
+              for t in trainings}
+    return {name: distances(measure(some, network, SPLITS, 32), real, 0)['fid']
+            for name, some in images.items()}
 
 
 def draw(trainings, fids, path):
@@ -164,7 +161,7 @@ def draw(trainings, fids, path):
 def main():
     parser = Parser(description='Compare four ways to write the gradient penalty in CNTK.')
     parser.add_argument('--data', default='data/drawn', help='folder of images')
-    parser.add_argument('--image-size', type=int, choices=models.IMAGE_SIZES, default=32,
+    parser.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=32,
                         help='width and height')
     parser.add_argument('--seconds', type=number(float, 0, above=True), default=120.0,
                         help='processor time of each training')

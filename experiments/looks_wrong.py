@@ -15,6 +15,7 @@ from _root import ROOT
 from wgan.datasets.image_decoder import ImageReader
 from wgan.datasets.images import ImageSet, grid, write_image
 from wgan.machine.command_line import Parser, Progress, UserError, number, one_line, run
+from wgan.pictures.animation import find_grids
 from wgan.pictures.findings import findings
 from wgan.pictures.plotting import new_figure, read_losses, save_figure
 from wgan.pictures.sample_numbers import ratios, tiles
@@ -72,10 +73,8 @@ def write_turned(images, folder):
 
 def sample_grid(folder):
     """The last sample grid of a run, as SHOWN images beside each other."""
-    samples = os.path.join(folder, 'samples')
-    last = max(name for name in os.listdir(samples) if name.startswith('step_'))
-    return grid(tiles(ImageReader().read(os.path.join(samples, last)), SIZE)[:2 * SHOWN], SHOWN,
-                border=1)
+    _, last = find_grids(folder)[-1]
+    return grid(tiles(ImageReader().read(last), SIZE)[:2 * SHOWN], SHOWN, border=1)
 
 
 def draw(path, images, column, curves):

@@ -12,16 +12,14 @@ import points                           # before the others: it lets them be fou
 from wgan.machine.command_line import Progress, number, run
 from wgan.generators.evaluation import generated
 from wgan.scores.image_network import add_network_options, open_network
-from wgan.datasets.images import ImageBatches, ImageSet
+from wgan.datasets.images import ImageSet, shrunk
 from wgan.generators.latents import draw_latents
 from wgan.training.objectives import OBJECTIVES
-from wgan.training.options import objective_settings, parse
+from wgan.training.options import parse
 from wgan.pictures.plotting import new_figure, save_figure
 from wgan.scores.distances import frechet_distance
-from wgan.training.updates import Updates
-import models
+from image_training import begin
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -31,8 +29,7 @@ PIXELS = 'Fréchet distance of 8 × 8 pixels'
 
 def pixels(images):
     """RGB images, uint8 (N, S, S, 3), shrunk to 8 × 8: (N, 192), in 0 … 1."""
-    small = [cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in images]
-    return np.stack(small).reshape(len(images), -1) / 255
+    return shrunk(images, 8).reshape(len(images), -1) / 255
 
 
 def statistics(images, features):
@@ -51,13 +48,8 @@ def train(objective, faces, measures, options, progress, done):
     """A DataFrame with a row for each point: step, minus_loss, what else is logged, and each of the
     distances from real images. measures: by their names, (features, statistics of real images).
     """
-    o = parse(['--objective', objective, '--image-size', str(SIZE)])
-    rng = np.random.RandomState(0)
-    batches = ImageBatches(faces, o.batch_size, rng)
-    generator, critic = models.networks(SIZE, o.latent_size, WIDTH,
-                                        OBJECTIVES[objective].normalization, rng)
-    updates = Updates(generator, critic, OBJECTIVES[objective], o.batch_size, rng,
-                      **objective_settings(o))
+    o = parse(['--objective', objective, '--image-size', str(SIZE), '--width', str(WIDTH)])
+    updates, batches = begin(o, faces)
     latents, rows, since = draw_latents(options.count, o.latent_size, 1), [], []
     ends = set(np.linspace(0, options.iterations, POINTS + 1).astype(int))
     for step in range(1, options.iterations + 1):
@@ -66,7 +58,7 @@ def train(objective, faces, measures, options, progress, done):
         updates.update_generator(step)
         since.append(updates.row())
         if step in ends:
-            images = np.concatenate(list(generated(generator, latents, AT_ONCE, objective)))
+            images = np.concatenate(list(generated(updates.generator, latents, AT_ONCE, objective)))
             row = dict(zip(updates.columns, np.mean(since, axis=0)), step=step)
             row.update({name: frechet_distance(*real, *statistics(images, features))
                         for name, (features, real) in measures.items()})

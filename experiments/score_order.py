@@ -23,12 +23,10 @@ from wgan.scores.training_scores import SPLITS, TrainingImages
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.generators.files import Generator
 from wgan.generators.latents import draw_latents
-import models
-import residual_models
+from wgan_training import MODULES
 
 
 SHAPE = ('image_size', 'latent_size', 'width', 'seed')      # settings that the generator depends on
-MODULES = {'dcgan': models, 'resnet': residual_models}
 
 
 class Noise:

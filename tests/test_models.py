@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from wgan.datasets.images import IMAGE_SIZES
 from wgan.generators.evaluation import evaluate_in_training, generate
 import models
 from helpers import singular_vectors, spectral_norms
 
 
-@pytest.mark.parametrize('size', models.IMAGE_SIZES)
+@pytest.mark.parametrize('size', IMAGE_SIZES)
 def test_shapes(size):
     generator, critic = models.generator(size, latent_size=7, width=2), models.critic(size, width=2)
     images = generator.eval({generator.arguments[0]: np.ones((2, 7), np.float32)})

@@ -10,6 +10,7 @@ import residual_models
 from helpers import (
     SMALL, TESTS, assert_resume_is_exact, make_updates, onnx_network, read_rgb, singular_vectors,
     spectral_norms, write_images)
+from wgan.datasets.images import IMAGE_SIZES
 from wgan.datasets.labels import Labels, one_hot
 from wgan.generators.directions import directions, first_weights
 from wgan.generators.evaluation import evaluate_in_training, generate, label_input, latent_input
@@ -95,7 +96,7 @@ def test_one_update_of_each_network_equals_pytorch(reference, size, case):
         np.testing.assert_allclose(u.value[0], r['%s critic after u %d' % (case, i)], rtol=1e-12)
 
 
-@pytest.mark.parametrize('size', residual_models.IMAGE_SIZES)
+@pytest.mark.parametrize('size', IMAGE_SIZES)
 def test_shapes(size):
     generator, critic = residual_models.networks(size, 7, 1, 'layer', np.random.RandomState(0))
     images = generator.eval({generator.arguments[0]: np.ones((2, 7), np.float32)})

@@ -9,7 +9,7 @@ import sys
 from wgan.machine.device import select_device
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.updates import Updates
-from wgan_training import NETWORKS
+from wgan_training import MODULES
 import text_models
 
 import numpy as np
@@ -25,7 +25,7 @@ network = sys.argv[4]
 select_device('cpu')
 before, rng = peak(), np.random.RandomState(0)
 networks = (text_models.networks(40, size, 128, width, rng) if network == 'text'
-            else NETWORKS[network](size, 100, width, 'layer', rng))
+            else MODULES[network].networks(size, 100, width, 'layer', rng))
 objective = OBJECTIVES['wgan-gp']
 updates = Updates(*networks, objective, batch, rng, ema=0.999,
                   **dict(objective.settings, beta2=0.9))

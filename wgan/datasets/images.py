@@ -19,6 +19,13 @@ LOOKED_AT = 100
 MEMORY_LIMIT = 2 << 30      # bytes of decoded images; a set that needs more is read step by step
 
 
+def check_image_size(size):
+    """Raises ValueError if no network makes images of this size."""
+    if size not in IMAGE_SIZES:
+        raise ValueError('image size %s is not supported; choose one of %s'
+                         % (size, ', '.join(map(str, IMAGE_SIZES))))
+
+
 def centre_square(image, size):
     """(H, W, 3) → (size, size, 3): the largest square in the middle, resized; uint8."""
     height, width = image.shape[:2]
@@ -232,6 +239,13 @@ def grid(images, columns, border=0):
         top, left = i // columns * (height + border), i % columns * (width + border)
         sheet[top:top + height, left:left + width] = image
     return sheet
+
+
+def shrunk(images, side):
+    """Returns square images (H, W, C), or such, each shrunk to (side, side, C): (N, side, side, C).
+    """
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+                     for image in images])
 
 
 def enlarge(images, scale):

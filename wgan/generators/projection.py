@@ -11,9 +11,8 @@ from wgan.machine.cntk_files import load_model
 from wgan.machine.command_line import Progress, UserError, number, one_line
 from wgan.machine.device import add_device_option
 from wgan.datasets.image_files import counted
-from wgan.datasets.images import GREY, to_network
+from wgan.datasets.images import GREY, shrunk, to_network
 
-import cv2
 import numpy as np
 
 CRITIC = 'wgan_critic.model'
@@ -270,8 +269,7 @@ def _nearest(network, pictures, drawn, drawn_labels, parts, starts, name):
 def _shrunk(images):
     """(N, C, S, S) → (N, values), of at most COMPARED pixels a side."""
     side = min(COMPARED, images.shape[2])
-    return np.stack([cv2.resize(np.moveaxis(image, 0, 2), (side, side),
-                                interpolation=cv2.INTER_AREA).ravel() for image in images])
+    return shrunk(np.moveaxis(images, 1, 3), side).reshape(len(images), -1)
 
 
 def _convolutions(critic):

@@ -1,11 +1,11 @@
 """Generated images beside the real ones that are nearest to them, for a page."""
 
 from wgan.datasets.batches import split
-from wgan.datasets.images import ImageSet, grid
+from wgan.datasets.images import ImageSet, grid, shrunk
 from wgan.generators.evaluation import generated
 from wgan.machine.command_line import UserError
 from wgan.pictures.label_grid import label_grid, readable
-from wgan.pictures.latent_sheets import BATCH, LARGEST_SIDE, latents_of_page, resized
+from wgan.pictures.latent_sheets import BATCH, LARGEST_SIDE, latents_of_page
 from wgan.scores.neighbours import GAP, neighbour_cells, nearest_by_pixels
 
 import cv2
@@ -27,7 +27,7 @@ def data_neighbours(generator, source, config):
         real = _Grey(real)
     nearest = nearest_by_pixels(images, real)
     cells = neighbour_cells(images, [real[i] for i in nearest.ravel()])
-    cells = resized(cells, min(LARGEST_SIDE, images.shape[1]))
+    cells = shrunk(cells, min(LARGEST_SIDE, images.shape[1]))
     names, columns = generator.labels.names, 1 + nearest.shape[1]
     sheet = (label_grid(cells, readable([names[i] for i in numbers]), columns, GAP) if names
              else grid(cells, columns, GAP))

@@ -1,13 +1,12 @@
 """Images of a generator to play with on a page: moved along directions, and mixed."""
 
-from wgan.datasets.images import grid
+from wgan.datasets.images import grid, shrunk
 from wgan.datasets.labels import one_hot
 from wgan.generators.directions import direction_rows, directions, from_label_to_label
 from wgan.generators.evaluation import generated
 from wgan.generators.latents import draw_latents, walk
 from wgan.machine.command_line import Progress
 
-import cv2
 import numpy as np
 
 COUNT = 12                      # latents
@@ -46,7 +45,7 @@ def latent_sheets(generator, encode, room):
     side, cuts = images.shape[1], np.cumsum([part.shape[0] * part.shape[1] for part, _ in parts])
     while True:
         sheets = [encode(grid(part, COUNT if i == 0 else STEPS)) for i, part in enumerate(
-            np.split(resized(images, side), cuts[:-1])) if len(part)]
+            np.split(shrunk(images, side), cuts[:-1])) if len(part)]
         if sum(map(len, sheets)) <= room or side <= 8:
             break
         side = side * 3 // 4
@@ -70,12 +69,7 @@ def _images(generator, latents, labels):
     """All images, of at most LARGEST_SIDE pixels."""
     progress, made = Progress('generating', len(latents)), []
     for images in generated(generator.network, latents, BATCH, generator.name, labels):
-        made.append(resized(images, min(LARGEST_SIDE, images.shape[1])))
+        made.append(shrunk(images, min(LARGEST_SIDE, images.shape[1])))
         progress.show(sum(map(len, made)))
     progress.end('%d images for the page' % len(latents))
     return np.concatenate(made)
-
-
-def resized(images, side):
-    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-                     for image in images])

@@ -113,6 +113,12 @@ def frechet_distance(mean_a, covariance_a, mean_b, covariance_b):
                + np.trace(covariance_b) - 2 * np.sqrt(np.maximum(cross, 0)).sum())
 
 
+def features_distance(a, b):
+    """The Fréchet distance of two sets of features, (N, F) and (M, F)."""
+    return frechet_distance(*(statistic for features in (a, b) for statistic in (
+        features.mean(axis=0), np.cov(features, rowvar=False))))
+
+
 def kernel_distance(a, b, rng):
     """The squared maximum mean discrepancy with the kernel (x·y / F + 1)³, unbiased: mean and
     standard deviation over KID_SUBSETS random subsets of KID_SIZE (or all that there are).

@@ -1,6 +1,6 @@
 """Generated images beside the real ones that are nearest to them: does a generator copy?"""
 
-from wgan.datasets.images import grid
+from wgan.datasets.images import grid, shrunk
 from wgan.machine.command_line import Progress
 from wgan.scores.distances import NEAREST, distances_between
 
@@ -44,20 +44,15 @@ def nearest_by_pixels(images, real):
 
     images, real: sequences of images, RGB, uint8, (S, S, 3); those in `real` are read once.
     """
-    ours, tables, progress = _pixels(images), [], Progress('comparing images', len(real))
+    ours, tables, progress = shrunk(images, PIXELS), [], Progress('comparing images', len(real))
     for start in range(0, len(real), AT_ONCE):
-        theirs = _pixels([real[i] for i in range(start, min(start + AT_ONCE, len(real)))])
+        theirs = shrunk([real[i] for i in range(start, min(start + AT_ONCE, len(real)))], PIXELS)
         tables.append(np.minimum(*(distances_between(ours.reshape(len(ours), -1),
                                                      some.reshape(len(some), -1))
                                    for some in (theirs, theirs[:, :, ::-1]))))
         progress.show(start + len(theirs))
     progress.end('%d images compared' % len(real))
     return _nearest(np.concatenate(tables, axis=1))
-
-
-def _pixels(images):
-    return np.stack([cv2.resize(image, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
-                     for image in images])
 
 
 def _nearest(table):

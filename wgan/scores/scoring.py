@@ -15,8 +15,8 @@ from wgan.datasets.image_decoder import ImageReader, UnreadableImage, decode_ima
 from wgan.datasets.image_files import find_images, is_run, format_of
 from wgan.datasets.labels import FIRST_IMAGE, LABELS_FILE, draw_labels, find_labels, names_of
 from wgan.scores.distances import (
-    KEPT, NEAREST, Statistics, count_of_copies, frechet_distance, kernel_distance,
-    neighbourhood_scores)
+    KEPT, NEAREST, Statistics, count_of_copies, features_distance, frechet_distance,
+    kernel_distance, neighbourhood_scores)
 
 import numpy as np
 
@@ -188,7 +188,8 @@ def _read_statistics(path, settings):
         if others[name] != value:
             raise UserError('the statistics in %s were made with another %s (%s, here %s)'
                             % (one_line(path), name, one_line(others[name]), value))
-    return dict(dict(side=np.nan), **statistics)        # version 1.0.0 did not save it
+    statistics.setdefault('side', np.nan)               # version 1.0.0 did not save it
+    return statistics
 
 
 def _check_statistics(mean, covariance, features, count, **scores):
@@ -291,9 +292,7 @@ def label_distances(images, result, reference_images, reference):
         if few:
             without.append('%s (%s)' % (one_line(label), ', '.join(few)))
         else:
-            distances[label] = frechet_distance(*(
-                statistic for features in (ours, theirs)
-                for statistic in (features.mean(axis=0), np.cov(features, rowvar=False))))
+            distances[label] = features_distance(ours, theirs)
     if without:
         print('no FID of labels with fewer than %d images%s: %s%s' % (
             LABEL_COUNT, ' among the %d whose features are kept' % KEPT

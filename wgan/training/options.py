@@ -19,7 +19,7 @@ FREE = 'may change'
 UNTIL_SCORED = 'may change as long as the run has no scores'
 NOT_STORED = 'is not stored with the run'
 
-NETWORKS = ('dcgan', 'resnet')          # for images; wgan_training.py has their modules
+NETWORKS = ('dcgan', 'resnet')          # for images: see wgan_training.MODULES
 ABSENT = object()               # the default where an option does not apply
 
 # A row of the table. type: converts text to the value; bool for a switch. choices: or None. images,
