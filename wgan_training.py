@@ -142,7 +142,8 @@ def make_updates(options, rng, domain):
     seeds = rng if processes.COUNT == 1 else np.random.RandomState(options.seed)
     generator, critic = domain.networks(seeds)
     return Updates(generator, critic, OBJECTIVES[options.objective], options.batch_size, rng,
-                   ema=options.ema, augment=options.augment, hold_out=options.hold_out > 0,
+                   ema=options.ema, augment=options.augment,
+                   augment_target=options.augment_target, hold_out=options.hold_out > 0,
                    label_counts=domain.label_counts, **objective_settings(options))
 
 

@@ -89,7 +89,8 @@ def test_weights_stay_the_same_in_all(images, tmp_path, objective):
     assert result.out.count('%d iterations in run' % iterations) == 1       # one speaks
 
 
-@pytest.mark.parametrize('extra', [[], ['--augment', '--hold-out', 0.2]])
+@pytest.mark.parametrize('extra', [
+    [], ['--augment', '--augment-target', 0.3, '--hold-out', 0.2]])
 def test_resume(script, images, tmp_path, extra):
     start = ['--data', images, '--checkpoint-every', 4] + extra + SMALL
     for run, iterations in (('whole', 10), ('parts', 6)):

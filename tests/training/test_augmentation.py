@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from wgan.training.augmentation import Augmentation
+from wgan.training.augmentation import ADAPTATION, Augmentation, Probability
 from wgan.machine.cntk import C
 from helpers import (
     SMALL, assert_same_run, augmentation_feed, family, losses, make_updates)
@@ -75,6 +75,84 @@ def test_an_image_moved_by_nothing_is_itself():
     feed = {variable: neutral[variable.name].astype(np.float32) for variable in augmentation.draws}
     feed[x] = images
     np.testing.assert_allclose(augmentation(x).eval(feed), images, atol=3e-7)
+
+
+@pytest.mark.parametrize('value', [0, 0.3, 1])
+def test_each_change_has_its_probability(value):
+    """Each by itself, for each sample by itself. At 0 an image stays as it is."""
+    probability, count = Probability(target=0.5), 4000
+    probability.value = value
+    augmentation = Augmentation((3, 32, 32), probability)
+    rng, samples = np.random.RandomState(0), np.empty((count, 1))
+    drawn = {variable: draw(rng, samples) for variable, draw in augmentation.draws.items()}
+    neutral = {'brightness': 0, 'saturation': 1, 'contrast': 1, 'window': [4, 4, 35, 35], 'mask': 1}
+    changed = np.array([(values.reshape(count, -1) != np.ravel(neutral[variable.name])).any(1)
+                        for variable, values in drawn.items()])
+    # One window in 81 is the centre.
+    assert changed.mean(1) == pytest.approx([value] * 5, abs=0.03)
+    if value == 0.3:
+        assert np.abs(np.corrcoef(changed) - np.eye(5)).max() < 0.06
+    if value == 0:
+        x = C.input_variable((3, 32, 32))
+        images = rng.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
+        feed = {variable: values[:2] for variable, values in drawn.items()}
+        feed[x] = images
+        np.testing.assert_allclose(augmentation(x).eval(feed), images, atol=3e-7)
+
+
+@pytest.mark.parametrize('target', [0.0, 0.4, 1.0])
+def test_the_probability_follows_the_overfitting(target):
+    """Up while the gap is more than that part of the distance, down otherwise, within [0, 1]."""
+    probability = Probability(target)
+    assert (probability.value, Probability().value) == (0, 1)
+    for _ in range(100):
+        probability.adapt(target * 5 + 1, 5, samples=100)
+    assert probability.value == pytest.approx(100 * 100 / ADAPTATION)
+    for _ in range(2):
+        probability.adapt(-1e6, 5, samples=100)
+    assert probability.value == pytest.approx(98 * 100 / ADAPTATION)
+    for gap, end in ((-1, 0), (1e9, 1)):
+        for _ in range(1100):
+            probability.adapt(gap, 1, samples=100)
+        assert probability.value == end
+    other = Probability(target)
+    other.restore(probability.array())
+    assert vars(other) == vars(probability)
+
+
+def test_noise_moves_it_less_than_a_step_of_the_mean():
+    """The mean of about 100 iterations decides, not each minibatch."""
+    probability, rng = Probability(0.4), np.random.RandomState(0)
+    for _ in range(1000):
+        probability.adapt(rng.normal(0.7, 2), rng.normal(1, 2), samples=16)
+    assert probability.value > 0.9 * 1000 * 16 / ADAPTATION
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('objective', list(OBJECTIVES))
+def test_adaptive_augmentation_trains_and_resumes(train, images, tmp_path, objective):
+    """What is logged is what it follows: the ratio of the gap and the distance."""
+    start = ['--data', images, '--objective', objective, '--augment', '--hold-out', 0.4,
+             '--augment-target', 0.5, *SMALL]
+    for run, iterations in (('whole', 6), ('parts', 3)):
+        assert train('--out', run, '--iterations', iterations, *start).code == 0
+    assert train('--out', 'parts', '--iterations', 6, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    rows = losses(tmp_path / 'whole')
+    name, = (column[:-len('_held_out')] for column in rows if column.endswith('_held_out'))
+    gap = rows[name] - rows[name + '_held_out']
+    distance = rows[name] - rows['D_fake'] if 'D_fake' in rows else rows[name]
+    expected = Probability(0.5)
+    for row, pair in zip(rows.augmented, zip(gap, distance)):
+        expected.adapt(*pair, samples=4)
+        assert row == pytest.approx(expected.value)
+
+
+@pytest.mark.parametrize('arguments', [
+    ['--augment-target', 0.5], ['--augment', '--augment-target', 0.5],
+    ['--hold-out', 0.1, '--augment-target', 0.5]])
+def test_a_target_needs_what_it_is_measured_with(train, arguments):
+    assert '--augment-target needs --augment, and --hold-out' in train(*arguments).sentence
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ PANELS = [                                              # column, label, target 
     ('margin', 'margin', None),
     ('D_real', 'probability of being real\nD(x)', 0.5),
     ('D_fake', 'probability of being real\nD(G(z))', 0.5),
+    ('augmented', 'probability of each change\nby augmentation', None),
     ('fid', 'Frechet distance (FID)', None),
     ('kid_mean', 'kernel distance (KID)', None),
     ('inception_score_mean', 'Inception Score', None),

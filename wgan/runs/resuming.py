@@ -16,7 +16,8 @@ from wgan.training.options import (
 import cv2
 import numpy as np
 
-SINCE_1_0 = ('network', 'page')     # settings that runs of version 1.0.0 lack: take the default
+# Settings that runs of version 1.0.0 lack. They take the default.
+SINCE_1_0 = ('network', 'page', 'augment_target')
 
 
 def settings_of(options):

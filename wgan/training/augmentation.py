@@ -4,6 +4,10 @@ Zhao et al. 2020, 'Differentiable Augmentation for Data-Efficient GAN Training',
 https://arxiv.org/abs/2006.10738: the critic sees only T(x) and T(G(z)) (equations 4 to 6), so it
 can't memorise a few images. The generator is trained through T, so it does not learn T. The policy
 is the paper's for few images: colour, translation, cutout, with the ranges of its code.
+
+Adaptive augmentation makes each change with a probability only, which follows how far the critic
+overfits: Karras et al. 2020, 'Training Generative Adversarial Networks with Limited Data',
+https://arxiv.org/abs/2006.06676.
 """
 
 from wgan.machine.cntk import C
@@ -12,27 +16,66 @@ import numpy as np
 
 TRANSLATION = 1 / 8                     # largest shift, as a fraction of the image's width
 CUTOUT = 1 / 2                          # side of the grey square, as a fraction of the width
+# Training images in which the probability of a change can grow from 0 to 1: that of the authors'
+# code for short trainings (train.py, ada_kimg of a resumed run).
+ADAPTATION = 100000
+MEMORY = 0.99                           # decay of the means that decide, per iteration
+
+
+class Probability:
+    """Probability of each change of an image, for the Augmentations that share it.
+
+    target: the overfitting to keep to, or None for a probability of 1. value: the probability.
+    """
+
+    def __init__(self, target=None):
+        self.target, self.value = target, 1.0 if target is None else 0.0
+        self._gap = self._distance = 0.0
+
+    def adapt(self, gap, distance, samples):
+        """Follows the overfitting r_v = gap / distance of Karras et al. 2020, equation 1, with the
+        means of both over about the last 100 calls.
+
+        gap: mean score of training images, less that of held-out images. distance: mean score of
+        training images, less that of generated images. samples: size of the minibatch.
+        """
+        self._gap = MEMORY * self._gap + (1 - MEMORY) * gap
+        self._distance = MEMORY * self._distance + (1 - MEMORY) * distance
+        overfits = self._gap > self.target * self._distance
+        step = samples / ADAPTATION
+        self.value = min(max(self.value + (step if overfits else -step), 0.0), 1.0)
+
+    def array(self):
+        """The state as an array, for a checkpoint."""
+        return np.array([self.value, self._gap, self._distance])
+
+    def restore(self, array):
+        """Inverse of `array`."""
+        self.value, self._gap, self._distance = map(float, array)
 
 
 class Augmentation:
     """T: image → changed image, as a CNTK graph that is linear in the image.
 
     shape: (colours, S, S) of the image, whose values are in [-1, 1]; colours: 3, or 1 for grey.
+    probability: of each change; None: 1.
     draws: {input: function(rng, samples) that draws a value for each sample}.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape, probability=None):
         self.shape, self.size = shape, shape[1]
+        self.probability = probability or Probability()
         self.margin = int(self.size * TRANSLATION + 0.5)
         self.brightness, self.saturation, self.contrast = (
             C.input_variable((1, 1, 1), name=name)
             for name in ('brightness', 'saturation', 'contrast'))
         self.window = C.input_variable((1, 4), name='window')
         self.mask = C.input_variable(shape, name='mask')
-        self.draws = {
-            self.brightness: _evenly(-0.5, 0.5), self.saturation: _evenly(0, 2),
-            self.contrast: _evenly(0.5, 1.5), self.window: self._draw_window,
-            self.mask: self._draw_mask}
+        centre = np.array([self.margin, self.margin] + [self.margin + self.size - 1] * 2)
+        self.draws = {variable: self._sometimes(draw, neutral) for variable, draw, neutral in (
+            (self.brightness, _evenly(-0.5, 0.5), 0), (self.saturation, _evenly(0, 2), 1),
+            (self.contrast, _evenly(0.5, 1.5), 1), (self.window, self._draw_window, centre),
+            (self.mask, self._draw_mask, 1))}
 
     def __call__(self, image):
         return self.cut_out(self.translate(self.colour(image)))
@@ -59,6 +102,17 @@ class Augmentation:
     def cut_out(self, x):
         """Makes a square of the image grey, 0."""
         return x * self.mask
+
+    def _sometimes(self, draw, neutral):
+        """Returns a function that draws, and gives a sample the neutral value where it is not to
+        be changed.
+        """
+        def draw_or_leave(rng, samples):
+            drawn = draw(rng, samples)
+            if self.probability.value < 1:
+                drawn[rng.uniform(size=len(samples)) >= self.probability.value] = neutral
+            return drawn
+        return draw_or_leave
 
     def _draw_window(self, rng, samples):
         """Draws windows (left, top, right, bottom) of the padded image."""

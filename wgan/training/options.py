@@ -153,7 +153,11 @@ GROUPS = [
     ('variation of the images', [
         _of_images('augment', bool, False, 'change real and generated images at random before the '
                    'critic sees them (colour, translation, cutout): for few images; see '
-                   'wgan/training/augmentation.py')]
+                   'wgan/training/augmentation.py'),
+        _of_images('augment_target', PART, None, 'with --augment and --hold-out: make each change '
+                   'with a probability, which rises while the critic overfits more than this, and '
+                   'falls while less. 0: it scores held-out images like training images; 1: like '
+                   'generated images', note='every change, always')]
         + [_of_images(name, PART, None, 'random %s; 0: off' % meaning, resume=CHANGEABLE,
                       note='%g; with --augment 0' % VARIATION)
            for name, meaning in (
@@ -279,6 +283,9 @@ def with_defaults(values):
             raise UserError('--objective %s with --text needs --gamma: its default is for images, '
                             'by their size' % objective)
         options.gamma = ADA_GAMMA * options.image_size ** 2 / options.batch_size
+    if options.augment_target is not None and not (options.augment and options.hold_out):
+        raise UserError('--augment-target needs --augment, and --hold-out for images to measure '
+                        'the overfitting with')
     for name in () if is_text else ('brightness', 'contrast', 'saturation'):
         if getattr(options, name) is None:
             setattr(options, name, 0.0 if options.augment else VARIATION)

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1701.07875.
 """
 
 from wgan.machine import processes
-from wgan.training.augmentation import Augmentation, Unchanged
+from wgan.training.augmentation import Augmentation, Probability, Unchanged
 from wgan.machine.cntk import C, quiet
 from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
 from wgan.datasets.labels import draw_labels
@@ -30,13 +30,15 @@ class Updates:
     """
 
     def __init__(self, generator, critic, objective, batch_size, rng, *, ema=0.0, augment=False,
-                 hold_out=False, label_counts=(), **settings):
+                 augment_target=None, hold_out=False, label_counts=(), **settings):
         """objective: a row of OBJECTIVES. settings: values for its settings.
         batch_size: of all processes together. rng: the RandomState to draw from. ema: decay of the
         moving average of the generator's weights, per update; 0: none. augment: whether the critic
-        sees all images through an Augmentation. hold_out: whether `judge_held_out` will be called
-        in each iteration. label_counts: number of images of each label, for networks with labels.
-        Labels of generated images are drawn with these frequencies.
+        sees all images through an Augmentation. augment_target: the overfitting that its
+        probability follows, which needs hold_out; None: a probability of 1. hold_out: whether
+        `judge_held_out` will be called in each iteration. label_counts: number of images of each
+        label, for networks with labels. Labels of generated images are drawn with these
+        frequencies.
         """
         self.generator, self.critic = generator, critic
         self.rng, self.batch_size, self.label_counts = rng, batch_size, label_counts
@@ -47,8 +49,9 @@ class Updates:
         self.latent, self.label = latent_input(generator), label_input(generator)
         judged = data_input(critic)
         self.real = C.input_variable(judged.shape, name='real')
-        of_real, of_fake = (
-            Augmentation(self.real.shape) if augment else Unchanged() for _ in range(2))
+        self.augmented = Probability(augment_target)
+        of_real, of_fake = (Augmentation(self.real.shape, self.augmented) if augment
+                            else Unchanged() for _ in range(2))
         label_argument = {'label': self.label} if self.label is not None else {}
 
         def generate(latent):
@@ -74,10 +77,12 @@ class Updates:
         self._iteration_ended = False
         self.columns = ['G_loss', 'C_loss', *self.losses.logged]
         if hold_out:
-            name, self._judgement = next(item for item in self.losses.logged.items()
-                                         if item[0] in JUDGEMENTS)
-            self.columns.append(name + '_held_out')
-        self._held_out_row = []
+            self._judged, self._judgement = next(item for item in self.losses.logged.items()
+                                                 if item[0] in JUDGEMENTS)
+            self.columns.append(self._judged + '_held_out')
+        self._held_out_row = []             # and the probability of augmentation, if it adapts
+        if self.augmented.target is not None:
+            self.columns.append('augmented')
 
         settings = dict(settings, batch_size=batch_size)
         self._optimizers = {
@@ -107,7 +112,8 @@ class Updates:
         images.
 
         The gap to the training images shows how much the critic has memorised (Gulrajani et al.
-        2017, section 5.4). No weight and no running statistic changes.
+        2017, section 5.4). No weight and no running statistic changes. The augmentation adapts, if
+        it has a target.
         """
         statistics = [p for network in (self.generator, self.critic) for p in network.constants
                       if p.name.startswith('aggregate_')]
@@ -118,6 +124,17 @@ class Updates:
         for p, value in zip(statistics, before):
             p.value = value
         self._held_out_row = [float(np.mean(values))]
+        if self.augmented.target is not None:
+            self._adapt(self._held_out_row[0])
+            self._held_out_row.append(self.augmented.value)
+
+    def _adapt(self, held_out):
+        """Adapts the augmentation. held_out: the judgement of held-out images."""
+        logged = dict(zip(self.losses.logged, np.mean(self._critic_rows, axis=0)[1:]))
+        trained = logged[self._judged]
+        # wasserstein and score_difference are distances; D_real is a score.
+        distance = trained - logged['D_fake'] if 'D_fake' in logged else trained
+        self.augmented.adapt(*processes.mean([trained - held_out, distance]), self.batch_size)
 
     def update_generator(self, step):
         """step: number of this update, counted from 1. A generator loss that needs real images gets
@@ -139,6 +156,8 @@ class Updates:
     def arrays(self):
         """Returns the state that the trainers' checkpoints lack, as arrays by name."""
         arrays = self.average.arrays() if self.average else {}
+        if self.augmented.target is not None:
+            arrays['augmented'] = self.augmented.array()
         for name, optimizer in self._optimizers.items():
             arrays.update({name + '_' + key: value for key, value in optimizer.arrays().items()})
         return arrays
@@ -147,6 +166,8 @@ class Updates:
         """Inverse of `arrays`, after the trainers were restored."""
         if self.average:
             self.average.restore(arrays)
+        if self.augmented.target is not None:
+            self.augmented.restore(arrays['augmented'])
         for name, optimizer in self._optimizers.items():
             optimizer.restore({key[len(name) + 1:]: value for key, value in arrays.items()
                                if key.startswith(name + '_')})
