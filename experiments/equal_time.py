@@ -48,9 +48,10 @@ SETTINGS = {
 }
 OBJECTIVE_ROWS = {}
 for _name, _objective in OBJECTIVES.items():
-    OBJECTIVE_ROWS[_name] = '--objective ' + _name
-    if 'beta2' in _objective.settings:
-        OBJECTIVE_ROWS[_name + ', quick'] = '--objective %s %s' % (_name, QUICK)
+    OBJECTIVE_ROWS[_name] = _own = '--objective ' + _name
+    _quick = _own + ' ' + QUICK
+    if 'beta2' in _objective.settings and parse(_quick.split()) != parse(_own.split()):
+        OBJECTIVE_ROWS[_name + ', quick'] = _quick
 TABLES = {'settings': SETTINGS, 'objectives': OBJECTIVE_ROWS}
 
 
