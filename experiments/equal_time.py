@@ -4,9 +4,10 @@
         --inception googlenet.onnx --scale raw --out settings.csv
 
 Trains each row of a table below, with several seeds, for an equal processor time; then scores the
-averaged generator. Writes a line of the CSV file for each training, and prints the means. Called
-again, it goes on after the last line. taskset leaves one core to it: on several, the time of all
-threads would be counted.
+averaged generator. Writes a line of the CSV file for each training, and a row of images to the
+folder of the same name (settings/); prints the means, and joins the rows of each seed
+(settings/0.png). Called again, it goes on after the last line. taskset leaves one core to it: on
+several, the time of all threads would be counted.
 """
 
 import os
@@ -16,11 +17,16 @@ import _root  # noqa: F401
 from wgan.machine.command_line import Parser, UserError, number, one_line, report, run
 from wgan.machine.device import select_device
 
+import numpy as np
 import pandas as pd
 
 from image_training import begin
-from wgan.datasets.images import IMAGE_SIZES, ImageSet
+from wgan.datasets.image_decoder import decode_image
+from wgan.datasets.images import IMAGE_SIZES, ImageSet, grid, to_images, write_image
 from wgan.datasets.labels import Labels
+from wgan.generators.evaluation import generate
+from wgan.generators.latents import draw_latents
+from wgan.pictures.label_grid import label_grid
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
@@ -30,6 +36,7 @@ from wgan.training.presets import PRESETS
 from wgan.training.updates import critic_updates
 
 SCORES = ['fid', 'precision', 'recall', 'coverage']
+SHOWN = 12                      # images in a row
 COLUMNS = ['row', 'seed', 'seconds', 'iterations'] + SCORES
 
 # By name: options of wgan_training.py.
@@ -80,6 +87,20 @@ def read_results(path, seconds):
     return results
 
 
+def join_rows(folder, names, seeds):
+    """Writes, for each seed, the rows of images there are, with their names beside them."""
+    for seed in range(seeds):
+        paths = {name: row_path(folder, name, seed) for name in names}
+        found = [name for name in names if os.path.exists(paths[name])]
+        if found:
+            strips = np.stack([decode_image(paths[name]) for name in found])
+            write_image(os.path.join(folder, '%d.png' % seed), label_grid(strips, found, columns=1))
+
+
+def row_path(folder, name, seed):
+    return os.path.join(folder, '%d %s.png' % (seed, name))
+
+
 def show(results, rows):
     """Prints the means over the seeds, and their range."""
     print('| settings | iterations | FID | precision, recall, coverage |')
@@ -112,7 +133,8 @@ def main():
     faces = ImageSet(options.data, options.image_size)
     real = measure(TrainingImages(faces, options.count, 'the real images'), network, SPLITS, 32)
 
-    rows = TABLES[options.table]
+    rows, folder = TABLES[options.table], os.path.splitext(options.out)[0]
+    os.makedirs(folder, exist_ok=True)
     for seed in range(options.seeds):
         for name, arguments in rows.items():
             if ((results.row == name) & (results.seed == seed)).any():
@@ -121,11 +143,15 @@ def main():
             generator, iterations = train(parse(arguments.split() + [
                 '--image-size', str(options.image_size), '--width', str(options.width), '--seed',
                 str(seed)]), faces, options.seconds)
+            latents = draw_latents(SHOWN, generator.arguments[0].shape[0], 0)
+            write_image(row_path(folder, name, seed),
+                        grid(to_images(generate(generator, latents, SHOWN)), columns=SHOWN))
             images = Generated(name, generator, options.count, 0, Labels([], []))
             found = distances(measure(images, network, SPLITS, 32), real, 0)
             results.loc[len(results)] = [name, seed, options.seconds, iterations] + [
                 found[score] for score in SCORES]
             results.to_csv(options.out, index=False)
+    join_rows(folder, rows, options.seeds)
     show(results, rows)
 
 

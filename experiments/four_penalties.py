@@ -41,7 +41,6 @@ from wgan.training.options import parse
 
 REFERENCE = os.path.join(ROOT, 'tests', 'penalties.npz')
 POINTS, AT = 20, 64             # of each curve; images that the gradient norm is the mean of
-DRAWS = 2000                    # of the finite difference: a single one tells little
 
 
 def key(p):
@@ -66,7 +65,7 @@ def relative_error(found, reference, name):
                    / sum(np.square(expected[p]).sum() for p in found))
 
 
-def gradient_errors(reference, draws=DRAWS):
+def gradient_errors(reference, draws):
     """By penalty: the error of its gradient; of the finite difference, a mean of many draws. And
     the error of the mean of those draws.
     """
@@ -167,6 +166,8 @@ def main():
                         help='processor time of each training')
     parser.add_argument('--count', type=number(int, SPLITS), default=1000,
                         help='generated images, and real ones, of each FID')
+    parser.add_argument('--draws', type=number(int, 1), default=2000,
+                        help='directions of the finite difference; a single one tells little')
     parser.add_argument('--out', default='four_penalties.png', help='image to write')
     parser.add_argument('--force', action='store_true', help='overwrite without asking')
     add_network_options(parser)
@@ -177,7 +178,7 @@ def main():
     faces = ImageSet(options.data, options.image_size)
 
     with np.load(REFERENCE, allow_pickle=False) as saved:
-        errors = gradient_errors(dict(saved))
+        errors = gradient_errors(dict(saved), options.draws)
     trainings = [Training(name, faces, options) for name in PENALTIES]
     train(trainings, options.seconds)
     fids = frechet_distances(trainings, faces, options, device)

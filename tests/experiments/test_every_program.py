@@ -70,8 +70,8 @@ SMALLEST = {
                                    'penalty in the graph: mean of the last 2'),
     'experiments/fid_and_count.py': (['run', '--data', 'pics', '--out', 'x.png'] + SCORED,
                                      '| real, against as many other real | '),
-    'experiments/four_penalties.py': (['--data', 'pics', '--seconds', 0.01, '--out', 'x.png']
-                                      + SCORED, '| exact, one-sided | '),
+    'experiments/four_penalties.py': (['--data', 'pics', '--seconds', 0.01, '--draws', 2,
+                                       '--out', 'x.png'] + SCORED, '| exact, one-sided | '),
     'experiments/kill_and_resume.py': (['--runs', 2], '2 of 2 runs were the same'),
     'experiments/label_accuracy.py': (['labelled', '--data', 'map.txt', '--count', 8,
                                        '--iterations', 2], 'of generated ones'),
