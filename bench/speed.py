@@ -29,6 +29,7 @@ import onnxruntime
 from wgan.datasets.images import IMAGE_SIZES
 from wgan.runs.resuming import versions
 from bench.turns import IMAGES, WIDTH, Program, in_turn
+from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import NETWORKS
 
 OURS = 'here'
@@ -60,8 +61,8 @@ class OnnxRuntime:
 def programs(mode, size, batch, options, file):
     ours, peer = (os.path.join(ROOT, 'bench', name)
                   for name in ('speed_cntk.py', 'speed_pytorch.py'))
-    common = mode, size, batch, options.network, options.device, (
-        'tf32' if options.tf32 else 'full')
+    common = (mode, size, batch, options.network, options.objective, options.device,
+              'tf32' if options.tf32 else 'full')
     running = {OURS: Program(sys.executable, ours, *common, file)}
     if options.pytorch:
         running.update((name, Program(options.pytorch, peer, *common, os.cpu_count(), order))
@@ -132,7 +133,7 @@ def surroundings(options, abouts):
     for name in ('ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'ATEN_CPU_CAPABILITY', 'WGAN_KERNELS'):
         if name in os.environ:
             yield '%s=%s' % (name, os.environ[name])
-    yield 'the networks are %s, of width %d' % (options.network, WIDTH)
+    yield '%s; the networks are %s, of width %d' % (options.objective, options.network, WIDTH)
     yield 'medians of %d rounds in turn, in brackets the middle half' % options.rounds
 
 
@@ -153,6 +154,8 @@ def main():
     parser.add_argument('--batch-size', type=number(int, 1), nargs='+', default=[16])
     parser.add_argument('--network', choices=NETWORKS, default=NETWORKS[0], help='generator and '
                         'critic, in both')
+    parser.add_argument('--objective', choices=list(OBJECTIVES), default='wgan-gp',
+                        help='what is trained, in both')
     parser.add_argument('--layers', action='store_true', help='time single layers instead')
     parser.add_argument('--rounds', type=number(int, 1), default=15, help='of each')
     parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')

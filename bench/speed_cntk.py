@@ -1,6 +1,6 @@
 """What speed.py asks for, of this project: in CNTK, with the code that trains and generates.
 
-    speed_cntk.py training|generation|layers SIZE BATCH NETWORK DEVICE full|tf32 FILE
+    speed_cntk.py training|generation|layers SIZE BATCH NETWORK OBJECTIVE DEVICE full|tf32 FILE
 
 FILE: the images to train on; for generation, where to export the generator as ONNX.
 """
@@ -23,14 +23,14 @@ from bench.turns import IMAGES, LATENT, WIDTH, serve
 from wgan.training.updates import Updates
 
 
-def training(size, batch, network, data):
+def training(size, batch, network, objective, data):
     """The parts of an iteration of wgan_training.py."""
-    options = parse(['--image-size', str(size), '--batch-size', str(batch)])
-    rng = np.random.RandomState(0)
+    options = parse(['--objective', objective, '--image-size', str(size), '--batch-size',
+                     str(batch)])
+    row, rng = OBJECTIVES[objective], np.random.RandomState(0)
     batches = ImageBatches(ImageSet(data, size), batch, rng)
-    generator, critic = MODULES[network].networks(size, LATENT, WIDTH, 'layer', rng)
-    updates = Updates(generator, critic, OBJECTIVES[options.objective], batch, rng,
-                      ema=options.ema, **objective_settings(options))
+    networks = MODULES[network].networks(size, LATENT, WIDTH, row.normalization, rng)
+    updates = Updates(*networks, row, batch, rng, ema=options.ema, **objective_settings(options))
     fixed = batches.next()
 
     def iteration(next_minibatch):
@@ -45,7 +45,7 @@ def training(size, batch, network, data):
             'iteration, one minibatch': lambda: iteration(lambda: fixed)}
 
 
-def generation(size, batch, network, onnx):
+def generation(size, batch, network, objective, onnx):
     """As wgan_generate.py makes images; and the ONNX file of the same generator."""
     from wgan.generators.onnx_file import export      # its packages would count as memory above
     generator, _ = MODULES[network].networks(size, LATENT, WIDTH, 'layer', np.random.RandomState(1))
@@ -91,10 +91,10 @@ def single_layers(size, batch, *_):
 
 
 def main():
-    mode, size, batch, network, device, precision, file = sys.argv[1:]
+    mode, size, batch, network, objective, device, precision, file = sys.argv[1:]
     select_device(device, tf32=precision == 'tf32')
     make = {'training': training, 'generation': generation, 'layers': single_layers}[mode]
-    parts = make(int(size), int(batch), network, file)
+    parts = make(int(size), int(batch), network, objective, file)
     serve({name: finished(part) for name, part in parts.items()} if device == 'gpu' else parts,
           'CNTK %s, %s' % (C.__version__, kernels(device)))
 

@@ -49,9 +49,10 @@ SMALLEST = {
     'bench/several_processes.py': (['--data', 'pics', '--image-size', 32, '--batch-size', 4,
                                     '--iterations', 3, '--rounds', 1], '| 2 | '),
     'bench/speed.py': (SPEED, 'images a second'),
-    'bench/speed_cntk.py': (['layers', 32, 4, 'dcgan', 'cpu', 'full', 'pics'], 'layer norm'),
-    'bench/speed_pytorch.py': (['layers', 32, 4, 'dcgan', 'cpu', 'full', 1, 'channels_last'],
-                               'layer norm'),
+    'bench/speed_cntk.py': (
+        ['layers', 32, 4, 'dcgan', 'wgan-gp', 'cpu', 'full', 'pics'], 'layer norm'),
+    'bench/speed_pytorch.py': (
+        ['layers', 32, 4, 'dcgan', 'wgan-gp', 'cpu', 'full', 1, 'channels_last'], 'layer norm'),
     'data/convert_inception.py': (['--out', 'x.onnx', '--weights', 'missing'], 'error: '),
     'data/download_images.py': (['list.txt', '--out', 'x'], '1 images in x'),
     'data/draw_faces.py': (['--out', 'x', '--count', 2], '2 faces'),
