@@ -20,7 +20,6 @@ from helpers import ROOT, SMALL, TESTS, assert_same_run, run_test_program
 from wgan.machine import cudnn
 from wgan.machine.cntk import libraries
 from wgan.machine.device import driver_cards, has_gpu_part
-from wgan.training.objectives import OBJECTIVES
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,7 +96,7 @@ def test_quick_tests_with_cudnn_9(with_cudnn_9):
     assert result.returncode == 0, said[-5000:]
 
 
-@pytest.mark.parametrize('objective', list(OBJECTIVES))
+@pytest.mark.parametrize('objective', ['wgan-gp', 'wgan', 'sn-gan'])     # all normalisations
 def test_numbers_are_the_same(command, images, tmp_path, cntk_gpu, objective):
     """To the last bit: losses, and the weights of both networks and of the average."""
     start = ('--data', images, '--iterations', 3, '--objective', objective) + tuple(SMALL)

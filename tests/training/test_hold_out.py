@@ -151,10 +151,9 @@ def test_what_is_logged_and_that_nothing_changes(objective):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
-@pytest.mark.parametrize('augment', [[], ['--augment']])
-def test_resume_is_exact(train, images, tmp_path, objective, augment):
+def test_resume_is_exact(train, images, tmp_path, objective):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    start = ['--data', images, '--objective', objective, '--hold-out', 0.4, *augment, *SMALL]
+    start = ['--data', images, '--objective', objective, '--hold-out', 0.4, *SMALL]
     for run, iterations in ((whole, 5), (parts, 2)):
         assert train('--out', run, '--iterations', iterations, *start).code == 0
     assert train('--out', parts, '--iterations', 5, '--resume').code == 0
