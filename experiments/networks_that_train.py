@@ -1,21 +1,26 @@
 """Which networks train at all? Eight kinds of networks with several objectives, and their images.
 
-    .venv/bin/python experiments/networks_that_train.py --data data/drawn --out networks.png
+    taskset -c 0 .venv/bin/python experiments/networks_that_train.py --data data/drawn \
+        --out networks.png
 
 After figure 2 of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028: all kinds have the same
-settings, the objective's defaults. The figure has a row for each kind and a column for each
-objective. Prints the logged values of the last iteration.
+settings and as much processor time: the objective's defaults, for wgan-gp --preset quick. The
+figure has a row for each kind and a column for each objective. Prints the number of iterations and
+the logged values of the last. taskset leaves one core to it: on several, the time of all threads
+would be counted.
 """
 
 import functools
+import time
 
-import points                           # before the others: it lets them be found
-from wgan.machine.command_line import Progress, run
+import _root  # noqa: F401
+from wgan.machine.command_line import Parser, check_outputs, number, report, run
 from wgan.machine.cntk import C
 from wgan.datasets.images import ImageBatches, ImageSet, grid, to_images
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.generators.latents import draw_latents
-from wgan.pictures.plotting import new_figure, save_figure
+from wgan.machine.device import select_device
+from wgan.pictures.plotting import check_plot, new_figure, save_figure
 from wgan.training.layers import (
     PowerIteration, SETTLED, add_bias, batch_normalization, convolution, layer_normalization,
     spectral_normalization)
@@ -144,22 +149,24 @@ KINDS = {
 }
 
 
-def train(kind, objective, faces, iterations, show):
+def train(kind, objective, faces, seconds):
     """Returns (generated images, logged values of the last iteration, a dict by name).
 
-    It ends before the last iteration if a logged value is NaN or infinite. show: a function of the
-    number of iterations.
+    seconds: of the processor. It ends before them if a logged value is NaN or infinite.
     """
     row, rng = OBJECTIVES[objective], np.random.RandomState(0)
-    settings = objective_settings(parse(['--objective', objective, '--image-size', str(SIZE)]))
+    settings = objective_settings(parse(
+        ['--objective', objective, '--image-size', str(SIZE)]
+        + (['--preset', 'quick'] if objective == 'wgan-gp' else [])))
     networks = KINDS[kind](rng, row.normalization)
     batches = ImageBatches(faces, BATCH, rng)
     updates = Updates(*networks, row, BATCH, rng, **settings)
-    for step in range(1, iterations + 1):
+    step, end = 0, time.process_time() + seconds
+    while time.process_time() < end:
+        step += 1
         for _ in range(settings['n_critic']):
             updates.update_critic(*batches.next())
         updates.update_generator(step)
-        show(step)
         if not np.isfinite(updates.row()).all():
             break
     images = evaluate_in_training(networks[0], {updates.latent: draw_latents(SHOWN, LATENT, 1)})
@@ -182,23 +189,26 @@ def draw(images, objectives, path):
     save_figure(figure, path, dpi=90)
 
 
-def add_options(parser):
+def main():
+    parser = Parser(description='Train eight kinds of networks with several objectives.')
     parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--objectives', nargs='+', choices=list(OBJECTIVES),
                         default=['wgan-gp', 'wgan', 'gan'], help='a column for each')
-
-
-def main():
-    options = points.read_options('Train eight kinds of networks with several objectives.',
-                                  'networks_that_train.png', 400, add_options)
+    parser.add_argument('--seconds', type=number(float, 0, above=True), default=60.0,
+                        help='processor time of each training')
+    parser.add_argument('--out', default='networks_that_train.png', help='image to write')
+    parser.add_argument('--force', action='store_true', help='overwrite without asking')
+    options = parser.parse_args()
+    check_plot(options.out)
+    check_outputs(options.out, force=options.force)
+    select_device('auto')
     faces, images, rows = ImageSet(options.data, SIZE), {}, {}
-    pairs = [(kind, objective) for kind in KINDS for objective in options.objectives]
-    progress = Progress('iterations', len(pairs) * options.iterations)
-    for i, (kind, objective) in enumerate(pairs):
-        images[kind, objective], rows[kind.replace('\n', ' '), objective] = train(
-            kind, objective, faces, options.iterations,
-            lambda step: progress.show(i * options.iterations + step))
-    progress.end('%d trainings' % len(pairs))
+    for kind in KINDS:
+        for objective in options.objectives:
+            name = kind.replace('\n', ' ')
+            report('%s, %s' % (name, objective))
+            images[kind, objective], rows[name, objective] = train(
+                kind, objective, faces, options.seconds)
     print(pd.DataFrame(rows).T.to_string(float_format='%.3g', na_rep=''))
     draw(images, options.objectives, options.out)
     print('wrote ' + options.out)
