@@ -46,13 +46,16 @@ labels: runs/labels/faces.png
 
 # For a few minutes on a CPU, where the article has 50,000 iterations on a GPU: larger steps, fewer
 # critic updates, no variation of colours.
+same_colours = --brightness 0 --contrast 0 --saturation 0
+quick = --preset quick --image-size 32 --iterations 3200 $(same_colours) --sample-every 160 \
+	--checkpoint-every 400
 short = --image-size 32 --iterations 1600 --learning-rate 2e-4 --beta2 0.9 --n-critic 3 \
-	--brightness 0 --contrast 0 --saturation 0 --sample-every 80 --checkpoint-every 400
+	$(same_colours) --sample-every 80 --checkpoint-every 400
 
 # A demo that was stopped goes on from its last checkpoint; one that has ended makes what is missing.
 runs/demo/faces.png: | setup data/drawn/face_001999.png
 	@how=--overwrite; ls -d runs/demo/checkpoints/step_*[0-9] >/dev/null 2>&1 && how=--resume; \
-	$(PY) wgan_training.py --data data/drawn --out runs/demo $(short) $$how
+	$(PY) wgan_training.py --data data/drawn --out runs/demo $(quick) $$how
 	@$(PY) wgan_generate.py runs/demo --out $@ --scale 2
 
 runs/labels/faces.png: | setup data/drawn/hair.txt
