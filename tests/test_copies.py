@@ -13,6 +13,8 @@ from wgan.datasets.images import to_network
 from wgan.generators.evaluation import latent_input
 from wgan.machine.cntk import C
 
+pytestmark = pytest.mark.slow
+
 FAST = ['--steps', 3, '--starts', 1]
 
 
@@ -48,7 +50,6 @@ def sets(untrained, tmp_path):
     return ['--training', 'training', '--held-out', 'unseen', '--out', 'x.png', '--force']
 
 
-@pytest.mark.slow
 def test_a_planted_copy_is_found(script, sets, untrained, tmp_path):
     def call():
         result = script('wgan_copies.py', 'run', *sets, '--json', 'x.json', '--steps', 100)
@@ -70,7 +71,6 @@ def test_a_planted_copy_is_found(script, sets, untrained, tmp_path):
     assert ' dB  training/11.png\n' in out
 
 
-@pytest.mark.slow
 def test_the_images_that_a_run_held_out(script, tmp_path):
     write_blobs(tmp_path / 'pics', 70, 0)
     assert call_program('wgan_training.py', '--data', 'pics', '--out', 'run', '--iterations', 2,
@@ -94,7 +94,6 @@ def test_the_images_that_a_run_held_out(script, tmp_path):
     assert 'moved has other images than those that run was trained on' in sentence
 
 
-@pytest.mark.slow
 def test_copies_of_training_images_are_no_unseen_ones(script, sets, tmp_path):
     shutil.copy(str(tmp_path / 'training' / '00.png'), str(tmp_path / 'unseen' / 'x.png'))
     result = script('wgan_copies.py', 'run', *sets, *FAST)
@@ -121,7 +120,6 @@ def test_before_the_work(script, sets, tmp_path, arguments, said):
     assert not (tmp_path / 'x.png').exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('settings', ['[]', '{"hold_out": "x", "seed": 1}', '{"data": 3}', 'null',
                                       '{"hold_out": 0.5, "seed": "x"}', '{"labels": 7}'])
 def test_a_strange_configuration(script, sets, untrained, settings):

@@ -18,6 +18,8 @@ import cntk as C
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = os.path.join(ROOT, '..', 'shared', 'weights')
 
 
@@ -52,7 +54,6 @@ def test_sound_networks_have_no_finding(make):
     assert examined(make()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('objective', sorted(OBJECTIVES))
 def test_trainers_of_the_project_have_no_finding(objective):
     updates = make_updates(objective)
@@ -60,7 +61,6 @@ def test_trainers_of_the_project_have_no_finding(objective):
         assert diagnose(trainer.loss_function, trainer.parameter_learners) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', ['googlenet_bvlc.onnx', 'inception_v3_2015.onnx'])
 def test_networks_of_others_have_no_finding(name):
     path = os.path.join(WEIGHTS, name)
@@ -140,7 +140,6 @@ def test_the_page_lists_all_checks():
         assert '| %s |' % check in text
 
 
-@pytest.mark.slow
 def test_random_graphs_have_neither_misses_nor_false_alarms():
     graphs, wrong, found = check_random(range(400))
     assert graphs > 300 and 0 < wrong <= found
@@ -195,7 +194,6 @@ def check_planted(seeds):
     return planted, found
 
 
-@pytest.mark.slow
 def test_faults_planted_into_random_graphs_are_found():
     planted, found = check_planted(range(5000, 5030))
     assert planted > 50 and found > 0.95 * planted
@@ -281,7 +279,6 @@ def test_a_sum_behind_stop_gradient_can_not_be_trained():
         trainer.train_minibatch({x: np.ones((2, 2, 8, 8), 'f') for x in loss.arguments})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('layer', [
     'C.convolution(C.parameter((8, 4, 3, 3), init=0.1), x, auto_padding=[False, True, True])',
     'C.layers.BatchNormalization(map_rank=1)(x)'])
@@ -395,7 +392,6 @@ def test_a_transposed_convolution_of_a_parameter_is_mended():
     assert found.shape == (3,) and np.isfinite(found).all()
 
 
-@pytest.mark.slow
 def test_a_loop_is_copied_with_what_is_mended():
     x = C.sequence.input_variable((2, 6, 6))
     h = C.tanh(x * C.parameter((2, 1, 1), init=0.5))
@@ -411,7 +407,6 @@ def test_sound_networks_are_not_copied():
     assert mend(network) is network
 
 
-@pytest.mark.slow
 def test_copies_of_random_graphs_compute_the_same():
     for made in filter(None, map(random_network, range(60))):
         network, data, _ = made
@@ -508,7 +503,6 @@ def script(name):
     return os.path.join(TESTS, 'programs', 'doctor_%s.py' % name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name, found', [
     ('wgan', {'fed penalty', 'samples mixed under a penalty', 'one random number for a batch',
               'step divided by the batch', 'beta2 for one sample', 'mode of training'}),
@@ -526,13 +520,11 @@ def test_programs(name, found, tmp_path):
     assert name in ('classifier', 'unet', 'attention') or out.endswith('the program ends\n')
 
 
-@pytest.mark.slow
 def test_a_program_ends_early_by_choice(tmp_path):
     code, out, _ = program('--end', '--run', script('wgan'), folder=tmp_path)
     assert code == 1 and 'the program ends' not in out and 'Trainer 2' not in out
 
 
-@pytest.mark.slow
 def test_how_a_program_ends(tmp_path):
     assert program('--run', script('sound'), 'exit', folder=tmp_path)[0] == 5
     code, out, err = program('--run', script('sound'), 'fail', folder=tmp_path)
@@ -541,7 +533,6 @@ def test_how_a_program_ends(tmp_path):
     assert '(ValueError: it is to fail)' in err and 'Traceback' not in err
 
 
-@pytest.mark.slow
 def test_a_path_that_the_locale_lacks(tmp_path):
     code, out, _ = program('--run', script('classifier'), 'é.model', folder=tmp_path, LC_ALL='C')
     assert 'path that the locale lacks' in out

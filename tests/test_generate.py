@@ -250,6 +250,7 @@ def test_grid(script, run, tmp_path):
     assert (read_rgb(tmp_path / 'other.png') != plain).any()
 
 
+@pytest.mark.slow
 def test_single_images_do_not_depend_on_the_batch(script, run, tmp_path):
     """From batches of 1, 7 and 64, from saved latents, and from the ONNX file: the same files."""
     expected = expected_images(run, latents_of(9, 20))

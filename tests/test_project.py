@@ -14,6 +14,8 @@ from wgan.datasets.images import to_images
 from wgan.generators.evaluation import evaluate_in_training, generate
 from wgan.machine.cntk import C
 
+pytestmark = pytest.mark.slow
+
 FAST = ['--steps', 3, '--starts', 1]
 
 
@@ -21,7 +23,6 @@ def results(folder):
     return json.loads((folder / 'projection.json').read_text())
 
 
-@pytest.mark.slow
 def test_its_own_images_are_found_again(script, untrained, tmp_path):
     """And the latents make the images that pairs.png has to the right."""
     assert script('wgan_generate.py', 'run', '--out', 'faces', '--count', 10).code == 0
@@ -125,7 +126,6 @@ def test_generators_that_are_refused(script, untrained, tmp_path):
         assert said in script('wgan_project.py', model, 'x.png', '--out', 'found').sentence
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('critic, said', [
     (b'no critic', 'cannot read run/wgan_critic.model as a critic'),
     (b'', 'cannot read run/wgan_critic.model as a critic'),
@@ -152,7 +152,6 @@ def test_a_critic_without_convolutions(script, untrained, tmp_path):
     assert results(tmp_path / 'found')['critic'] is False
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('labels, colours', [(3, 3), (0, 1)])
 def test_labels_and_grey(script, untrained, tmp_path, labels, colours):
     rng = np.random.RandomState(0)
@@ -178,7 +177,6 @@ def test_labels_and_grey(script, untrained, tmp_path, labels, colours):
         assert (sheet == sheet[:, :, :1]).all()
 
 
-@pytest.mark.slow
 def test_pretrained(script, tmp_path):
     """Faces of pretrained/ are found again."""
     pretrained = os.path.join(ROOT, 'pretrained')

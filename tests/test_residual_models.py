@@ -22,6 +22,8 @@ from wgan.training.options import objective_settings, parse
 from wgan.training.starting import begin_with
 from wgan.training.updates import trainer
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {32: 4, 64: 2}
 
 
@@ -37,7 +39,6 @@ def in_order(parameters):
     return sorted(parameters, key=lambda p: int(p.uid[len('Parameter'):]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('size', list(WIDTHS))
 @pytest.mark.parametrize('case', ['wgan-gp', 'gan', 'sn-gan', 'wgan-gp labelled'])
 def test_one_update_of_each_network_equals_pytorch(reference, size, case):
@@ -205,7 +206,6 @@ def test_generation_does_not_depend_on_the_batch(size):
     np.testing.assert_allclose(generate(generator, latents, 3), whole, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(6))
 def test_any_size_and_width(seed):
     """An update of both networks, with drawn settings, ends in finite numbers."""
@@ -231,7 +231,6 @@ def test_any_size_and_width(seed):
 RESIDUAL = ['--network', 'resnet', *SMALL]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('objective', ['wgan-gp', 'sn-gan'])
 def test_resume_is_exact(train, images, tmp_path, objective):
     assert_resume_is_exact(train, tmp_path, '--data', images, '--objective', objective, *RESIDUAL)
@@ -241,7 +240,6 @@ def test_resume_is_exact(train, images, tmp_path, objective):
         '--out', 'whole', '--resume', '--network', 'dcgan').sentence
 
 
-@pytest.mark.slow
 def test_a_run_of_version_1_0_has_the_usual_networks(train, run):
     """It lacks the settings since then."""
     path = run / 'config.json'
@@ -254,7 +252,6 @@ def test_a_run_of_version_1_0_has_the_usual_networks(train, run):
     assert json.loads(path.read_text())['settings']['network'] == 'dcgan'
 
 
-@pytest.mark.slow
 def test_labels_grey_images_held_out_and_every_program(script, tmp_path):
     """A run with all that the networks have to do with, then each program that loads it."""
     for i, name in enumerate(('a', 'b')):
@@ -285,7 +282,6 @@ def test_directions_are_of_the_latents_layer():
     assert directions(generator, 3).shape == (3, 6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('size', [32, 64])
 def test_start_from_other_networks_is_refused(tmp_path, size):
     """In one sentence, whichever way; and other widths are named."""

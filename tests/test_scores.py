@@ -246,6 +246,7 @@ def test_neighbourhood_scores_closed_forms():
     assert scores(a[:3], a[:3]) == scores(a[:2], a[:2]) == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [3, 2048])
 def test_neighbourhood_scores_of_copies(size):
     """An image with five copies has a neighbourhood of one point, which it lies in itself. So do

@@ -97,6 +97,7 @@ def test_faces_do_not_overwrite(draw, tmp_path, what):
         assert cv2.imread(str(path)).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_labels(draw, tmp_path):
     """A line a face, in their order, as a map file has them."""
     draw('--count', 60)

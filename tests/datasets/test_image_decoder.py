@@ -216,6 +216,7 @@ def test_what_is_not_read(data, said, capfd):
     assert capfd.readouterr().err == ''
 
 
+@pytest.mark.slow
 def test_the_libraries_say_nothing(capfd):
     """Pillow warns and libtiff writes about damaged files, and neither names one."""
     random, readable = np.random.RandomState(0), 0

@@ -13,6 +13,8 @@ from wgan.generators.projection import (
 from wgan.machine.cntk import C
 from wgan.machine.command_line import UserError
 
+pytestmark = pytest.mark.slow
+
 PLAIN = np.zeros((1, 0), np.float32)            # no labels
 
 
@@ -107,7 +109,6 @@ def test_grey_pictures_for_a_grey_generator():
     assert (as_output(pictures, models.generator(32, 5, 2, 1)) == to_network(pictures)).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('of_onnx', [False, True])
 def test_images_of_the_generator_are_found_again(generator, tmp_path, of_onnx):
     """Above 30 dB in nine of ten cases. The image of a latent is what generating makes of it."""
@@ -119,7 +120,6 @@ def test_images_of_the_generator_are_found_again(generator, tmp_path, of_onnx):
     np.testing.assert_allclose(generate(network, result.latents, 3), result.images, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_more_starts_are_never_worse_and_others_do_not_matter(generator):
     pictures = np.random.RandomState(0).uniform(-1, 1, (3, 3, 32, 32)).astype('f')
 
@@ -133,7 +133,6 @@ def test_more_starts_are_never_worse_and_others_do_not_matter(generator):
     np.testing.assert_allclose(distances(1, 4, 20)[0], z[:1], atol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('starts', [1, 6])
 def test_all_labels_are_tried(starts):
     network, eye = trained(models.generator(32, 5, 4, 1, labels=3), labels=3), np.eye(3, dtype='f')

@@ -50,6 +50,7 @@ def imports(names):
     return STATE + ''.join('import %s\n' % name for name in names) + CHECK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [
     pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(4)])
 def test_nothing_happens_in_any_order(seed):

@@ -78,6 +78,7 @@ def test_what_the_caller_ignores_stays_ignored():
             signal.signal(number, handler)
 
 
+@pytest.mark.slow
 def test_a_forked_process_leaves_it_to_its_parent():
     with signals.Stop(at_once=True):
         child = os.fork()

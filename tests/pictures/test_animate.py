@@ -18,6 +18,7 @@ def run(untrained):
     return untrained
 
 
+@pytest.mark.slow
 def test_training_animation(script, run, tmp_path):
     assert script('wgan_animate.py', run, '--out', 't.gif').code == 0
     animation = Image.open(str(tmp_path / 't.gif'))

@@ -17,6 +17,8 @@ from wgan.pictures import page
 from wgan.pictures.data_neighbours import data_neighbours
 from wgan.scores.neighbours import nearest_by_pixels
 
+pytestmark = pytest.mark.slow
+
 TRAINED, OTHERS, UNKNOWN = ('It was trained on them.', 'It was not trained on them',
                             'does not say whether it was trained on them')
 
@@ -70,7 +72,6 @@ def test_a_copy_stands_beside_its_image(untrained, tmp_path):
         assert np.abs(row[1].astype(int) - made[i][:, ::-1 if i % 2 else 1]).max() <= 1
 
 
-@pytest.mark.slow
 def test_they_are_shown_only_if_asked_for(written, run):
     assert 'Neighbours in' not in written('run')
     text = written('run', '--neighbours', 'pics')
@@ -79,7 +80,6 @@ def test_they_are_shown_only_if_asked_for(written, run):
     assert text.count('alt="generated images and their neighbours" src="data:image/jpeg') == 1
 
 
-@pytest.mark.slow
 def test_other_images_than_those_of_the_run(written, run, tmp_path):
     shutil.copytree(str(tmp_path / 'pics'), str(tmp_path / 'moved'))
     assert TRAINED in written('run', '--neighbours', 'moved')
@@ -92,7 +92,6 @@ def test_other_images_than_those_of_the_run(written, run, tmp_path):
     assert OTHERS in text and '6 images of moved' in text
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('changed, said', [
     ({'data_sha256': None}, UNKNOWN), ({'data_sha256': 5}, OTHERS),
     ({'settings': {}}, TRAINED), ({'settings': {'processes': 2}}, UNKNOWN),
@@ -106,7 +105,6 @@ def test_damaged_settings(written, run, changed, said):
     assert said in written('run', '--neighbours', 'pics')
 
 
-@pytest.mark.slow
 def test_of_a_run_with_labels_that_holds_images_out(script, written, tmp_path):
     """Held-out images are no neighbours."""
     write_images(tmp_path / 'pics', count=20)

@@ -124,6 +124,7 @@ def test_a_curve_has_gaps_where_its_table_has(written, run):
         150]
 
 
+@pytest.mark.slow
 def test_several_runs(written, run, tmp_path):
     make_run(tmp_path / 'other' / 'run', seed=4)
     text, data = written('run', 'other/run')

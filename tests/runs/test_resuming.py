@@ -177,6 +177,7 @@ def test_switches_are_no_settings(run, train):
     assert config(run)['device'] == 'cpu'
 
 
+@pytest.mark.slow
 def test_other_kernels_are_named(run, train, monkeypatch):
     """What computed is in the settings and in the checkpoints; going on with others is said."""
     computed = config(run)['kernels']

@@ -46,6 +46,7 @@ def test_large_alphabets_do_not_overflow():
     assert ngram_divergence(a[:, :3], b[:, :3], 3, 2048) == 0
 
 
+@pytest.mark.slow
 def test_invented_names_have_their_distribution():
     known = make_names.probabilities()
     assert sum(known.values()) == pytest.approx(1, rel=1e-9)
