@@ -11,7 +11,6 @@ several, the time of all threads would be counted.
 """
 
 import os
-import time
 
 import _root  # noqa: F401
 from wgan.machine.command_line import Parser, UserError, number, one_line, report, run
@@ -20,7 +19,7 @@ from wgan.machine.device import select_device
 import numpy as np
 import pandas as pd
 
-from image_training import begin
+from image_training import begin, train_for
 from wgan.datasets.image_decoder import decode_image
 from wgan.datasets.images import IMAGE_SIZES, ImageSet, grid, to_images, write_image
 from wgan.datasets.labels import Labels
@@ -33,7 +32,6 @@ from wgan.scores.training_scores import SPLITS, TrainingImages
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import flag, parse
 from wgan.training.presets import PRESETS
-from wgan.training.updates import critic_updates
 
 SCORES = ['fid', 'precision', 'recall', 'coverage']
 SHOWN = 12                      # images in a row
@@ -65,12 +63,7 @@ TABLES = {'settings': SETTINGS, 'objectives': OBJECTIVE_ROWS}
 def train(options, faces, seconds):
     """Trains for a processor time. Returns (the averaged generator, iterations)."""
     updates, batches = begin(options, faces, ema=options.ema)
-    step, end = 0, time.process_time() + seconds
-    while time.process_time() < end:
-        step += 1
-        for _ in range(critic_updates(step, options.n_critic, options.n_critic_boost)):
-            updates.update_critic(*batches.next())
-        updates.update_generator(step)
+    step = train_for(seconds, updates, batches, options.n_critic, options.n_critic_boost)
     return updates.sample_generator, step
 
 

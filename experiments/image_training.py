@@ -1,11 +1,13 @@
 """Begins a training on images, as wgan_training.py does; the experiments go on with it."""
 
+import time
+
 import _root  # noqa: F401
 import models
 from wgan.datasets.images import ImageBatches
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings
-from wgan.training.updates import Updates
+from wgan.training.updates import Updates, critic_updates
 
 import numpy as np
 
@@ -22,3 +24,18 @@ def begin(options, faces, row=None, ema=0.0):
                                rng)
     return Updates(*networks, row, options.batch_size, rng, ema=ema,
                    **objective_settings(options)), batches
+
+
+def train_for(seconds, updates, batches, n_critic, boost=None):
+    """Trains for a processor time, or until a logged value is NaN or infinite. Returns the number
+    of iterations. boost: as in `critic_updates`.
+    """
+    step, end = 0, time.process_time() + seconds
+    while time.process_time() < end:
+        step += 1
+        for _ in range(critic_updates(step, n_critic, boost)):
+            updates.update_critic(*batches.next())
+        updates.update_generator(step)
+        if not np.isfinite(updates.row()).all():
+            break
+    return step

@@ -11,7 +11,6 @@ would be counted.
 """
 
 import functools
-import time
 
 import _root  # noqa: F401
 from wgan.machine.command_line import Parser, check_outputs, number, report, run
@@ -27,6 +26,7 @@ from wgan.training.layers import (
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.options import objective_settings, parse
 from wgan.training.updates import Updates
+from image_training import train_for
 from residual_models import HE, Layers, block
 import residual_models
 
@@ -161,14 +161,7 @@ def train(kind, objective, faces, seconds):
     networks = KINDS[kind](rng, row.normalization)
     batches = ImageBatches(faces, BATCH, rng)
     updates = Updates(*networks, row, BATCH, rng, **settings)
-    step, end = 0, time.process_time() + seconds
-    while time.process_time() < end:
-        step += 1
-        for _ in range(settings['n_critic']):
-            updates.update_critic(*batches.next())
-        updates.update_generator(step)
-        if not np.isfinite(updates.row()).all():
-            break
+    step = train_for(seconds, updates, batches, settings['n_critic'])
     images = evaluate_in_training(networks[0], {updates.latent: draw_latents(SHOWN, LATENT, 1)})
     logged = dict(zip(updates.columns, updates.row()), iterations=step)
     return to_images(np.nan_to_num(images)), logged
