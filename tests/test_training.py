@@ -14,6 +14,7 @@ from helpers import SMALL, assert_same_run, finished, losses, rows, start_traini
 from wgan.machine.cntk import C
 from wgan.generators.evaluation import evaluate_in_training
 import models
+from wgan.runs import recorder
 from wgan.training.moving_average import MovingAverage
 from wgan.training.options import parse
 
@@ -55,6 +56,21 @@ def test_defaults_are_the_articles(script):
     assert (options.image_size, options.iterations, options.batch_size, options.n_critic,
             options.penalty_weight, options.learning_rate, options.beta1) == (
                 256, 50000, 16, 5, 10.0, 1e-4, 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seconds, expected', [(0, [2, 4, 5]), (1000, [5])])
+def test_plots_are_drawn_when_the_last_are_old(train, images, tmp_path, monkeypatch, seconds,
+                                               expected):
+    """And at the end: a plot takes as long as many iterations of small networks."""
+    drawn, real = [], recorder.plot_table
+    monkeypatch.setattr(recorder, 'PLOT_EVERY', seconds)
+    monkeypatch.setattr(recorder, 'plot_table', lambda out, name: (
+        drawn.append(rows(tmp_path / 'run')), real(out, name)))
+    result = train('--data', images, '--out', 'run', '--iterations', 5, '--checkpoint-every', 2,
+                   *SMALL)
+    assert result.code == 0 and drawn == expected, result.err
+    assert (tmp_path / 'run' / 'losses.png').exists()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from wgan.runs.results import BEST, page_of, plot_table
 
 import numpy as np
 
+PLOT_EVERY = 10                 # seconds at least between two plots, each of which takes about one
 
 # The input of the training loop. out: the RunFolder. updates: the Updates. batches, held_out:
 # minibatches of real data; held_out may be None. about: a dict for the checkpoint's manifest.
@@ -26,7 +27,8 @@ Training = namedtuple(
 class Recorder(contextlib.ExitStack):
     """Logs each iteration, and scores, samples and saves when due. It is a context manager.
 
-    NaN or infinity ends a run before they are saved. Only the first process writes.
+    NaN or infinity ends a run before they are saved. Only the first process writes. Plots are drawn
+    when they are due and the last ones are PLOT_EVERY seconds old, and when the run ends.
     stopped: the number of the signal that ended the run, or 0.
     """
 
@@ -40,6 +42,7 @@ class Recorder(contextlib.ExitStack):
         self.about, self.samples, self.scores = training.about, training.samples, training.scores
         self.iterations, self.every, self.page = iterations, every, page
         self.is_main, self.stopped = processes.RANK == 0, 0
+        self.not_plotted = set()                # tables with rows that their plots do not have
         self.progress = Progress('training', iterations, done=training.step)
         self.board = (tensorboard_writer(self.out, training.step)
                       if tensorboard and self.is_main else None)
@@ -50,7 +53,8 @@ class Recorder(contextlib.ExitStack):
             open(self.out.path('wgan.csv') if self.is_main else os.devnull, 'a'))
         if self.board:
             self.callback(self.board.close)
-        self.start = time.time()
+        self.callback(self._plot)
+        self.start = self.plotted = time.time()
         return super().__enter__()
 
     def record(self, step, row):
@@ -81,6 +85,8 @@ class Recorder(contextlib.ExitStack):
         is_best = due['score'] and self.score(step)
         if (is_best or self.stopped) and not due['checkpoint']:
             self._save(step)
+        if time.time() - self.plotted >= PLOT_EVERY:
+            self._plot()
         # Nor for a page. It is the last, to have the score.
         if self.page and self.is_main and due['checkpoint'] and not self.stopped:
             page_of(self.out, self._unless_stopped)
@@ -108,7 +114,7 @@ class Recorder(contextlib.ExitStack):
         if row is not None:                     # last, since the row marks the score as done
             self.out.claim('scores.csv')
             self.scores.append(row)
-            plot_table(self.out, 'scores')
+            self.not_plotted.add('scores')
         if processes.any_of(self.is_main and row is None):
             self.stopped = self.stop.requested or signal.SIGTERM
         return processes.any_of(better)
@@ -140,7 +146,12 @@ class Recorder(contextlib.ExitStack):
         if self.is_main:
             for name, network in self.updates.networks().items():
                 self.out.save_network(network, name)
-            plot_table(self.out, 'wgan')
+            self.not_plotted.add('wgan')
+
+    def _plot(self):
+        while self.not_plotted:
+            plot_table(self.out, self.not_plotted.pop())
+        self.plotted = time.time()
 
     def _check_weights(self, step):
         for name, network in (('generator', self.updates.generator),

@@ -101,7 +101,9 @@ def complete(out, updates, score_columns, config, path, step, page):
         out.save_network(networks[name], name)
     outdated += [name for name in ['losses.png', 'training.gif'] + ['page.html'] * page
                  if not os.path.exists(out.path(name))]
-    plot_table(out, 'wgan')
+    for name in ('wgan', 'scores'):
+        if os.path.exists(out.path(name + '.csv')):
+            plot_table(out, name)
     animate(out)
     if page:
         page_of(out)
