@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from helpers import (
-    SMALL, assert_resume_is_exact, call_program, make_updates, onnx_network, write_images)
+    SMALL, assert_resume_is_exact, call_program, losses, make_updates, onnx_network, write_images)
 from wgan.machine.command_line import UserError
 from wgan.generators.evaluation import generate
 from wgan.datasets.image_files import find_images
@@ -276,9 +276,13 @@ def test_a_run(kinds):
 @pytest.mark.slow
 @pytest.mark.parametrize('objective', list(OBJECTIVES))
 def test_resume_is_exact(train, kinds, tmp_path, objective):
+    """Each objective, with labels and with images held out."""
     start = ['--data', kinds / 'kinds' / 'map.txt', '--labels', 'map', '--hold-out', 0.3,
              '--objective', objective, *SMALL]
     assert_resume_is_exact(train, tmp_path, *start)
+    column, = [name for name in losses(tmp_path / 'parts') if name.endswith('_held_out')]
+    assert column in ('wasserstein_held_out', 'score_difference_held_out', 'D_real_held_out')
+    assert losses(tmp_path / 'parts')[column].nunique() == 5
     assert 'labels was map and is now' in train('--out', 'parts', '--resume', '--labels',
                                                 'folders').sentence
 

@@ -1,4 +1,7 @@
-"""bench/gpu_check.py with an error in the first of the two devices: PLANTS[the variable PLANT]."""
+"""bench/gpu_check.py with an error in the first of the two devices: PLANTS[the variable PLANT].
+
+The variable OBJECTIVES, if it is set, names the only ones that are trained.
+"""
 
 import functools
 import os
@@ -10,7 +13,7 @@ if PLANT == 'other kernels' and FIRST:
     os.environ['WGAN_KERNELS'] = 'mkl'              # no error: it only rounds in another way
 
 from wgan.machine.command_line import run  # noqa: E402
-from bench import gpu_check  # noqa: E402
+from bench import gpu_check, gpu_parts  # noqa: E402
 from wgan.runs import checkpoint  # noqa: E402
 from wgan.scores import image_network  # noqa: E402
 from wgan.training import layers, moving_average, optimizers  # noqa: E402
@@ -92,6 +95,9 @@ PLANTS = {
     'checkpoint': lambda: changed(checkpoint, 'restore', loses_on_restoring),
     'scoring': lambda: changed(image_network, 'scale_images', lambda x, *_: 1.01 * x),
 }
+if 'OBJECTIVES' in os.environ:
+    gpu_parts.OBJECTIVES = {name: about for name, about in gpu_parts.OBJECTIVES.items()
+                            if name in os.environ['OBJECTIVES'].split()}
 if FIRST:
     PLANTS[PLANT]()
 run(gpu_check.main)

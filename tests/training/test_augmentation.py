@@ -177,21 +177,6 @@ def test_each_update_draws_for_real_and_generated_images_apart(objective, monkey
 
 
 @pytest.mark.slow
-def test_resume_is_exact(train, images, tmp_path):
-    """Everything that is drawn comes from the generator that a checkpoint saves."""
-    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    start = ['--data', images, '--augment', *SMALL]
-    for run, iterations in ((whole, 5), (parts, 2)):
-        assert train('--out', run, '--iterations', iterations, *start).code == 0
-    assert train('--out', parts, '--iterations', 5, '--resume').code == 0
-    assert_same_run(whole, parts)
-    settings = json.loads((parts / 'config.json').read_text())['settings']
-    assert settings['augment'] is True
-    assert (settings['brightness'], settings['contrast'], settings['saturation']) == (0, 0, 0)
-    assert np.isfinite(losses(parts).values).all()
-
-
-@pytest.mark.slow
 def test_the_articles_variation_stays_if_it_is_asked_for(train, images, tmp_path):
     start = ['--data', images, '--iterations', 1, *SMALL]
     assert train('--out', 'a', '--augment', '--contrast', 0.1, *start).code == 0

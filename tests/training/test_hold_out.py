@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from helpers import (
-    SMALL, assert_same_run, losses, make_updates, onnx_network, tree, write_images)
+    SMALL, losses, make_updates, onnx_network, tree, write_images)
 from wgan.generators.evaluation import evaluate_in_training
 from wgan.datasets.batches import split
 from wgan.datasets.images import ImageSet
@@ -147,20 +147,6 @@ def test_what_is_logged_and_that_nothing_changes(objective):
         assert row[name] == pytest.approx(real.mean() - fake.mean(), rel=1e-4)
     else:
         assert row['D_real_held_out'] == pytest.approx((1 / (1 + np.exp(-real))).mean(), rel=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('objective', list(OBJECTIVES))
-def test_resume_is_exact(train, images, tmp_path, objective):
-    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    start = ['--data', images, '--objective', objective, '--hold-out', 0.4, *SMALL]
-    for run, iterations in ((whole, 5), (parts, 2)):
-        assert train('--out', run, '--iterations', iterations, *start).code == 0
-    assert train('--out', parts, '--iterations', 5, '--resume').code == 0
-    assert_same_run(whole, parts)
-    column, = [name for name in losses(parts) if name.endswith('_held_out')]
-    assert column in ('wasserstein_held_out', 'score_difference_held_out', 'D_real_held_out')
-    assert losses(parts)[column].nunique() == 5
 
 
 @pytest.mark.slow
