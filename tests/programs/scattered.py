@@ -5,7 +5,7 @@
 Writes the runs 'whole', and 'resumed', which stops after one iteration and continues. Between
 updates, blocks of odd sizes are taken from the heap and some are given back, so what CNTK allocates
 next lies at other multiples of 16 bytes, which is all that malloc promises. The environment
-variable THREADS says how many threads compute.
+variable THREADS says how many threads compute, RUNS which runs are written.
 """
 
 import ctypes
@@ -46,9 +46,11 @@ def scattering(method):
 for name in ('update_critic', 'update_generator'):
     setattr(Updates, name, scattering(getattr(Updates, name)))
 
-for arguments in (options + ['--out', 'whole'],
-                  options[:-1] + [1, '--out', 'resumed'],
+for arguments in (['--out', 'whole'] + options,
+                  ['--out', 'resumed'] + options[:-1] + [1],
                   ['--out', 'resumed', '--resume'] + options[-2:]):
+    if arguments[1] not in os.environ['RUNS']:
+        continue
     scatter()
     code = call_program('wgan_training.py', *arguments)
     if code:

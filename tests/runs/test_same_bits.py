@@ -35,7 +35,7 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def trained(data, options, seed, padding=0, threads=2):
+def trained(data, options, seed, padding=0, threads=2, runs='whole resumed'):
     """The folder of the runs that a process with its own addresses has written."""
     folder = data / ('process %d' % seed)
     folder.mkdir()
@@ -43,7 +43,7 @@ def trained(data, options, seed, padding=0, threads=2):
         os.symlink(str(data / name), str(folder / name))
     os.chdir(str(folder))
     result = run_test_program('scattered.py', seed, *options, PYTHONHASHSEED=str(seed),
-                              PADDING='x' * padding, THREADS=str(threads))
+                              PADDING='x' * padding, THREADS=str(threads), RUNS=runs)
     assert result.code == 0, result.err
     return folder
 
@@ -57,7 +57,7 @@ def test_addresses_decide_nothing(data, kind):
 
 def test_nor_does_the_process(data):
     """Other addresses, another order of Python's sets, a larger environment."""
-    one, other = (trained(data, LARGER, seed, padding)
+    one, other = (trained(data, LARGER, seed, padding, runs='whole')
                   for seed, padding in ((2, 0), (3, 5000)))
     assert_same_run(one / 'whole', other / 'whole')
 
