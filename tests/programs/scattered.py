@@ -14,6 +14,7 @@ import sys
 
 from helpers import call_program
 from wgan.machine.cntk import libraries
+from wgan.runs import recorder
 from wgan.training.updates import Updates
 
 import numpy as np
@@ -43,6 +44,7 @@ def scattering(method):
     return call
 
 
+recorder.plot_table = lambda *_: None         # it takes as long as the rest
 for name in ('update_critic', 'update_generator'):
     setattr(Updates, name, scattering(getattr(Updates, name)))
 
