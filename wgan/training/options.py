@@ -96,8 +96,7 @@ GROUPS = [
                    'the first folder below --data', choices=WHERE),
         _option('out', str, 'runs/wgan', 'run folder to write', resume=NOT_STORED),
         _option('start_from', path, None, 'begin with the networks of another run of the same '
-                'sizes, or (dcgan) of half the --image-size and twice the --width; the optimisers '
-                'start from zero', metavar='RUN'),
+                'sizes; the optimisers start from zero', metavar='RUN'),
         _option('resume', bool, False, 'continue from the last checkpoint in --out; settings that '
                 'are not given are taken from there', resume=NOT_STORED),
         _option('overwrite', bool, False, 'start again where --out holds a run, which is renamed',

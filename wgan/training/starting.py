@@ -1,11 +1,5 @@
-"""--start-from: a new run begins with the networks of another run.
+"""--start-from: a new run begins with the networks of another run."""
 
-With --network dcgan, a run at twice the image size and half the width begins with all layers except
-those next to the image: the progressive growing of Karras et al. 2018,
-https://arxiv.org/abs/1710.10196, without its fading.
-"""
-
-import difflib
 import os
 
 from wgan.machine.cntk import C, quiet
@@ -47,17 +41,12 @@ def begin_with(folder, updates, label_names=()):
     for name, network in updates.networks().items():
         _check(paths[name], loaded[name], network)
     old_names = _label_names(folder, loaded) if label_names else []
-    are_grown = False
     for name, network in updates.networks().items():
-        label_weights, pairs = _label_weights(network), _pairs(network, loaded[name])
-        for mine, theirs in pairs:
+        label_weights = _label_weights(network)
+        for mine, theirs in zip(_state(network), _state(loaded[name])):
             mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
                           if mine == label_weights else theirs.value)
-        are_grown |= len(pairs) < len(_state(network))
     updates.power_iteration.run(SETTLED)
-    if are_grown and RANK == 0:
-        note('the networks of %s are for images of half the size; the layers next to the image '
-             'begin with initial weights' % one_line(folder))
     if list(label_names) != old_names and RANK == 0:
         _report_labels(folder, label_names, old_names)
     return {os.path.basename(path): sha256(path) for path in paths.values()}
@@ -141,20 +130,12 @@ def _check(path, theirs, mine):
     then, now = _settings(theirs), _settings(mine)
     differences = [key for key in now if then.get(key) != now[key]
                    and not (key == LABELS and then.get(key) and now[key])]      # they are moved
-    is_larger = (now.get('--image-size', 0) == 2 * then.get('--image-size', 0) > 0
-                 and now['--network'] == 'dcgan')
-    is_grown = is_larger and 2 * now.get('--width', 0) == then.get('--width', 0) > 0
-    if is_grown:
-        differences = [key for key in differences if key not in ('--image-size', '--width')]
     if differences:
-        raise UserError('--start-from: %s has %s, and this run has %s%s%s' % (
+        raise UserError('--start-from: %s has %s, and this run has %s%s' % (
             one_line(path), *(', '.join('%s %s' % (key, settings.get(key, 'unknown'))
                                         for key in differences) for settings in (then, now)),
-            '; it follows from --objective' if 'normalisation' in differences else '',
-            '; twice the --image-size needs half the --width' if is_larger and not is_grown
-            else ''))
-    kept = len(_pairs(mine, theirs))
-    if not kept or not is_grown and not kept == len(_state(mine)) == len(_state(theirs)):
+            '; it follows from --objective' if 'normalisation' in differences else ''))
+    if _shapes(theirs) != _shapes(mine):
         raise UserError('--start-from: %s is no network of this project, or of another version'
                         % one_line(path))
     if not all(np.isfinite(p.value).all() for p in _state(theirs)):
@@ -206,14 +187,6 @@ def _state(network):
         p for p in network.constants if p.name.startswith('aggregate_')]
 
 
-def _pairs(mine, theirs):
-    """Returns [(state of `mine`, of `theirs`)] for the layers that both networks have."""
-    states, shapes = zip(*((_state(network), _shapes(network)) for network in (mine, theirs)))
-    blocks = difflib.SequenceMatcher(None, *shapes, autojunk=False).get_matching_blocks()
-    return [(states[0][block.a + i], states[1][block.b + i])
-            for block in blocks for i in range(block.size)]
-
-
 def _shapes(network):
     """Returns [(name, shape)] of the state, as if the network had at most one label."""
     label, label_weights = label_input(network), _label_weights(network)
@@ -221,4 +194,4 @@ def _shapes(network):
     for (_, shape), p in zip(shapes, _state(network)):
         if p == label_weights:
             shape[_label_axis(shape)] -= label.shape[0] - 1
-    return [(name, tuple(shape)) for name, shape in shapes]
+    return shapes
