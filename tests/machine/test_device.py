@@ -211,6 +211,7 @@ def test_waiting_is_explained(tmp_path):
         'device.C.plus = lambda *_: ctypes.PyDLL(None).usleep(int(1e6 * float(sys.argv[1]))) or x\n'
         'class x:\n    eval = staticmethod(int)\n'
         'card = device.Card("X", (9, 0), 1, device.C.device.cpu())\n'
+        'device.SPEAK_AFTER = 1, 2\n'
         'with device._waiting_explained(card):\n    device._use("gpu", card.device)\n'
         'print("done")')
 
@@ -223,10 +224,10 @@ def test_waiting_is_explained(tmp_path):
     first = ("the driver compiles CNTK's kernels for the X at the first start, which takes about "
              'a minute, and %s\n')
     assert said(0) == ''
-    assert said(13).startswith(
-        first % 'keeps them in ~/.nv/ComputeCache' + 'still compiling after 12 s\n')
-    assert said(3, CUDA_CACHE_PATH='/x') == first % 'keeps them in /x'
-    assert 'does not keep them, since CUDA_CACHE_DISABLE is set' in said(3, CUDA_CACHE_DISABLE='1')
+    assert said(4).startswith(
+        first % 'keeps them in ~/.nv/ComputeCache' + 'still compiling after 3 s\n')
+    assert said(2, CUDA_CACHE_PATH='/x') == first % 'keeps them in /x'
+    assert 'does not keep them, since CUDA_CACHE_DISABLE is set' in said(2, CUDA_CACHE_DISABLE='1')
 
 
 def test_each_process_its_own_card(cards, capfd, monkeypatch):

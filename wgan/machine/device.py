@@ -240,7 +240,7 @@ def _waiting_explained(card):
     process = subprocess.Popen(
         [sys.executable, '-S', '-E', '-c', SAY_WHILE_WAITING,
          "the driver compiles CNTK's kernels for the %s at the first start, which takes about a "
-         'minute, %s' % (card.name, storage)], stdin=subprocess.PIPE)
+         'minute, %s' % (card.name, storage), *map(str, SPEAK_AFTER)], stdin=subprocess.PIPE)
     try:
         yield
     finally:
@@ -248,13 +248,14 @@ def _waiting_explained(card):
         process.wait()
 
 
+SPEAK_AFTER = 2, 10             # seconds: what is done at once needs no word; then the time again
 SAY_WHILE_WAITING = """
 import select, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-texts, seconds = [sys.argv[1]], 2
-while not select.select([sys.stdin], [], [], seconds if texts else 10)[0]:
+texts, seconds, pause = [sys.argv[1]], *map(int, sys.argv[2:])
+while not select.select([sys.stdin], [], [], seconds if texts else pause)[0]:
     if not texts:
-        seconds += 10
+        seconds += pause
     print(texts.pop() if texts else 'still compiling after %d s' % seconds, file=sys.stderr)
 """
 
