@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 import pytest
 
+# Under nohup, and in the background of a shell, programs would ignore these.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cpu_kernels()           # loads CNTK with them, before tests that import it themselves
-signal.signal(signal.SIGHUP, signal.SIG_DFL)    # under nohup, programs would ignore it
 
 
 @pytest.fixture(autouse=True)
