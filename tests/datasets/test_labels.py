@@ -280,9 +280,10 @@ def test_resume_is_exact(train, kinds, tmp_path, objective):
     start = ['--data', kinds / 'kinds' / 'map.txt', '--labels', 'map', '--hold-out', 0.3,
              '--objective', objective, *SMALL]
     assert_resume_is_exact(train, tmp_path, *start)
-    column, = [name for name in losses(tmp_path / 'parts') if name.endswith('_held_out')]
+    table = losses(tmp_path / 'parts')
+    column, = [name for name in table if name.endswith('_held_out')]
     assert column in ('wasserstein_held_out', 'score_difference_held_out', 'D_real_held_out')
-    assert losses(tmp_path / 'parts')[column].nunique() == 5
+    assert table[column].nunique() == 5
     assert 'labels was map and is now' in train('--out', 'parts', '--resume', '--labels',
                                                 'folders').sentence
 

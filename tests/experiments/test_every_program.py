@@ -73,7 +73,7 @@ SMALLEST = {
                                      '| real, against as many other real | '),
     'experiments/four_penalties.py': (['--data', 'pics', '--seconds', 0.01, '--draws', 2,
                                        '--out', 'x.png'] + SCORED, '| exact, one-sided | '),
-    'experiments/kill_and_resume.py': (['--runs', 1], '1 of 1 runs were the same'),
+    'experiments/kill_and_resume.py': (['--runs', 2], '2 of 2 runs were the same'),
     'experiments/label_accuracy.py': (['labelled', '--data', 'map.txt', '--count', 8,
                                        '--iterations', 2], 'of generated ones'),
     'experiments/looks_wrong.py': (['--data', 'pics', '--out', 'x', '--most', 1],

@@ -138,7 +138,11 @@ def test_adaptive_augmentation_trains_and_resumes(train, images, tmp_path, objec
         assert train('--out', run, '--iterations', iterations, *start).code == 0
     assert train('--out', 'parts', '--iterations', 6, '--resume').code == 0
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    settings = json.loads((tmp_path / 'parts' / 'config.json').read_text())['settings']
+    assert settings['augment'] is True
+    assert (settings['brightness'], settings['contrast'], settings['saturation']) == (0, 0, 0)
     rows = losses(tmp_path / 'whole')
+    assert np.isfinite(rows.values).all()
     name, = (column[:-len('_held_out')] for column in rows if column.endswith('_held_out'))
     gap = rows[name] - rows[name + '_held_out']
     distance = rows[name] - rows['D_fake'] if 'D_fake' in rows else rows[name]

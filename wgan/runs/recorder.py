@@ -85,7 +85,7 @@ class Recorder(contextlib.ExitStack):
         is_best = due['score'] and self.score(step)
         if (is_best or self.stopped) and not due['checkpoint']:
             self._save(step)
-        if time.time() - self.plotted >= PLOT_EVERY:
+        if self.not_plotted and time.time() - self.plotted >= PLOT_EVERY:
             self._plot()
         # Nor for a page. It is the last, to have the score.
         if self.page and self.is_main and due['checkpoint'] and not self.stopped:

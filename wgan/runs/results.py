@@ -101,9 +101,9 @@ def complete(out, updates, score_columns, config, path, step, page):
         out.save_network(networks[name], name)
     outdated += [name for name in ['losses.png', 'training.gif'] + ['page.html'] * page
                  if not os.path.exists(out.path(name))]
-    for name in ('wgan', 'scores'):
-        if os.path.exists(out.path(name + '.csv')):
-            plot_table(out, name)
+    plot_table(out, 'wgan')
+    if os.path.exists(out.path('scores.csv')):
+        plot_table(out, 'scores')
     animate(out)
     if page:
         page_of(out)
