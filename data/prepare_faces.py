@@ -10,16 +10,12 @@ again to continue.
 
 import collections
 import contextlib
-import ctypes
-import functools
+import itertools
 import json
 import os
 import re
-import signal
-import sys
-import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 try:
     import fcntl
@@ -38,7 +34,7 @@ from wgan.datasets.images import grid, resize_square, write_image
 from wgan.datasets.image_decoder import (
     ImageReader, UnreadableImage, decode, decode_image, read_file)
 from wgan.datasets.image_files import find_images
-from wgan.machine.signals import Stopped
+from wgan.machine.signals import Stop, Stopped
 
 SCALE_FACTOR, NEIGHBOURS = 1.1, 5           # of the cascade, as in the article's Part 1
 # A further face in a photograph must have this part of the best one's detection weight × width:
@@ -49,11 +45,12 @@ SECOND_FACE = 0.4
 PHASH_BITS, BLOCK_BITS = 8, 40
 SHEET_COLUMNS, SHEET_ROWS, THUMBNAIL = 20, 10, 64
 JOURNAL = 'unfinished.jsonl'                # what was done, while it is not all
-AHEAD = 8                                   # photographs for each process that may wait for one
 
 
-class Finder:
+class Finder(threading.local):
     """Faces in a photograph, RGB, uint8: a list of boxes (left, top, side), best first.
+
+    Each thread that calls it has cascades of its own.
 
     The cascade finds all faces that look ahead, and other things besides. So a face must be found
     once more in its own surroundings, by a second cascade that was trained otherwise; boxes that
@@ -143,53 +140,41 @@ def hashes(image):
 Found = collections.namedtuple('Found', 'path remark hashes faces')
 
 
-def work_on(path, options):
-    """Searches a photograph for faces, in a process of the pool. Returns Found."""
+def search(paths, options):
+    """Yields Found for each of the paths, in their order.
+
+    It decodes here, and searches in a thread for each core: OpenCV lets other threads run. After a
+    signal, the next call raises Stopped: a signal that raised at once could leave a lock of the
+    threads taken, and the program would wait for it for ever.
+    """
+    threads, finder = os.cpu_count(), Finder(options.min_face)
+    cv2.setNumThreads(1)
+    with Stop() as stop, ThreadPoolExecutor(threads) as pool:
+        jobs = (_begin(pool, path, finder, options) for path in paths)
+        waiting = collections.deque(itertools.islice(jobs, 2 * threads))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                if stop.requested:
+                    raise Stopped(stop.requested)
+                waiting.extend(itertools.islice(jobs, 1))
+        finally:
+            for job in waiting:
+                job.cancel()
+
+
+def _begin(pool, path, finder, options):
+    """Decodes a photograph and has a thread look for faces in it. Returns the future Found."""
     try:
         photograph, remark = decode(read_file(path))
     except UnreadableImage as error:
-        return Found(path, str(error), None, [])
-    finder = finder_of_process(options.min_face)
+        return pool.submit(Found, path, str(error), None, [])
+    return pool.submit(_look, path, photograph, remark, finder, options)
+
+
+def _look(path, photograph, remark, finder, options):
     faces = [cut(photograph, box, options.margin, options.size) for box in finder(photograph)]
     return Found(path, remark, hashes(photograph), [(face, hashes(face)) for face in faces])
-
-
-@functools.lru_cache(maxsize=1)
-def finder_of_process(min_face):
-    cv2.setNumThreads(1)                    # the processes are as many as the cores already
-    if sys.platform.startswith('linux'):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG: not without its parent
-    return Finder(min_face)
-
-
-def search(paths, options):
-    """Yield what `work_on` makes of each of the paths, in their order.
-
-    Raises UserError if one of the processes is killed.
-    """
-    paths, waiting, count = iter(paths), collections.deque(), os.cpu_count()
-    with ProcessPoolExecutor(count) as pool:
-        try:
-            while True:
-                # No more than they need: what has begun is done, also if it is no longer wanted.
-                while (sum(not job.done() for _, job in waiting) <= count
-                       and len(waiting) < AHEAD * count):
-                    path = next(paths, None)
-                    if path is None:
-                        break
-                    waiting.append((path, pool.submit(work_on, path, options)))
-                if not waiting:
-                    return
-                done, _ = wait([job for _, job in waiting], return_when=FIRST_COMPLETED)
-                while waiting and waiting[0][1] in done:
-                    yield waiting[0][1].result()
-                    waiting.popleft()
-        except BrokenProcessPool:
-            time.sleep(0.5)                 # was it a signal to all? Then it comes here too
-            raise UserError('a process that looked for faces was killed, as the system does when '
-                            'memory is short, at %s or one of the next photographs; what was done '
-                            'is kept. Make room, or move that photograph away, and call again to '
-                            'continue' % one_line(waiting[0][0] if waiting else path))
 
 
 class Journal:
