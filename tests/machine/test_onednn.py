@@ -12,6 +12,7 @@ import sys
 from helpers import run_test_program
 from wgan.machine import onednn, signals
 from wgan.machine.cntk import C, cpu_kernels, libraries
+from wgan.machine.slots import find_virtual
 
 import numpy as np
 import pytest
@@ -109,6 +110,7 @@ def test_it_is_oneDNN_that_computes():
     lambda x: C.layers.Convolution((1, 1), 8, strides=3)(x)], ids=[
     'groups', 'three axes', 'one axis', 'even kernel', 'pooling', 'one by one'])
 def test_what_oneDNN_does_not_take_is_computed_as_before(build):
+    """Also in memory that holds other gradients, which nothing sets to zero."""
     data = np.random.RandomState(0).standard_normal((3, 8, 9, 9))
     found = []
     for dtype in (np.float32, np.float64):
@@ -118,8 +120,10 @@ def test_what_oneDNN_does_not_take_is_computed_as_before(build):
             for i, p in enumerate(y.parameters):
                 p.value = np.random.RandomState(i).standard_normal(p.shape).astype(dtype) / 9
             loss = C.reduce_sum(C.square(y) + y)
-            feed = {x: data.astype(dtype)}
-            found.append([y.eval(feed)] + [loss.grad(feed, wrt=[v]) for v in [x, *y.parameters]])
+            wrt = [x, *y.parameters]
+            loss.grad({x: 1e4 * data.astype(dtype)}, wrt=wrt)
+            gradients = loss.grad({x: data.astype(dtype)}, wrt=wrt)
+            found.append([y.eval({x: data.astype(dtype)})] + [gradients[v] for v in wrt])
     for single, double in zip(*found):
         np.testing.assert_allclose(single, double, atol=2e-5 * max(1, np.abs(double).max()))
 
@@ -257,6 +261,11 @@ def test_another_build_of_cntk(tmp_path):
     shutil.copy(path, copy)                                     # it is not loaded
     with pytest.raises(onednn.Unavailable, match='not one that it is known to work with'):
         onednn.find_slots(copy, known)
+    math = ctypes.PyDLL(path)
+    for table, function in ((onednn.ENGINE, onednn.NUMBER_OF_COLUMNS), (onednn.ENGINE, 'other'),
+                            ('other', onednn.OVERWRITES)):
+        with pytest.raises(onednn.Unavailable, match='not one that it is known to work with'):
+            find_virtual(math, table, function)
     for data in (b'', b'MZ' + bytes(5000), b'\x7fELF' + bytes(60)):
         (tmp_path / 'other.so').write_bytes(data)
         with pytest.raises(onednn.Unavailable, match='not one that it is known to work with'):

@@ -9,8 +9,9 @@ MKL still computes what oneDNN does not support: other shapes, double precision,
 The memory format that oneDNN prefers differs from CNTK's. Operands are reordered for each
 operation, in scratch memory that all convolutions share.
 
-To add a gradient to an existing one, CNTK copies the existing one, computes, and adds. Here the
-result is added while it is reordered to CNTK's format.
+CNTK's convolutions add to gradients, so it sets each to zero before the first. Here they overwrite,
+as those of cuDNN do. To add a gradient to an existing one, CNTK copies the existing one, computes,
+and adds. Here the result is added while it is reordered to CNTK's format.
 
 Source: https://oneapi-src.github.io/oneDNN/v3.2/ (the C interface: dnnl.h, dnnl_types.h).
 """
@@ -23,7 +24,7 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine.slots import Unavailable, find_slots
+from wgan.machine.slots import Unavailable, find_slots, find_virtual
 
 import numpy as np
 
@@ -44,11 +45,17 @@ BACKWARD_FILTER = Computation('dnnConvolutionCreateBackwardFilter_F32', (
     (DIFF_DST, 134, 145), (SRC, 129, 1), (DIFF_FILTER, 132, 161)))
 
 # CNTK's own functions: ConvolutionEngine<float>::BackwardData and ::BackwardKernel, which take
-# (engine, dy, kernel or x, gradient, whether to add to it, …), and Matrix<float>::GetNumCols.
+# (engine, dy, kernel or x, gradient, whether to add to it, …), Matrix<float>::GetNumCols and
+# ::SetValue; and ConvolutionEngine<float>::ImplementsGradientOverwriteOptimization, in the table of
+# the class GemmConvolutionEngine<float>, which is the engine on a CPU.
 ADD_DATA_GRADIENT, ADD_FILTER_GRADIENT = (
     '_ZN9Microsoft3MSR4CNTK17ConvolutionEngineIfE%sERKNS1_6MatrixIfEES7_RS5_%sS8_' % parts
     for parts in (('12BackwardData', 'b'), ('14BackwardKernel', 'bb')))
 NUMBER_OF_COLUMNS = '_ZNK9Microsoft3MSR4CNTK6MatrixIfE10GetNumColsEv'
+SET_VALUE = '_ZN9Microsoft3MSR4CNTK6MatrixIfE8SetValueEf'
+ENGINE = '_ZTVN9Microsoft3MSR4CNTK21GemmConvolutionEngineIfEE'
+OVERWRITES = ('_ZNK9Microsoft3MSR4CNTK17ConvolutionEngineIfE'
+              '39ImplementsGradientOverwriteOptimizationEv')
 
 AVX512 = 0x20                           # a bit of dnnl_cpu_isa_t
 ALIGNMENT = 64                          # of what lies in the scratch memory, in bytes
@@ -80,6 +87,8 @@ def install(cntk_libraries):
              for name, functions in mine.items()}
     replaced = [(slots[name][symbol], function)
                 for name, functions in mine.items() for symbol, function in functions.items()]
+    replaced.append((find_virtual(math, ENGINE, OVERWRITES),
+                     ctypes.CFUNCTYPE(Bool, Pointer)(lambda engine: True)))
     for slot, function in replaced:
         slot.value = ctypes.cast(function, Pointer).value
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
@@ -360,6 +369,7 @@ class Convolutions:
     def __init__(self, library, mkl, math):
         self.library, self.mkl, self.math, self.scratch = library, mkl, math, Scratch()
         self.columns = ctypes.PYFUNCTYPE(Size, Pointer)((NUMBER_OF_COLUMNS, math))
+        self.fill = ctypes.PYFUNCTYPE(None, Pointer, ctypes.c_float)((SET_VALUE, math))
         self.alive = {}                     # by CNTK's number
         self.in_engine = {}                 # those that add, by CNTK's engine and their kind
         self.last, self.is_added = None, False
@@ -441,8 +451,13 @@ class Convolutions:
     def _gradient(self, computation, cntk_gradient, engine, dy, other, gradient, is_added, *rest):
         """Computes a gradient. If it `is_added` to an existing one, this avoids CNTK's copies, but
         only for a Convolution that this engine has already used with the same batch size.
+
+        If not, the gradient has not been set to zero. CNTK adds all the same where it does not call
+        MKL.
         """
         previous = self.in_engine.get((engine, computation))
+        if not is_added and previous is None:
+            self.fill(gradient, 0)
         is_taken_over = is_added and previous is not None and (
             previous.sizes[DST][0] == self.columns(dy))
         self.last, self.is_added = None, is_taken_over

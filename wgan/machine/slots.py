@@ -1,7 +1,8 @@
 """Finds where a loaded shared library stores the addresses of the functions that it calls.
 
 CNTK calls MKL, cuDNN and cuBLAS through tables of addresses (the procedure linkage table of an ELF
-library). Other functions can be written there at run time, without changing CNTK's files.
+library), and virtual functions through the table of their class. Other functions can be written
+there at run time, without changing CNTK's files.
 """
 
 import ctypes
@@ -54,6 +55,26 @@ def called_functions(path):
         raise Unavailable(UNKNOWN)
 
 
+def find_virtual(library, table, function):
+    """Returns where a loaded library's table of virtual functions has the address of a function.
+
+    table, function: their symbols. Raises Unavailable if it can't be found or written to.
+    """
+    try:
+        start = ctypes.addressof(ctypes.c_char.in_dll(library, table))
+        address = ctypes.cast(library[function], Pointer).value
+        entries = (Pointer * LONGEST_TABLE).from_address(start)
+        slot = start + list(entries).index(address) * ctypes.sizeof(Pointer)
+    except (ValueError, AttributeError):
+        raise Unavailable(UNKNOWN)
+    page = slot - slot % mmap.PAGESIZE                  # the dynamic linker made it read-only
+    if ctypes.CDLL(None).mprotect(Pointer(page), ctypes.c_size_t(mmap.PAGESIZE),
+                                  mmap.PROT_READ | mmap.PROT_WRITE):
+        raise Unavailable('the system does not let a table of functions be changed')
+    return Pointer.from_address(slot)
+
+
+LONGEST_TABLE = 14                  # entries that are looked through
 UNKNOWN = 'this CNTK is not one that it is known to work with'
 Span = namedtuple('Span', 'start end is_writable')
 
