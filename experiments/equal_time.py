@@ -57,7 +57,11 @@ for _name, _objective in OBJECTIVES.items():
     _quick = _own + ' ' + QUICK
     if 'beta2' in _objective.settings and parse(_quick.split()) != parse(_own.split()):
         OBJECTIVE_ROWS[_name + ', quick'] = _quick
-TABLES = {'settings': SETTINGS, 'objectives': OBJECTIVE_ROWS}
+# What is better in a short training of `objectives`; of wgan-gp both.
+BEST = {name: OBJECTIVE_ROWS[name] for name in (
+    'wgan-gp', 'wgan-gp, quick', 'wgan', 'gan', 'dragan, quick', 'gan-r1', 'r3gan', 'sn-gan, quick',
+    'ls-gan, quick')}
+TABLES = {'settings': SETTINGS, 'objectives': OBJECTIVE_ROWS, 'best': BEST}
 
 
 def train(options, faces, seconds):
@@ -108,7 +112,7 @@ def main():
     parser = Parser(description='Compare settings or objectives after equal processor time.')
     parser.add_argument('table', choices=list(TABLES), help='settings of wgan-gp, each changed '
                         'alone, and some together; or objectives, with their defaults and with '
-                        'the quick settings')
+                        'the quick settings; or the best of these, for a longer time')
     parser.add_argument('--data', default='data/drawn', help='folder of images')
     parser.add_argument('--image-size', type=int, choices=IMAGE_SIZES, default=32,
                         help='width and height')
