@@ -371,7 +371,7 @@ class Convolutions:
         self.columns = ctypes.PYFUNCTYPE(Size, Pointer)((NUMBER_OF_COLUMNS, math))
         self.fill = ctypes.PYFUNCTYPE(None, Pointer, ctypes.c_float)((SET_VALUE, math))
         self.alive = {}                     # by CNTK's number
-        self.in_engine = {}                 # those that add, by CNTK's engine and their kind
+        self.in_engine = {}                 # those of gradients, by CNTK's engine and their kind
         self.last, self.is_added = None, False
 
     def of_mkl(self):
