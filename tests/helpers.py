@@ -1,14 +1,17 @@
 """What several tests use. Fixtures are in conftest.py."""
 
 import contextlib
+import ctypes
 import importlib
 import io
 import os
+import re
 import resource
 import subprocess
 import sys
 import time
 
+from wgan.machine import memory
 from wgan.machine.command_line import run
 from wgan.machine.cntk import C
 from wgan.datasets.images import to_images
@@ -32,6 +35,31 @@ TRAINING = os.path.join(ROOT, 'wgan_training.py')
 SMALL = ['--image-size', 32, '--width', 2, '--latent-size', 5, '--batch-size', 4, '--n-critic', 2]
 TINY = ['--image-size', 32, '--width', 2, '--latent-size', 3, '--batch-size', 4, '--n-critic', 1,
         '--sample-every', 1, '--checkpoint-every', 1]
+
+
+# Memory
+
+@contextlib.contextmanager
+def everything_kept():
+    """CNTK's own answer: products need both operands for backpropagation."""
+    (function, slots), = memory.KEPT
+    always = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_size_t, ctypes.c_size_t)(lambda *_: True)
+    try:
+        _put(always, slots)
+        yield
+    finally:
+        _put(function, slots)
+
+
+def _put(function, slots):
+    for slot in slots:
+        slot.value = ctypes.cast(function, ctypes.c_void_p).value
+
+
+def peak_memory():
+    """The most memory that this process has had so far, in MB."""
+    with open('/proc/self/status') as file:             # getrusage also counts the parent's
+        return int(re.search(r'VmHWM:\s+([0-9]+) kB', file.read()).group(1)) / 1024
 
 
 # Images of generators

@@ -3,9 +3,9 @@
 NETWORK: dcgan, resnet or text. With text, IMAGE_SIZE is the length of a line.
 """
 
-import re
 import sys
 
+from helpers import peak_memory
 from wgan.machine.device import select_device
 from wgan.training.objectives import OBJECTIVES
 from wgan.training.updates import Updates
@@ -15,15 +15,10 @@ import text_models
 import numpy as np
 
 
-def peak():
-    with open('/proc/self/status') as file:             # getrusage also counts the parent's
-        return int(re.search(r'VmHWM:\s+([0-9]+) kB', file.read()).group(1)) / 1024
-
-
 size, width, batch = map(int, sys.argv[1:4])
 network = sys.argv[4]
 select_device('cpu')
-before, rng = peak(), np.random.RandomState(0)
+before, rng = peak_memory(), np.random.RandomState(0)
 networks = (text_models.networks(40, size, 128, width, rng) if network == 'text'
             else MODULES[network].networks(size, 100, width, 'layer', rng))
 objective = OBJECTIVES['wgan-gp']
@@ -32,4 +27,4 @@ updates = Updates(*networks, objective, batch, rng, ema=0.999,
 for step in (1, 2):
     updates.update_critic(rng.uniform(-1, 1, (batch,) + updates.real.shape).astype(np.float32))
     updates.update_generator(step)
-print(peak() - before)
+print(peak_memory() - before)

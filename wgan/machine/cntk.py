@@ -5,10 +5,12 @@ wait for it. CNTK warns of Linux distributions and missing GPU parts, and writes
 and call stacks to stderr from C++. `quiet` suppresses that.
 """
 
+import contextlib
 import functools
 import os
 
-from wgan.machine import onednn, signals
+from wgan.machine import memory, onednn, signals
+from wgan.machine.slots import Unavailable
 from wgan.machine.stderr import quiet
 from wgan.machine.terminal import UserError
 
@@ -34,6 +36,8 @@ def _load():
                             'which it can' % error)
         folder = os.path.join(os.path.dirname(cntk.__file__), 'libs')
         kernels = _choose_kernels(cntk, folder)
+        with contextlib.suppress(Unavailable):          # CNTK computes the same, in more memory
+            memory.install(folder)
     signals.replace_pythons_handler()
     return cntk, folder, kernels
 
@@ -63,5 +67,5 @@ def _choose_kernels(cntk, folder):
         return 'MKL'
     try:
         return onednn.install(folder)
-    except onednn.Unavailable as error:
+    except Unavailable as error:
         return 'MKL, since oneDNN can not be used: %s' % error

@@ -45,14 +45,16 @@ BACKWARD_FILTER = Computation('dnnConvolutionCreateBackwardFilter_F32', (
     (DIFF_DST, 134, 145), (SRC, 129, 1), (DIFF_FILTER, 132, 161)))
 
 # CNTK's own functions: ConvolutionEngine<float>::BackwardData and ::BackwardKernel, which take
-# (engine, dy, kernel or x, gradient, whether to add to it, …), Matrix<float>::GetNumCols and
-# ::SetValue; and ConvolutionEngine<float>::ImplementsGradientOverwriteOptimization, in the table of
-# the class GemmConvolutionEngine<float>, which is the engine on a CPU.
+# (engine, dy, kernel or x, gradient, whether to add to it, …, scratch matrix),
+# Matrix<float>::GetNumCols, ::SetValue, and ::Resize (rows, columns, 0, only grow, keep); and
+# ConvolutionEngine<float>::ImplementsGradientOverwriteOptimization, in the table of the class
+# GemmConvolutionEngine<float>, which is the engine on a CPU.
 ADD_DATA_GRADIENT, ADD_FILTER_GRADIENT = (
     '_ZN9Microsoft3MSR4CNTK17ConvolutionEngineIfE%sERKNS1_6MatrixIfEES7_RS5_%sS8_' % parts
     for parts in (('12BackwardData', 'b'), ('14BackwardKernel', 'bb')))
 NUMBER_OF_COLUMNS = '_ZNK9Microsoft3MSR4CNTK6MatrixIfE10GetNumColsEv'
 SET_VALUE = '_ZN9Microsoft3MSR4CNTK6MatrixIfE8SetValueEf'
+RESIZE = '_ZN9Microsoft3MSR4CNTK6MatrixIfE6ResizeEmmmbb'
 ENGINE = '_ZTVN9Microsoft3MSR4CNTK21GemmConvolutionEngineIfEE'
 OVERWRITES = ('_ZNK9Microsoft3MSR4CNTK17ConvolutionEngineIfE'
               '39ImplementsGradientOverwriteOptimizationEv')
@@ -370,6 +372,7 @@ class Convolutions:
         self.library, self.mkl, self.math, self.scratch = library, mkl, math, Scratch()
         self.columns = ctypes.PYFUNCTYPE(Size, Pointer)((NUMBER_OF_COLUMNS, math))
         self.fill = ctypes.PYFUNCTYPE(None, Pointer, ctypes.c_float)((SET_VALUE, math))
+        self.resize = ctypes.PYFUNCTYPE(None, Pointer, *[Size] * 3, *[Bool] * 2)((RESIZE, math))
         self.alive = {}                     # by CNTK's number
         self.in_engine = {}                 # those of gradients, by CNTK's engine and their kind
         self.last, self.is_added = None, False
@@ -464,3 +467,5 @@ class Convolutions:
         cntk_gradient(engine, dy, other, gradient, is_added and not is_taken_over, *rest)
         if self.last is not None:
             self.in_engine[engine, computation] = self.last
+            if is_added and not is_taken_over:      # CNTK does not need its copy again
+                self.resize(rest[-1], 0, 0, 0, False, False)

@@ -74,7 +74,7 @@ def find_virtual(library, table, function):
     return Pointer.from_address(slot)
 
 
-LONGEST_TABLE = 14                  # entries that are looked through
+LONGEST_TABLE = 64                  # entries that are looked through; the first that fits counts
 UNKNOWN = 'this CNTK is not one that it is known to work with'
 Span = namedtuple('Span', 'start end is_writable')
 

@@ -42,11 +42,11 @@ class ImageRun:
         values = self.options.batch_size // processes.COUNT * width * size ** 2
         # The weights are those of both networks, without small layers.
         if self.options.network == 'dcgan':
-            times, weights = 15, 23 * (width * size // 8) ** 2
+            times, weights = 11, 23 * (width * size // 8) ** 2
         elif size == 32:
-            times, weights = 47, 121 * width ** 2
+            times, weights = 43, 121 * width ** 2
         else:
-            times, weights = 165, 57 * (width * size // 8) ** 2
+            times, weights = 135, 57 * (width * size // 8) ** 2
         return 4 * (times * values + 8 * weights) // 2 ** 20
 
     def make_batches(self, rng):
