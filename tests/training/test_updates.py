@@ -6,6 +6,7 @@ import pytest
 from wgan.machine.cntk import C
 from helpers import make_updates
 from wgan.training.objectives import OBJECTIVES
+from wgan.training.updates import of_parameters
 
 
 @pytest.fixture
@@ -50,6 +51,23 @@ def test_critic_update_does_nothing_backwards_in_the_generator(updates, capfd):
 
     assert not gradients(updates.update_critic, np.zeros((4, 3, 32, 32), np.float32))
     assert gradients(updates.update_generator, 1)
+
+
+@pytest.mark.parametrize('objective', ['wgan-gp', 'sn-gan'])
+def test_what_depends_on_the_critics_weights_only_is_computed_once(objective):
+    """For all that it judges. The layers have such operations."""
+    updates = make_updates(objective)
+
+    def such(network):
+        return {v.uid for v in of_parameters(network)}
+
+    of_critic, losses = such(updates.critic), updates.losses
+    assert len(of_critic) >= 4
+    assert such(losses.generator_loss) == of_critic
+    if objective == 'wgan-gp':          # its gradient has more of them
+        assert of_critic < such(losses.critic_loss)
+    else:
+        assert such(losses.critic_loss) == of_critic
 
 
 @pytest.mark.slow

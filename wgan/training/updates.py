@@ -53,12 +53,16 @@ class Updates:
         of_real, of_fake = (Augmentation(self.real.shape, self.augmented) if augment
                             else Unchanged() for _ in range(2))
         label_argument = {'label': self.label} if self.label is not None else {}
+        # What depends on the critic's parameters only is computed once for all that it judges.
+        common = of_parameters(critic)
+        if self.label is not None:
+            common[label_input(critic)] = self.label
 
         def generate(latent):
             return of_fake(generator(latent=latent, **label_argument))
 
         def judge(sample):
-            return critic(**{judged.name: sample}, **label_argument)
+            return critic.clone(C.CloneMethod.share, {**common, judged: sample})
         # The critic update generates its own fake images, with the labels of the real ones;
         # stop_gradient avoids a backward pass through the generator.
         fake = C.stop_gradient(generate(self.latent))
@@ -190,6 +194,22 @@ class Updates:
         feed.update({variable: draw(self.rng, latents if reals is None else reals)
                      for variable, draw in draws.items()})
         return feed
+
+
+def of_parameters(network):
+    """Returns {v: v} for all v in the graph that depend on parameters only, the last ones of each
+    path. `clone` copies the rest.
+    """
+    found, stack, seen = {}, [network.output], set()
+    while stack:
+        variable = stack.pop()
+        if variable.is_output and variable.uid not in seen:
+            if C.combine([variable]).arguments:
+                stack.extend(variable.owner.inputs)
+            else:
+                found[variable] = variable
+        seen.add(variable.uid)
+    return found
 
 
 def critic_updates(step, n_critic, boost=None):
