@@ -65,6 +65,27 @@ def test_gradients_are_those_with_everything_kept(seed, dtype):
 
 
 @needs_memory
+def test_in_a_recurrent_loop_and_for_other_variables():
+    """The variables that get a gradient decide what is kept, and may change."""
+    def found():
+        C.cntk_py.set_fixed_random_seed(1)
+        x, z = (C.sequence.input_variable(4, needs_gradient=True) for _ in range(2))
+        h = C.layers.Recurrence(C.layers.LSTM(4))(C.sin(x) * C.exp(z))
+        loss = C.reduce_sum(C.sequence.reduce_sum(h * C.tanh(h * z) * C.constant(0.7, 4)))
+        rng, wrt = np.random.RandomState(0), [x, z, *loss.parameters]
+        feed = {v: [rng.standard_normal((n, 4)).astype(np.float32) for n in (2, 5, 3)]
+                for v in (x, z)}
+        gradients = [loss.grad(feed, wrt=[v]) for v in wrt]
+        both = loss.grad(feed, wrt=wrt)
+        return gradients + [both[v] for v in wrt]
+
+    less = found()
+    with everything_kept():
+        for one, other in zip(less, found()):
+            assert all(np.array_equal(a, b) for a, b in zip(one, other))
+
+
+@needs_memory
 @pytest.mark.slow
 def test_less_is_kept():
     """Of a chain of products with constants, nothing."""
