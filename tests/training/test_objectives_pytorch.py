@@ -194,6 +194,12 @@ def test_one_sided(train, images, tmp_path, objective):
 
 
 @pytest.mark.slow
+def test_a_one_sided_penalty_is_resumed(train, images, tmp_path):
+    assert_resume_is_exact(train, tmp_path, '--data', images, '--one-sided', '--augment',
+                           '--hold-out', 0.2, *SMALL)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments', [
     ['gan-r1', '--gamma', 0.1], ['r3gan', '--gamma', 0.1], ['dragan', '--one-sided']])
 def test_text(train, tmp_path, arguments):
