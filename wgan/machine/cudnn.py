@@ -17,11 +17,9 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine.slots import Unavailable, called_functions, find_slots
+from wgan.machine.slots import MATH, Unavailable, called_functions, find_slots
 
 Pointer, Int, Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
-
-MATH = 'libCntk.Math-2.7.so'
 
 # cudnnStatus_t. Number 8 is cuDNN 7's, which CNTK's code uses. The last two are defined here; cuDNN
 # 9 uses 0 and 1001 to 5004.

@@ -13,13 +13,12 @@ import os
 import re
 import sys
 
-from wgan.machine.slots import UNKNOWN, Unavailable, find_virtual
+from wgan.machine.slots import CORE, UNKNOWN, Unavailable, find_virtual
 
 Pointer, Size, Bool = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool
 
 M_MMAP_THRESHOLD, THRESHOLD = -3, 4 * 2 ** 20   # mallopt: blocks that are given back at once; bytes
 
-CORE = 'libCntk.Core-2.7.so'
 # The products, each with the class that its InputUsedInComputingInputNodesGradients(size_t) is of.
 PRODUCTS = [(product % number, owner.replace('%s', number))
             for number in 'fd' for product, owner in (

@@ -24,7 +24,7 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine.slots import Unavailable, find_slots, find_virtual
+from wgan.machine.slots import CORE, MATH, Unavailable, find_slots, find_virtual
 
 import numpy as np
 
@@ -61,7 +61,6 @@ OVERWRITES = ('_ZNK9Microsoft3MSR4CNTK17ConvolutionEngineIfE'
 
 AVX512 = 0x20                           # a bit of dnnl_cpu_isa_t
 ALIGNMENT = 64                          # of what lies in the scratch memory, in bytes
-MATH, CORE = 'libCntk.Math-2.7.so', 'libCntk.Core-2.7.so'
 
 
 def install(cntk_libraries):

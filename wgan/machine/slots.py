@@ -14,6 +14,8 @@ import numpy as np
 
 Pointer = ctypes.c_void_p
 
+MATH, CORE = 'libCntk.Math-2.7.so', 'libCntk.Core-2.7.so'           # CNTK's libraries on Linux
+
 
 class Unavailable(Exception):
     """CNTK's functions can't be replaced; the text says why."""
