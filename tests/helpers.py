@@ -150,6 +150,13 @@ def run_test_program(name, *arguments, without=(), **variables):
         stderr=subprocess.PIPE))
 
 
+def causes(error):
+    """An exception, and those that it was raised for."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def finished(process):
     """The Result of a process that was started with pipes."""
     if isinstance(process, subprocess.Popen):

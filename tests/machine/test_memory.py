@@ -1,9 +1,10 @@
 """What CNTK keeps for backpropagation: less, and all that it needs."""
 
+import signal
 import sys
 
-from helpers import everything_kept, run_test_program
-from wgan.machine import memory
+from helpers import causes, everything_kept, run_test_program
+from wgan.machine import memory, signals
 from wgan.machine.cntk import C, libraries
 
 import numpy as np
@@ -83,6 +84,42 @@ def test_in_a_recurrent_loop_and_for_other_variables():
     with everything_kept():
         for one, other in zip(less, found()):
             assert all(np.array_equal(a, b) for a, b in zip(one, other))
+
+
+@needs_memory
+@pytest.mark.slow
+def test_ctrl_c_while_it_is_decided_is_not_lost_and_spoils_nothing():
+    """An exception would be lost there, and CNTK would get the answer no."""
+    data, raised = np.ones((2, 3), np.float32), 0
+
+    def gradient():
+        x = C.input_variable(3)
+        y = x * C.parameter(3, init=1)
+        for _ in range(60):
+            y = C.sin(y) * C.cos(y)
+        loss, feed = C.reduce_sum(y), {x: data}
+        signal.setitimer(signal.ITIMER_REAL, moment)
+        return loss.grad(feed, wrt=loss.parameters)
+
+    moment = 0
+    wanted = gradient()
+    handler = signal.signal(signal.SIGALRM, signals.raise_stopped)
+    try:
+        for i in range(40):
+            moment = 0.001 + 0.0005 * i
+            try:
+                assert (gradient() == wanted).all()
+                for _ in range(10 ** 7):                # until it is raised
+                    pass
+            except KeyboardInterrupt:
+                raised += 1
+            except Exception as error:          # what CNTK makes of it, in a call of its own
+                assert signals.Stopped in map(type, causes(error))
+                raised += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert raised == 40
 
 
 @needs_memory

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 
-from helpers import run_test_program
+from helpers import causes, run_test_program
 from wgan.machine import onednn, signals
 from wgan.machine.cntk import C, cpu_kernels, libraries
 from wgan.machine.slots import find_virtual
@@ -162,12 +162,6 @@ def test_a_network_that_is_gone_leaves_nothing_behind():
     assert len(the_convolutions().alive) == before
     assert len(the_convolutions().in_engine) <= before
     assert memory() - first < 10e6
-
-
-def causes(error):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 @pytest.mark.slow

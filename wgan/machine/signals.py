@@ -14,6 +14,7 @@ import time
 # before a job's time is over. By default each of them ends a process at once.
 ENDING = tuple(getattr(signal, name) for name in (
     'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU') if hasattr(signal, name))
+CALLED_BY_CNTK = tuple('wgan.machine.' + name for name in ('onednn', 'cudnn', 'memory'))
 SECOND = 0.5            # seconds; a faster second Ctrl-C is ignored: some launchers send it twice
 
 
@@ -101,7 +102,7 @@ def _can_raise(frame):
     """
     while frame is not None:
         module, function = frame.f_globals.get('__name__'), frame.f_code.co_name
-        if (module in ('wgan.machine.onednn', 'wgan.machine.cudnn') or function == '__del__'
+        if (module in CALLED_BY_CNTK or function == '__del__'
                 or (module, function) == ('cntk.cntk_py', '<lambda>')):
             return False
         frame = frame.f_back
