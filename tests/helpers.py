@@ -7,13 +7,15 @@ import io
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
 
-from wgan.machine import memory
+from wgan.machine import memory, signals
 from wgan.machine.command_line import run
 from wgan.machine.cntk import C
+from wgan.machine.slots import address_of
 from wgan.datasets.images import to_images
 from wgan.datasets.labels import Labels
 from wgan.training.layers import SPECTRAL_NORM
@@ -44,16 +46,13 @@ def everything_kept():
     """CNTK's own answer: products need both operands for backpropagation."""
     (function, slots), = memory.KEPT
     always = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_size_t, ctypes.c_size_t)(lambda *_: True)
+    for slot in slots:
+        slot.value = address_of(always)
     try:
-        _put(always, slots)
         yield
     finally:
-        _put(function, slots)
-
-
-def _put(function, slots):
-    for slot in slots:
-        slot.value = ctypes.cast(function, ctypes.c_void_p).value
+        for slot in slots:
+            slot.value = address_of(function)
 
 
 def peak_memory():
@@ -150,8 +149,33 @@ def run_test_program(name, *arguments, without=(), **variables):
         stderr=subprocess.PIPE))
 
 
-def causes(error):
-    """An exception, and those that it was raised for."""
+def count_interrupted(compute, wanted, moments):
+    """Calls compute(start) for each moment, with a signal that comes so many seconds after it has
+    called start(). Each result is `wanted`. Returns how many of the signals were raised: in it, in
+    an error that CNTK makes of one, or after it.
+    """
+    def start():
+        signal.setitimer(signal.ITIMER_REAL, moment)
+
+    raised, handler = 0, signal.signal(signal.SIGALRM, signals.raise_stopped)
+    try:
+        for moment in moments:
+            try:
+                assert (compute(start) == wanted).all()
+                for _ in range(10 ** 7):                # until it is raised
+                    pass
+            except KeyboardInterrupt:
+                raised += 1
+            except Exception as error:          # what CNTK makes of it, in a call of its own
+                assert signals.Stopped in map(type, _causes(error))
+                raised += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    return raised
+
+
+def _causes(error):
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

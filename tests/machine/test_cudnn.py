@@ -87,10 +87,11 @@ def test_each_function_has_its_place(both):
     for name, what in cudnn.FUNCTIONS.items():
         library = both.cudnn if name.startswith('cudnn') else both.cublas
         if what == cudnn.UNCHANGED:
-            assert cudnn.address(both.functions[name]) == cudnn.address(getattr(library, name))
+            assert cudnn.address_of(both.functions[name]) == cudnn.address_of(
+                getattr(library, name))
         else:
-            assert cudnn.address(both.functions[name]) not in (
-                None, cudnn.address(getattr(library, name, None)))
+            assert cudnn.address_of(both.functions[name]) not in (
+                None, cudnn.address_of(getattr(library, name, None)))
 
 
 def test_versions(both):

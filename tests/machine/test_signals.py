@@ -78,6 +78,14 @@ def test_what_the_caller_ignores_stays_ignored():
             signal.signal(number, handler)
 
 
+def test_modules_whose_functions_cntk_calls_are_known():
+    """An exception would be lost in them."""
+    folder = os.path.join(ROOT, 'wgan', 'machine')
+    assert set(signals.CALLED_BY_CNTK) == {
+        'wgan.machine.' + name[:-3] for name in os.listdir(folder) if name.endswith('.py')
+        and 'CFUNCTYPE' in open(os.path.join(folder, name)).read()}
+
+
 @pytest.mark.slow
 def test_a_forked_process_leaves_it_to_its_parent():
     with signals.Stop(at_once=True):

@@ -17,7 +17,7 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine.slots import MATH, Unavailable, called_functions, find_slots
+from wgan.machine.slots import MATH, Unavailable, address_of, called_functions, find_slots
 
 Pointer, Int, Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 
@@ -106,11 +106,11 @@ def install(cntk_libraries, tf32=False):
         raise Unavailable('this CNTK calls other functions than the one that this is made for')
     _check_unused(path)
     for name, slot in slots.items():
-        slot.value = address(replaced[name])
+        slot.value = address_of(replaced[name])
     KEPT.append((libraries, replaced))          # CNTK calls them until the process ends
     # No function of this file can be called after Python has ended.
     atexit.register(setattr, slots['cudnnGetErrorString'], 'value',
-                    address(libraries.cudnn.cudnnGetErrorString))
+                    address_of(libraries.cudnn.cudnnGetErrorString))
     return versions(libraries) + (', with TF32' if tf32 else ', in full single precision')
 
 
@@ -163,10 +163,6 @@ def _check_unused(path):
             math, '_ZN9Microsoft3MSR4CNTK9GPUMatrixI%sE10s_cuHandleE' % number_type)
         if any(handles):
             raise Unavailable('CNTK has computed on a card already, with its own libraries')
-
-
-def address(function):
-    return ctypes.cast(function, Pointer).value
 
 
 def replacements(libraries, tf32=False):
@@ -229,7 +225,7 @@ def _of_errors(cudnn):
     types = ctypes.CFUNCTYPE(Pointer, Int), ctypes.PYFUNCTYPE(Pointer, Int)
     theirs = types[1](('cudnnGetErrorString', cudnn))
     return {'cudnnGetErrorString': types[0](
-        lambda status: address(texts[status]) if status in texts else theirs(status))}
+        lambda status: address_of(texts[status]) if status in texts else theirs(status))}
 
 
 def _function(library, name, *types):

@@ -13,9 +13,9 @@ import os
 import re
 import sys
 
-from wgan.machine.slots import CORE, UNKNOWN, Unavailable, find_virtual
+from wgan.machine.slots import CORE, UNKNOWN, Unavailable, address_of, find_virtual
 
-Pointer, Size, Bool = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool
+Size, Bool = ctypes.c_size_t, ctypes.c_bool
 
 M_MMAP_THRESHOLD, THRESHOLD = -3, 4 * 2 ** 20   # mallopt: blocks that are given back at once; bytes
 
@@ -68,7 +68,7 @@ def install(cntk_libraries):
     function = ctypes.CFUNCTYPE(Bool, Size, Size)(is_needed)
     KEPT.append((function, slots))              # CNTK calls it until the process ends
     for slot in slots:
-        slot.value = ctypes.cast(function, Pointer).value
+        slot.value = address_of(function)
     limit_blocks(M_MMAP_THRESHOLD, THRESHOLD)
 
 

@@ -24,7 +24,7 @@ import os
 import sys
 from collections import namedtuple
 
-from wgan.machine.slots import CORE, MATH, Unavailable, find_slots, find_virtual
+from wgan.machine.slots import CORE, MATH, Unavailable, address_of, find_slots, find_virtual
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def install(cntk_libraries):
     replaced.append((find_virtual(math, ENGINE, OVERWRITES),
                      ctypes.CFUNCTYPE(Bool, Pointer)(lambda engine: True)))
     for slot, function in replaced:
-        slot.value = ctypes.cast(function, Pointer).value
+        slot.value = address_of(function)
     KEPT.append((convolutions, replaced))       # CNTK calls them until the process ends
     atexit.register(_delete_no_more, slots[MATH]['dnnDelete_F32'])
     return convolutions.library.version()
@@ -116,7 +116,7 @@ def _delete_no_more(slot):
     """Replaces the delete function by a C function without effect. After Python has ended, CNTK
     still deletes networks, but no function of this file can be called.
     """
-    slot.value = ctypes.cast(ctypes.CDLL(None).labs, Pointer).value
+    slot.value = address_of(ctypes.CDLL(None).labs)
 
 
 class Refused(Exception):

@@ -14,6 +14,7 @@ import time
 # before a job's time is over. By default each of them ends a process at once.
 ENDING = tuple(getattr(signal, name) for name in (
     'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU') if hasattr(signal, name))
+# Modules with functions that CNTK calls. An exception would be lost in them.
 CALLED_BY_CNTK = tuple('wgan.machine.' + name for name in ('onednn', 'cudnn', 'memory'))
 SECOND = 0.5            # seconds; a faster second Ctrl-C is ignored: some launchers send it twice
 

@@ -21,6 +21,11 @@ class Unavailable(Exception):
     """CNTK's functions can't be replaced; the text says why."""
 
 
+def address_of(function):
+    """Of a C function or C memory."""
+    return ctypes.cast(function, Pointer).value
+
+
 def find_slots(path, symbols):
     """{symbol: where a loaded ELF library looks up the address of the function of that name}.
 
@@ -64,9 +69,8 @@ def find_virtual(library, table, function):
     """
     try:
         start = ctypes.addressof(ctypes.c_char.in_dll(library, table))
-        address = ctypes.cast(library[function], Pointer).value
         entries = (Pointer * LONGEST_TABLE).from_address(start)
-        slot = start + list(entries).index(address) * ctypes.sizeof(Pointer)
+        slot = start + list(entries).index(address_of(library[function])) * ctypes.sizeof(Pointer)
     except (ValueError, AttributeError):
         raise Unavailable(UNKNOWN)
     page = slot - slot % mmap.PAGESIZE                  # the dynamic linker made it read-only
