@@ -80,8 +80,9 @@ data/drawn/face_001999.png data/drawn/hair.txt: | setup
 
 # Threads that wait for work sleep: tests and the programs that they start share the cores. With
 # one thread only, CNTK crashes where a process first evaluates a network and then trains another.
-# Two files of tests run at once; the tests of a file, which share what it makes, one by one.
-pytest = env -u OMP_NUM_THREADS OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
+# Two files of tests run at once; the tests of a file, which share what it makes, one by one. They start
+# Python hundreds of times, which takes longer where it may not keep its bytecode.
+pytest = env -u OMP_NUM_THREADS -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
 
 # The linter runs beside the tests, which leave a core idle here and there.
 check:
