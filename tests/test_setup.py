@@ -265,3 +265,11 @@ def test_the_code_that_mkl_runs():
 
     assert chosen() == (['5', 'AVX2'] if has_avx2 else ['None', 'COMPATIBLE'])
     assert chosen(MKL_DEBUG_CPU_TYPE='3', MKL_CBWR='AUTO') == ['3', 'AUTO']
+
+
+def test_opencv_computes_without_avx512():
+    """With it, cv2.transform rounds differently."""
+    result = run_test_program('features_of_opencv.py')
+    assert result.code == 0, result.err
+    assert '*AVX2' in result.out.split() and '*AVX512-SKX' not in result.out.split()
+    assert not result.err

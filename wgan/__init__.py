@@ -53,4 +53,13 @@ def _choose_the_code_of_mkl():
     os.environ.setdefault('MKL_CBWR', 'AVX2' if has_avx2 else 'COMPATIBLE')
 
 
+def _choose_the_code_of_opencv():
+    """Makes OpenCV use its AVX2 code also where it has AVX-512, which rounds `cv2.transform`, the
+    variation of colours, differently. OpenCV complains if the processor has no AVX-512.
+    """
+    if {'avx512' + part for part in ('f', 'cd', 'bw', 'dq', 'vl')} <= set(processor().split()):
+        os.environ.setdefault('OPENCV_CPU_DISABLE', 'AVX512-SKX')
+
+
 _choose_the_code_of_mkl()
+_choose_the_code_of_opencv()

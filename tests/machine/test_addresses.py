@@ -7,13 +7,13 @@ import re
 
 from wgan.machine import onednn
 from wgan.machine.cntk import libraries
-from wgan.machine.onednn import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
+from wgan.machine.onednn_layers import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
 from wgan.machine.slots import called_functions
 
 import numpy as np
 import pytest
 
-from test_onednn import needs_onednn, the_convolutions
+from test_onednn import needs_onednn, the_replacements
 
 MKL = ctypes.CDLL(os.path.join(libraries(), 'libmklml_intel.so'))
 Int, Float, Pointer = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
@@ -137,7 +137,7 @@ def test_vectors(size):
 
 def convolution(kind, rng, is_added):
     """One of the three computations of a convolution of random sizes, as in the networks."""
-    library = the_convolutions().library
+    library = the_replacements().library
     count, inputs, outputs = (int(rng.choice(n)) for n in (
         (1, 3, 16), (1, 3, 16, 32, 48, 64), (1, 3, 16, 32, 64, 128)))
     size, width = int(rng.choice([4, 8, 9, 16, 32])), int(rng.choice([1, 3, 5]))

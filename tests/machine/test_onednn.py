@@ -1,5 +1,5 @@
-"""CNTK's convolutions by oneDNN: the numbers that CNTK computes in double precision, which goes
-another way (MKL's), and nothing else changes.
+"""CNTK's convolutions and batch normalisations by oneDNN: the numbers that CNTK computes in double
+precision, which goes another way (MKL's), and nothing else changes.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import sys
 from helpers import count_interrupted, run_test_program
 from wgan.machine import onednn, signals
 from wgan.machine.cntk import C, cpu_kernels, libraries
+from wgan.machine.onednn_layers import BatchNormalization
 from wgan.machine.slots import address_of, find_virtual
 
 import numpy as np
@@ -21,7 +22,7 @@ needs_onednn = pytest.mark.skipif(not onednn.KEPT, reason='needs oneDNN: ' + cpu
 PAD = [False, True, True]
 
 
-def the_convolutions():
+def the_replacements():
     return onednn.KEPT[0][0]
 
 
@@ -75,6 +76,53 @@ def test_values_and_gradients_are_those_of_double_precision(seed):
         np.testing.assert_allclose(single / scale, double / scale, atol=2e-5)
 
 
+def normalized(dtype, seed):
+    """Two batch normalisations of random sizes: values in training, gradients, running statistics,
+    and values with these; then for another number of samples.
+    """
+    rng = np.random.RandomState(seed)
+    shape = tuple(rng.choice([1, 2, 3, 5, 8, 16, 17], 3).tolist())
+    map_rank = 1 if seed % 3 else None                  # None: of each number by itself
+    data, found = rng.standard_normal((7,) + shape) * 2 + 1, []
+    with C.default_options(dtype=dtype):
+        x = C.input_variable(shape, needs_gradient=True)
+        layers = [C.layers.BatchNormalization(map_rank=map_rank, normalization_time_constant=10)
+                  for _ in range(2)]
+        y = layers[1](C.sin(layers[0](x)) + x)
+    parameters = y.parameters
+    for p in parameters:
+        p.value = rng.uniform(0.5, 1.5, p.shape).astype(dtype)
+    loss = C.reduce_sum(C.square(y) * x + C.sin(y))
+    for count in (6, 6, 7):
+        feed = {x: data[:count].astype(dtype)}
+        gradients = loss.grad(feed, wrt=[x, *parameters])
+        found += [gradients[v] for v in (x, *parameters)]
+        found += [y.forward(feed, [y.output], {y.output})[1][y.output], y.eval(feed)]
+        found += [p.value for p in y.constants]
+    return found
+
+
+@needs_onednn
+@pytest.mark.parametrize('seed', [
+    pytest.param(seed, marks=pytest.mark.slow if seed >= 6 else ()) for seed in range(30)])
+def test_batch_normalisation_is_that_of_double_precision(seed):
+    for single, double in zip(normalized(np.float32, seed), normalized(np.float64, seed)):
+        scale = max(np.abs(double).max(), 1)
+        np.testing.assert_allclose(single / scale, double / scale, atol=2e-5)
+
+
+@needs_onednn
+def test_onednn_computes_batch_normalisations():
+    """MKL's code divides approximately, and differently on processors of Intel and AMD."""
+    x = C.input_variable((3, 4, 4), needs_gradient=True)
+    y = C.layers.BatchNormalization(map_rank=1)(x)
+    before = set(the_replacements().alive)
+    y.grad({x: np.ones((2, 3, 4, 4), np.float32)}, wrt=[x])
+    y.eval({x: np.ones((2, 3, 4, 4), np.float32)})
+    new = [made for number, made in the_replacements().alive.items() if number not in before]
+    assert [type(made) for made in new] == [BatchNormalization] * 3
+
+
 @pytest.mark.parametrize('size', [1, 3, 4, 7, 1001])
 def test_tanh(size):
     """Within 3 units of the last digit, also far out and next to nothing, whatever lies beside."""
@@ -94,9 +142,9 @@ def test_it_is_oneDNN_that_computes():
     case = (16, 8, 8), (16, 16, 3, 3), dict(strides=2, auto_padding=PAD), 2
     x = C.input_variable(case[0])
     y = C.convolution(C.parameter(case[1], init=1), x, **case[2])
-    before = len(the_convolutions().alive)
+    before = len(the_replacements().alive)
     y.eval({x: np.ones((2,) + case[0], np.float32)})
-    assert len(the_convolutions().alive) == before + 1
+    assert len(the_replacements().alive) == before + 1
 
 
 @needs_onednn
@@ -153,14 +201,14 @@ def test_a_network_that_is_gone_leaves_nothing_behind():
             return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
     gc.collect()
-    before, first = len(the_convolutions().alive), None
+    before, first = len(the_replacements().alive), None
     for i in range(60):
         case = (16, 12, 12), (16, 16, 3, 3), dict(strides=2, auto_padding=PAD), 2 + i % 5
         results(np.float32, *case, 0)
         gc.collect()
         first = memory() if i == 20 else first
-    assert len(the_convolutions().alive) == before
-    assert len(the_convolutions().in_engine) <= before
+    assert len(the_replacements().alive) == before
+    assert len(the_replacements().in_engine) <= before
     assert memory() - first < 10e6
 
 
