@@ -7,7 +7,9 @@ import re
 
 from wgan.machine import onednn
 from wgan.machine.cntk import libraries
-from wgan.machine.onednn_layers import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Convolution
+from wgan.machine.onednn_layers import (
+    BACKWARD_DATA, BACKWARD_FILTER, DIFF_DST, DIFF_SCALE_SHIFT, DIFF_SRC, DST, FORWARD, MEAN,
+    NORMALIZE, NORMALIZE_BACKWARD, SCALE_SHIFT, SRC, VARIANCE, BatchNormalization, Convolution)
 from wgan.machine.slots import called_functions
 
 import numpy as np
@@ -163,3 +165,37 @@ def test_convolutions(kind, is_added):
     rng = np.random.RandomState(0)
     for seed in range(40):
         assert len(set(results(convolution(kind, rng, is_added), seed))) == 1
+
+
+def batch_normalization(computation, rng):
+    """Of random sizes; the operands are x, dy (forward: overwritten by y), and all numbers for each
+    channel.
+    """
+    library = the_replacements().library
+    x = [int(rng.choice(n)) for n in ((1, 3, 16), (1, 3, 32, 64), (1, 4, 9, 32), (1, 4, 7, 32))]
+    made = BatchNormalization(library, computation, x, 1e-5, False)
+    scratch, length = np.empty(made.needs + 64, np.uint8), int(np.prod(x))
+
+    def call(data, other, numbers):
+        dx, at, channels = np.empty_like(data), numbers.ctypes.data, 4 * x[1]
+        numbers[3 * x[1]:4 * x[1]] **= 2                        # variances
+        addresses = {
+            SRC: data.ctypes.data, DST: other.ctypes.data, DIFF_DST: other.ctypes.data,
+            DIFF_SRC: dx.ctypes.data, SCALE_SHIFT: at, MEAN: at + 2 * channels,
+            VARIANCE: at + 3 * channels, DIFF_SCALE_SHIFT: at + 4 * channels}
+        if computation is NORMALIZE:
+            addresses.update({MEAN: at + 4 * channels, VARIANCE: at + 5 * channels})
+            dx[:] = 0
+        start = scratch.ctypes.data
+        assert library.execute(made.steps(addresses, start - start % -64, False)) == 0
+        return np.concatenate([other, dx, numbers])
+    return call, [length, length, 6 * x[1]]
+
+
+@pytest.mark.slow
+@needs_onednn
+@pytest.mark.parametrize('computation', [NORMALIZE, NORMALIZE_BACKWARD])
+def test_batch_normalisations(computation):
+    rng = np.random.RandomState(0)
+    for seed in range(40):
+        assert len(set(results(batch_normalization(computation, rng), seed))) == 1
