@@ -143,7 +143,8 @@ def make_updates(options, rng, domain):
     generator, critic = domain.networks(seeds)
     return Updates(generator, critic, OBJECTIVES[options.objective], options.batch_size, rng,
                    ema=options.ema, augment=options.augment,
-                   augment_target=options.augment_target, hold_out=options.hold_out > 0,
+                   augment_target=options.augment_target,
+                   augment_probability=options.augment_probability, hold_out=options.hold_out > 0,
                    label_counts=domain.label_counts, **objective_settings(options))
 
 

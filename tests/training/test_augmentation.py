@@ -103,8 +103,9 @@ def test_each_change_has_its_probability(value):
 @pytest.mark.parametrize('target', [0.0, 0.4, 1.0])
 def test_the_probability_follows_the_overfitting(target):
     """Up while the gap is more than that part of the distance, down otherwise, within [0, 1]."""
+    assert [Probability(target, start).value for start in (None, 0.75)] == [0, 0.75]
+    assert [Probability(None, start).value for start in (None, 0.75)] == [1, 0.75]
     probability = Probability(target)
-    assert (probability.value, Probability().value) == (0, 1)
     for _ in range(100):
         probability.adapt(target * 5 + 1, 5, samples=100)
     assert probability.value == pytest.approx(100 * 100 / ADAPTATION)
@@ -150,6 +151,29 @@ def test_adaptive_augmentation_trains_and_resumes(train, images, tmp_path, objec
     for row, pair in zip(rows.augmented, zip(gap, distance)):
         expected.adapt(*pair, samples=4)
         assert row == pytest.approx(expected.value)
+
+
+@pytest.mark.slow
+def test_the_probability_of_the_command_line_is_taken_and_kept(train, images, tmp_path):
+    start = ['--data', images, '--augment', '--augment-probability', 0.4, *SMALL]
+    for run, iterations in (('whole', 4), ('parts', 2)):
+        assert train('--out', run, '--iterations', iterations, *start).code == 0
+    assert train('--out', 'parts', '--iterations', 4, '--resume').code == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts')
+    assert 'augmented' not in losses(tmp_path / 'whole')        # it does not change
+    always = [*start[:3], *SMALL]
+    assert train('--out', 'always', '--iterations', 4, *always).code == 0
+    assert losses(tmp_path / 'always').C_loss.tolist() != losses(tmp_path / 'whole').C_loss.tolist()
+    adaptive = [*start, '--augment-target', 0.5, '--hold-out', 0.4]
+    assert train('--out', 'adaptive', '--iterations', 1, *adaptive).code == 0
+    assert losses(tmp_path / 'adaptive').augmented[0] == pytest.approx(0.4, abs=5 / ADAPTATION)
+
+
+def test_a_probability_needs_changes(train):
+    assert train('--augment-probability', 0.5).sentence.endswith(
+        '--augment-probability needs --augment')
+    assert 'argument --augment-probability' in train(
+        '--augment', '--augment-probability', 0).sentence
 
 
 @pytest.mark.parametrize('arguments', [

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 # Settings that runs of version 1.0.0 lack. They take the default.
-SINCE_1_0 = ('network', 'page', 'augment_target')
+SINCE_1_0 = ('network', 'page', 'augment_target', 'augment_probability')
 
 
 def settings_of(options):

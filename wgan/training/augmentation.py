@@ -25,11 +25,14 @@ MEMORY = 0.99                           # decay of the means that decide, per it
 class Probability:
     """Probability of each change of an image, for the Augmentations that share it.
 
-    target: the overfitting to keep to, or None for a probability of 1. value: the probability.
+    target: the overfitting to keep to, or None for a probability that stays. value: the
+    probability; at the start None stands for 1 or, with a target, 0.
     """
 
-    def __init__(self, target=None):
-        self.target, self.value = target, 1.0 if target is None else 0.0
+    def __init__(self, target=None, value=None):
+        self.target, self.value = target, value
+        if value is None:
+            self.value = 1.0 if target is None else 0.0
         self._gap = self._distance = 0.0
 
     def adapt(self, gap, distance, samples):

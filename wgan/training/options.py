@@ -157,7 +157,10 @@ GROUPS = [
         _of_images('augment_target', PART, None, 'with --augment and --hold-out: make each change '
                    'with a probability, which rises while the critic overfits more than this, and '
                    'falls while less. 0: it scores held-out images like training images; 1: like '
-                   'generated images', note='every change, always')]
+                   'generated images', note='the probability stays'),
+        _of_images('augment_probability', number(float, 0, 1, above=True), None, 'with --augment: '
+                   'probability of each change; with --augment-target: at the start',
+                   note='1; with --augment-target 0')]
         + [_of_images(name, PART, None, 'random %s; 0: off' % meaning, resume=CHANGEABLE,
                       note='%g; with --augment 0' % VARIATION)
            for name, meaning in (
@@ -286,6 +289,8 @@ def with_defaults(values):
     if options.augment_target is not None and not (options.augment and options.hold_out):
         raise UserError('--augment-target needs --augment, and --hold-out for images to measure '
                         'the overfitting with')
+    if options.augment_probability is not None and not options.augment:
+        raise UserError('--augment-probability needs --augment')
     for name in () if is_text else ('brightness', 'contrast', 'saturation'):
         if getattr(options, name) is None:
             setattr(options, name, 0.0 if options.augment else VARIATION)

@@ -30,12 +30,13 @@ class Updates:
     """
 
     def __init__(self, generator, critic, objective, batch_size, rng, *, ema=0.0, augment=False,
-                 augment_target=None, hold_out=False, label_counts=(), **settings):
+                 augment_target=None, augment_probability=None, hold_out=False, label_counts=(),
+                 **settings):
         """objective: a row of OBJECTIVES. settings: values for its settings.
         batch_size: of all processes together. rng: the RandomState to draw from. ema: decay of the
         moving average of the generator's weights, per update; 0: none. augment: whether the critic
-        sees all images through an Augmentation. augment_target: the overfitting that its
-        probability follows, which needs hold_out; None: a probability of 1. hold_out: whether
+        sees all images through an Augmentation. augment_target, augment_probability: target and
+        value of its Probability; the target needs hold_out. hold_out: whether
         `judge_held_out` will be called in each iteration. label_counts: number of images of each
         label, for networks with labels. Labels of generated images are drawn with these
         frequencies.
@@ -49,7 +50,7 @@ class Updates:
         self.latent, self.label = latent_input(generator), label_input(generator)
         judged = data_input(critic)
         self.real = C.input_variable(judged.shape, name='real')
-        self.augmented = Probability(augment_target)
+        self.augmented = Probability(augment_target, augment_probability)
         of_real, of_fake = (Augmentation(self.real.shape, self.augmented) if augment
                             else Unchanged() for _ in range(2))
         label_argument = {'label': self.label} if self.label is not None else {}
