@@ -3,10 +3,11 @@
     .venv/bin/python experiments/mean_of_weights.py runs/first runs/second --data data/faces \\
         --inception inception.onnx --out mean.model
 
-For runs that began with the networks of one run (`--start-from`), it often is (Wortsman et al. 2022,
-'Model soups', https://arxiv.org/abs/2203.05482). The running statistics of batch normalisation fit
-the images of no mean of weights: they are measured again, on images that it generates (Izmailov et
-al. 2018, 'Averaging Weights Leads to Wider Optima', https://arxiv.org/abs/1803.05407, section 3).
+For runs that began with the networks of one run (`--start-from`), it often is (Wortsman et al.
+2022, 'Model soups', https://arxiv.org/abs/2203.05482). The mean of the running statistics of batch
+normalisation does not fit the mean of the weights: they are measured again, on images that it
+generates (Izmailov et al. 2018, 'Averaging Weights Leads to Wider Optima',
+https://arxiv.org/abs/1803.05407, section 3).
 
 Prints FID, precision, recall and coverage of each generator and of the mean, against the data, cut
 as for training.

@@ -79,8 +79,8 @@ SMALLEST = {
     'experiments/looks_wrong.py': (['--data', 'pics', '--out', 'x', '--most', 1],
                                    '8 trainings in x'),
     'experiments/loss_and_quality.py': (['--data', 'pics', '--count', 12] + FIGURE, 'x.png'),
-    'experiments/mean_of_weights.py': (['run', 'run', '--data', 'pics', '--out', 'x.model'] + SCORED,
-                                       'their mean'),
+    'experiments/mean_of_weights.py': (
+        ['run', 'run', '--data', 'pics', '--out', 'x.model'] + SCORED, '| their mean | '),
     'experiments/modes_found.py': (FIGURE, 'x.png'),
     'experiments/networks_that_train.py': (
         ['--data', 'pics', '--objectives', 'wgan-gp', '--seconds', 0.01, '--out', 'x.png'],
