@@ -14,15 +14,17 @@ as for training.
 """
 
 import _root  # noqa: F401
+from wgan.machine.cntk import C
+from wgan.machine.cntk_files import save_model
 from wgan.machine.command_line import Parser, UserError, check_outputs, number, one_line, run
 from wgan.machine.device import select_device
-from wgan.machine.disk import replacing
 
 import numpy as np
 
 from wgan.datasets.images import ImageSet
-from wgan.generators.evaluation import evaluate_in_training, label_input, latent_input
+from wgan.generators.evaluation import evaluate_in_training, label_input, latent_input, state
 from wgan.generators.files import Generator
+from wgan.generators.latents import draw_latents
 from wgan.scores.image_network import add_network_options, open_network
 from wgan.scores.scoring import Generated, distances, measure
 from wgan.scores.training_scores import SPLITS, TrainingImages
@@ -31,15 +33,9 @@ SCORES = ('fid', 'precision', 'recall', 'coverage')
 BATCHES, BATCH_SIZE = 64, 256           # for the statistics: three times what CNTK averages over
 
 
-def state(network):
-    """The weights, and the running statistics of batch normalisation."""
-    return list(network.parameters) + [
-        p for p in network.constants if p.name.startswith('aggregate_')]
-
-
 def mean_of(networks):
     """The mean of the weights of networks of one shape, in a copy of the first."""
-    mean = networks[0].clone('clone')
+    mean = networks[0].clone(C.CloneMethod.clone)
     for p, *values in zip(state(mean), *map(state, networks)):
         p.value = np.asarray(np.mean([value.value for value in values], axis=0, dtype=np.float64),
                              np.float32)
@@ -48,10 +44,9 @@ def mean_of(networks):
 
 def measure_statistics(generator):
     """Sets the running statistics of batch normalisation to those of images that it generates."""
-    rng, latent = np.random.RandomState(0), latent_input(generator)
-    for _ in range(BATCHES):
-        evaluate_in_training(generator, {
-            latent: rng.standard_normal((BATCH_SIZE,) + latent.shape).astype(np.float32)})
+    latent = latent_input(generator)
+    for batch in np.split(draw_latents(BATCHES * BATCH_SIZE, latent.shape[0], seed=0), BATCHES):
+        evaluate_in_training(generator, {latent: batch})
 
 
 def open_generators(paths):
@@ -86,8 +81,7 @@ def main():
 
     mean = mean_of([g.network for g in generators])
     measure_statistics(mean)
-    with replacing(options.out) as aside:
-        mean.save(aside)
+    save_model(mean, options.out)
     print('| generator | %s |' % ' | '.join(SCORES))
     for name, one in [(g.name, g.network) for g in generators] + [('their mean', mean)]:
         images = Generated(name, one, options.count, 0, generators[0].labels)

@@ -2,7 +2,7 @@
 
 import mean_of_weights
 
-from wgan.generators.evaluation import evaluate_in_training, generate, latent_input
+from wgan.generators.evaluation import evaluate_in_training, generate, latent_input, state
 from wgan.generators.latents import draw_latents
 from wgan.machine.command_line import UserError
 
@@ -20,8 +20,8 @@ def test_each_weight_is_the_mean(two):
     latents = {latent_input(two[0]): draw_latents(64, 20, 0)}
     evaluate_in_training(two[0], latents)           # running statistics that differ
     mean = mean_of_weights.mean_of(two)
-    assert len(mean_of_weights.state(mean)) > len(mean.parameters)
-    for p, a, b in zip(*map(mean_of_weights.state, [mean, *two])):
+    assert len(state(mean)) > len(mean.parameters)
+    for p, a, b in zip(*map(state, [mean, *two])):
         np.testing.assert_allclose(p.value, (a.value + b.value) / 2, rtol=1e-6)
         assert p.uid not in (a.uid, b.uid)
 

@@ -106,6 +106,7 @@ def test_the_probability_follows_the_overfitting(target):
     assert [Probability(target, start).value for start in (None, 0.75)] == [0, 0.75]
     assert [Probability(None, start).value for start in (None, 0.75)] == [1, 0.75]
     probability = Probability(target)
+    assert (probability.value, Probability().value) == (0, 1)
     for _ in range(100):
         probability.adapt(target * 5 + 1, 5, samples=100)
     assert probability.value == pytest.approx(100 * 100 / ADAPTATION)

@@ -26,6 +26,16 @@ def label_input(network):
     return next((x for x in network.arguments if x.name == 'label'), None)
 
 
+def running_statistics(network):
+    """Returns the running statistics of batch normalisation, a list of constants."""
+    return [p for p in network.constants if p.name.startswith('aggregate_')]
+
+
+def state(network):
+    """Returns all that a network has learnt: its weights, and the running statistics."""
+    return list(network.parameters) + running_statistics(network)
+
+
 def generate(generator, latents, batch_size, labels=None):
     """Generates images, float32 (N, 3, S, S) in [-1, 1], or text, (N, characters, 1, length), from
     latents (N, latent_size).

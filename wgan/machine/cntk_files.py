@@ -5,6 +5,7 @@ import faulthandler
 import os
 
 from wgan.machine.cntk import C
+from wgan.machine.disk import check_space, replacing
 
 import numpy as np
 
@@ -49,6 +50,17 @@ def load_model(path):
     if not data or _crashes(data):
         raise RuntimeError('CNTK crashes when it reads it' if data else 'it is empty')
     return C.Function.load(data)
+
+
+def save_model(network, path):
+    """Writes a network in CNTK's own format. The file is never incomplete.
+
+    Raises OSError if it can't be written.
+    """
+    with replacing(path) as aside:
+        check_space(aside, size_of(network))
+        with plain_path(os.path.dirname(aside)) as plain:
+            network.save(os.path.join(plain, os.path.basename(aside)))
 
 
 def size_of(network):

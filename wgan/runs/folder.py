@@ -9,10 +9,10 @@ import tempfile
 
 from filelock import FileLock, Timeout
 
-from wgan.machine.cntk_files import plain_path, size_of
+from wgan.machine.cntk_files import save_model
 from wgan.machine.command_line import UserError, one_line, warn
 from wgan.machine.disk import (
-    ASIDE, check_space, keep_aside, read_run_config, remove_left_behind, replacing, write_json)
+    ASIDE, keep_aside, read_run_config, remove_left_behind, write_json)
 from wgan.runs import checkpoint
 
 
@@ -146,10 +146,7 @@ class RunFolder:
 
     def save_network(self, network, name):
         """Writes a network as a CNTK model. The file is never incomplete."""
-        with replacing(self.claim(name)) as aside:
-            check_space(aside, size_of(network))
-            with plain_path(os.path.dirname(aside)) as plain:
-                network.save(os.path.join(plain, os.path.basename(aside)))
+        save_model(network, self.claim(name))
 
     def read_config(self):
         """Returns the dict in config.json or, if that is damaged, in a checkpoint's manifest.

@@ -6,7 +6,7 @@ from wgan.machine.cntk import C, quiet
 from wgan.machine.cntk_files import load_model
 from wgan.machine.command_line import RANK, UserError, note, one_line
 from wgan.machine.disk import sha256
-from wgan.generators.evaluation import label_input
+from wgan.generators.evaluation import label_input, state
 from wgan.generators.files import config_of
 from wgan.datasets.labels import labels_of
 from wgan.training.layers import SETTLED
@@ -43,7 +43,7 @@ def begin_with(folder, updates, label_names=()):
     old_names = _label_names(folder, loaded) if label_names else []
     for name, network in updates.networks().items():
         label_weights = _label_weights(network)
-        for mine, theirs in zip(_state(network), _state(loaded[name])):
+        for mine, theirs in zip(state(network), state(loaded[name])):
             mine.value = (_moved(mine.value, theirs.value, label_names, old_names)
                           if mine == label_weights else theirs.value)
     updates.power_iteration.run(SETTLED)
@@ -138,7 +138,7 @@ def _check(path, theirs, mine):
     if _shapes(theirs) != _shapes(mine):
         raise UserError('--start-from: %s is no network of this project, or of another version'
                         % one_line(path))
-    if not all(np.isfinite(p.value).all() for p in _state(theirs)):
+    if not all(np.isfinite(p.value).all() for p in state(theirs)):
         raise UserError('--start-from: %s has weights that are NaN or infinite' % one_line(path))
 
 
@@ -181,17 +181,11 @@ def _settings(network):
     return settings
 
 
-def _state(network):
-    """The weights, and the running statistics of batch normalisation."""
-    return list(network.parameters) + [
-        p for p in network.constants if p.name.startswith('aggregate_')]
-
-
 def _shapes(network):
     """Returns [(name, shape)] of the state, as if the network had at most one label."""
     label, label_weights = label_input(network), _label_weights(network)
-    shapes = [(p.name, list(p.shape)) for p in _state(network)]
-    for (_, shape), p in zip(shapes, _state(network)):
+    shapes = [(p.name, list(p.shape)) for p in state(network)]
+    for (_, shape), p in zip(shapes, state(network)):
         if p == label_weights:
             shape[_label_axis(shape)] -= label.shape[0] - 1
     return shapes

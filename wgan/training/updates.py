@@ -8,7 +8,8 @@ https://arxiv.org/abs/1701.07875.
 from wgan.machine import processes
 from wgan.training.augmentation import Augmentation, Probability, Unchanged
 from wgan.machine.cntk import C, quiet
-from wgan.generators.evaluation import data_input, evaluate_in_training, label_input, latent_input
+from wgan.generators.evaluation import (
+    data_input, evaluate_in_training, label_input, latent_input, running_statistics)
 from wgan.datasets.labels import draw_labels
 from wgan.training.layers import PowerIteration
 from wgan.training.moving_average import MovingAverage
@@ -120,8 +121,7 @@ class Updates:
         2017, section 5.4). No weight and no running statistic changes. The augmentation adapts, if
         it has a target.
         """
-        statistics = [p for network in (self.generator, self.critic) for p in network.constants
-                      if p.name.startswith('aggregate_')]
+        statistics = running_statistics(self.generator) + running_statistics(self.critic)
         before = [p.value for p in statistics]
         feed = self._feed(self._critic_draws, reals, labels)
         values = evaluate_in_training(self._judgement, {
