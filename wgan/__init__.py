@@ -5,7 +5,6 @@ OpenCV, MKL and CUDA read only once. No other module has an effect at import: `r
 """
 
 import os
-import platform
 import sys
 
 __version__ = '1.1.0'                   # CITATION.cff and CHANGELOG.md have it too
@@ -34,6 +33,7 @@ def processor():
             return file.read().split('\n\n')[0]
     except OSError:         # Windows: it stays, since CNTK has packages for it; it was not tried
         import ctypes
+        import platform         # not above: slow, and Ctrl-C may come before the excepthook
         has_avx2 = ctypes.windll.kernel32.IsProcessorFeaturePresent(40)
         return platform.processor() + (' avx2 ' if has_avx2 else '')
 

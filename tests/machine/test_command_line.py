@@ -152,6 +152,21 @@ def test_how_a_script_ends(monkeypatch, capsys, error, code, said):
     assert said in err and bool(said) == bool(err)
 
 
+def test_ctrl_c_in_the_first_import_ends_without_a_traceback():
+    """The first module that `wgan` imports, after those that Python itself has imported."""
+    interrupt = """import sys
+class CtrlC:
+    def find_spec(self, name, *rest):
+        if name != 'wgan':
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+import wgan.machine.command_line"""
+    done = subprocess.run([sys.executable, '-c', interrupt], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'')
+
+
 @pytest.mark.parametrize('typed', [b'y\n', b'YES\n'])
 def test_a_question_is_asked_on_stderr(monkeypatch, tmp_path, capsys, typed):
     answer(monkeypatch, tmp_path, typed)
