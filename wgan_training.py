@@ -10,8 +10,6 @@ everything into its folder: settings, losses, samples, checkpoints, the two netw
 
 import os
 
-import numpy as np
-
 import models
 import residual_models
 import text_models
@@ -33,6 +31,8 @@ from wgan.training.options import objective_settings, parser, with_defaults
 from wgan.training.starting import begin_with
 from wgan.training.text_run import TextRun
 from wgan.training.updates import Updates, critic_updates
+
+import numpy as np
 
 IS_MAIN = processes.RANK == 0           # only this process writes
 MODULES = {'dcgan': models, 'resnet': residual_models}          # of --network

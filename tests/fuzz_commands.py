@@ -409,8 +409,8 @@ def disturb(process, call, closed):
 
 
 # What Python prints if Ctrl-C comes before it has begun with the first import of the program.
-PYTHON_STARTS = ('Fatal Python error: Py_Initialize', 'Failed to import the site module',
-                 'failed to set __main__.__loader__',
+PYTHON_STARTS = ('Fatal Python error: Py_Initialize|Failed to import the site module|'
+                 'failed to set __main__.__loader__|'
                  r'^Traceback.*\n  File .*, in <module>\n.*\nKeyboardInterrupt\n$')
 
 
@@ -425,9 +425,9 @@ def allowed_codes(fault):
 def faults(call, before, own):
     """Sentences on what is wrong with a call and what it left; an empty list if nothing is."""
     code, err, out = run(call)
+    if call.fault == 'SIGINT' and re.search(PYTHON_STARTS, err):
+        code, err = -signal.SIGINT, ''          # Python's own words, before the program began
     found = []
-    if call.fault == 'SIGINT' and any(re.search(text, err) for text in PYTHON_STARTS):
-        return found, code, err
     if code not in (0, 2) + allowed_codes(call.fault):
         found.append('exit code %s' % code)
     if 'Traceback' in err + out or 'CALL STACK' in err + out or 'Exception ignored' in err:

@@ -106,11 +106,13 @@ def test_programs_without_cntk(command, tmp_path, untrained, program, arguments)
     assert result.code == 0, result.err
 
 
-def test_a_missing_package(command, tmp_path):
+@pytest.mark.parametrize('program, name', [
+    ('plot_losses.py', 'tqdm'), ('wgan_training.py', 'numpy')])
+def test_a_missing_package(command, tmp_path, program, name):
     """While a program imports: one sentence, with all that is missing."""
-    (tmp_path / 'tqdm.py').write_text(
-        'raise ModuleNotFoundError("No module named \'tqdm\'", name="tqdm")')
-    sentence = command('plot_losses.py', '--help', PYTHONPATH=str(tmp_path)).sentence
+    (tmp_path / (name + '.py')).write_text(
+        'raise ModuleNotFoundError("No module named %r", name=%r)' % (name, name))
+    sentence = command(program, '--help', PYTHONPATH=str(tmp_path)).sentence
     assert 'lacks ' in sentence and 'run "make setup" once' in sentence
 
 
